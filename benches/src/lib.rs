@@ -1,0 +1,1 @@
+//! Benchmarks of Bevor beside native, runc and gVisor.

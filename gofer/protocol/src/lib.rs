@@ -1,0 +1,1 @@
+//! Messages and shared-memory channel between the sentry and the gofer, with its client.

@@ -1,0 +1,1 @@
+//! The gofer: resolves every host path on behalf of a confined sentry.

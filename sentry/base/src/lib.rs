@@ -1,0 +1,1 @@
+//! Small shared kernel vocabulary: wait queues, clocks, credentials, identifiers.

@@ -1,0 +1,1 @@
+//! Starts a sentry: confinement, kernel, root file system, control server.

@@ -1,0 +1,1 @@
+//! Host-call tables of every role, their seccomp filters, namespaces and privileges.

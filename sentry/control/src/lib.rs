@@ -1,0 +1,1 @@
+//! Control socket of a sandbox: messages, client and server plumbing.

@@ -1,0 +1,1 @@
+//! Executor, tasks, signals, futexes, timers, credentials, namespaces, descriptor tables.

@@ -1,0 +1,1 @@
+//! Sockets: unix, netlink, inet loopback and host passthrough.

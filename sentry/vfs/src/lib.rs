@@ -1,0 +1,1 @@
+//! Virtual file system: mounts, dentries, path walk and the file systems.

@@ -1,0 +1,1 @@
+//! The syscall table and the handlers, one file per area.

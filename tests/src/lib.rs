@@ -1,0 +1,1 @@
+//! Differential, smoke and hostile tests of Bevor against the host kernel.
