@@ -1,0 +1,119 @@
+//! The host calls of this crate.
+#![expect(unsafe_code, reason = "wraps host calls that no safe wrapper exists for")]
+
+use std::io;
+
+use seccompiler::sock_filter;
+
+use crate::filter::FilterError;
+
+/// Which threads a filter is put on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Threads {
+    /// The calling one; threads it makes later inherit it.
+    Caller,
+    /// All of the process at once (`SECCOMP_FILTER_FLAG_TSYNC`).
+    All,
+}
+
+/// Puts a filter on, with no-new-privs. It cannot be taken off.
+///
+/// # Errors
+/// [`FilterError::Host`], [`FilterError::Thread`].
+pub fn install(program: &[sock_filter], threads: Threads) -> Result<(), FilterError> {
+    no_new_privs()?;
+    let len = u16::try_from(program.len())
+        .map_err(|_| seccompiler::BackendError::FilterTooLarge(program.len()))?;
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
+    let flags = match threads {
+        Threads::Caller => 0,
+        Threads::All => libc::SECCOMP_FILTER_FLAG_TSYNC,
+    };
+    // SAFETY: the kernel copies the program, whose pointer and length describe a live slice.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            std::ptr::from_ref(&program),
+        )
+    };
+    match result {
+        0 => Ok(()),
+        thread if thread > 0 => Err(FilterError::Thread(thread)),
+        _ => Err(io::Error::last_os_error().into()),
+    }
+}
+
+/// Sets no-new-privs on the calling thread.
+///
+/// # Errors
+/// The host's, which has none for these arguments.
+pub fn no_new_privs() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// What the tests of filters need: a child to put a filter on, and calls without a wrapper.
+#[cfg(test)]
+pub mod testing {
+    use std::io;
+
+    /// How a child ended.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum End {
+        /// It returned this code.
+        Exit(i32),
+        /// This signal ended it.
+        Signal(i32),
+    }
+
+    /// Runs `body` in a forked child. The body may only make host calls: the test process has
+    /// threads, so that locks (the allocator's too) may be held for ever in the child.
+    pub fn in_child(body: impl FnOnce() -> i32) -> End {
+        // SAFETY: the child makes host calls only, see above.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0, "fork: {}", io::Error::last_os_error());
+        if pid == 0 {
+            let code = body();
+            // SAFETY: no pointers; ends the child without running the parent's exit handlers.
+            unsafe { libc::_exit(code) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is a live local.
+        let got = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        assert_eq!(got, pid);
+        if libc::WIFSIGNALED(status) {
+            End::Signal(libc::WTERMSIG(status))
+        } else {
+            End::Exit(libc::WEXITSTATUS(status))
+        }
+    }
+
+    /// Makes a host call with arguments that are no pointers, or null. The errno when it fails.
+    pub fn call(nr: i64, args: [u64; 6]) -> Result<i64, i32> {
+        let [a, b, c, d, e, f] = args;
+        // SAFETY: the callers pass numbers and null pointers only, which the kernel checks.
+        let result = unsafe { libc::syscall(nr, a, b, c, d, e, f) };
+        if result == -1 {
+            Err(io::Error::last_os_error().raw_os_error().unwrap_or(0))
+        } else {
+            Ok(result)
+        }
+    }
+
+    /// `getpid` through the 32-bit entry.
+    pub fn int80_getpid() -> i64 {
+        let result: i64;
+        // SAFETY: takes no pointers; the 32-bit entry preserves what it does not name.
+        unsafe {
+            std::arch::asm!("int 0x80", inlateout("rax") 20_i64 => result, out("r8") _,
+                out("r9") _, out("r10") _, out("r11") _);
+        }
+        result
+    }
+}

@@ -1,0 +1,76 @@
+//! The host-call tables, one file per role.
+
+pub mod agent;
+pub mod gofer;
+pub mod guest;
+mod killed;
+pub mod sentry;
+
+use std::fmt;
+
+pub use killed::KILLED;
+
+use crate::row::Row;
+
+/// A kind of process (or thread) with a table of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// The sandbox kernel.
+    Sentry,
+    /// The process that resolves host paths.
+    Gofer,
+    /// A stub thread that runs guest code.
+    Guest,
+    /// The stub thread that carries out the sentry's mapping orders.
+    Agent,
+}
+
+impl Role {
+    /// All roles, in the order they are shown.
+    pub const ALL: [Self; 4] = [Self::Sentry, Self::Gofer, Self::Guest, Self::Agent];
+
+    /// The lower-case name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sentry => "sentry",
+            Self::Gofer => "gofer",
+            Self::Guest => "guest",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Optional parts of a sandbox that widen the sentry's table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Features {
+    /// The ptrace platform instead of systrap.
+    pub ptrace: bool,
+    /// `--net host`: a small set of socket calls is passed to the host.
+    pub net_host: bool,
+}
+
+/// The rows of a role.
+#[must_use]
+pub fn rows(role: Role, features: Features) -> Vec<&'static Row> {
+    let groups: Vec<&'static [Row]> = match role {
+        Role::Sentry => {
+            let mut groups = vec![sentry::ROWS];
+            groups.push(if features.ptrace { sentry::PTRACE } else { sentry::SYSTRAP });
+            if features.net_host {
+                groups.push(sentry::NET_HOST);
+            }
+            groups
+        }
+        Role::Gofer => vec![gofer::ROWS],
+        Role::Guest => vec![guest::ROWS],
+        Role::Agent => vec![agent::ROWS],
+    };
+    groups.into_iter().flatten().collect()
+}

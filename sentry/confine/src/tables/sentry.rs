@@ -1,0 +1,114 @@
+//! Host calls of the sentry after start-up.
+//!
+//! Descriptors are never opened by path here; what the sentry holds was inherited, donated by the
+//! gofer, or made by it (memory files, event counters, sockets of its own).
+
+use crate::row::Row;
+use crate::{arg, form, row};
+
+const MEMORY: &str = "memory::host";
+const SURFACE: &str = "boot::surface";
+
+/// Rows of every sentry.
+pub const ROWS: &[Row] = &[
+    row!(
+        SYS_futex,
+        [
+            form!(arg!(1: int op == libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG)),
+            form!(arg!(1: int op == libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG)),
+            form!(arg!(1: int op == libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG)),
+            form!(arg!(1: int op == libc::FUTEX_WAIT)),
+            form!(arg!(1: int op == libc::FUTEX_WAKE)),
+            form!(arg!(1: int op == libc::FUTEX_WAIT_BITSET)),
+        ],
+        "locks, parked workers, hand-over to stub threads and the gofer",
+        SURFACE
+    )
+    .hot(),
+    row!(SYS_read, "donated files, event counters, the control socket", SURFACE).hot(),
+    row!(SYS_write, "donated files, event counters, the control socket, logs", SURFACE).hot(),
+    row!(SYS_pread64, "reads of donated files at the guest's own offset", SURFACE).hot(),
+    row!(SYS_pwrite64, "writes of donated files at the guest's own offset", SURFACE).hot(),
+    row!(SYS_preadv, "vectored reads of donated files", SURFACE),
+    row!(SYS_pwritev, "vectored writes of donated files", SURFACE),
+    row!(SYS_readv, "vectored reads of the standard streams", SURFACE),
+    row!(SYS_writev, "vectored writes of the standard streams", SURFACE),
+    row!(SYS_recvmsg, "control requests and descriptors from the client and the gofer", SURFACE),
+    row!(SYS_sendmsg, "control replies and descriptors to the client and the gofer", SURFACE),
+    row!(SYS_close, "donated descriptors and memory files that are no longer used", SURFACE),
+    row!(SYS_ppoll, "waits for the control socket and the standard streams", SURFACE),
+    row!(SYS_poll, "waits for the control socket and the standard streams", SURFACE),
+    row!(
+        SYS_mmap,
+        [form!(
+            arg!(2: int prot & (libc::PROT_EXEC) == 0),
+            arg!(3: int flags & (libc::MAP_GROWSDOWN) == 0)
+        )],
+        "heap, windows on memory files and donated files; never executable",
+        MEMORY
+    ),
+    row!(SYS_munmap, "heap and windows that are no longer used", MEMORY),
+    row!(
+        SYS_mprotect,
+        [form!(arg!(2: int prot & (libc::PROT_EXEC) == 0))],
+        "guard pages of heap arenas; never executable",
+        MEMORY
+    ),
+    row!(SYS_mremap, "grows large heap blocks without copying", MEMORY),
+    row!(SYS_brk, "the main heap arena", MEMORY),
+    row!(
+        SYS_madvise,
+        [
+            form!(arg!(2: int advice == libc::MADV_DONTNEED)),
+            form!(arg!(2: int advice == libc::MADV_FREE)),
+            form!(arg!(2: int advice == libc::MADV_HUGEPAGE)),
+            form!(arg!(2: int advice == libc::MADV_NOHUGEPAGE)),
+            form!(arg!(2: int advice == libc::MADV_POPULATE_READ)),
+            form!(arg!(2: int advice == libc::MADV_POPULATE_WRITE)),
+        ],
+        "gives freed memory back, commits stock pages in one go",
+        MEMORY
+    ),
+    row!(SYS_memfd_create, "memory files that back guest memory", MEMORY),
+    row!(SYS_ftruncate, "sizes memory files and donated files", MEMORY),
+    row!(SYS_fallocate, "punches holes in memory files, preallocates donated files", MEMORY),
+    row!(SYS_fstat, "size and times of donated files", SURFACE),
+    row!(SYS_lseek, "the host's own offset of inherited standard streams", SURFACE),
+    row!(
+        SYS_fcntl,
+        [
+            form!(arg!(1: int cmd == libc::F_GETFL)),
+            form!(arg!(1: int cmd == libc::F_GETFD)),
+            form!(arg!(1: int cmd == libc::F_SETFD)),
+            form!(arg!(1: int cmd == libc::F_DUPFD_CLOEXEC)),
+        ],
+        "access mode of inherited descriptors",
+        SURFACE
+    ),
+    row!(SYS_eventfd2, "wakes threads that wait in poll", SURFACE),
+    row!(SYS_clock_gettime, "clocks the host's vDSO cannot answer", SURFACE),
+    row!(SYS_clock_nanosleep, "timer thread and back-off", SURFACE),
+    row!(SYS_nanosleep, "back-off while a stub dies", SURFACE),
+    row!(SYS_getrandom, "hash seeds, guest getrandom, AT_RANDOM, address randomisation", SURFACE),
+    row!(SYS_sched_yield, "spins that give the core away", SURFACE),
+    row!(SYS_sched_getaffinity, "number of processors guests see", SURFACE),
+    row!(SYS_getpid, "reports and panics", SURFACE),
+    row!(SYS_gettid, "reports and panics", SURFACE),
+    row!(SYS_rt_sigreturn, "returns from the fault-recovery handler", MEMORY),
+    row!(SYS_rt_sigprocmask, "signal masks around thread ends and aborts", SURFACE),
+    row!(SYS_rt_sigaction, "restores the default action before an abort", SURFACE),
+    row!(SYS_sigaltstack, "ends a thread's alternate stack", SURFACE),
+    row!(SYS_tgkill, "kicks running guests, aborts", SURFACE),
+    row!(SYS_restart_syscall, "resumes a wait after the host stopped the process", SURFACE),
+    row!(SYS_exit, "ends a thread", SURFACE),
+    row!(SYS_exit_group, "ends the sandbox", SURFACE),
+];
+
+/// Rows the systrap platform adds.
+pub const SYSTRAP: &[Row] = &[];
+
+/// Rows the ptrace platform adds.
+pub const PTRACE: &[Row] = &[];
+
+/// Rows `--net host` adds.
+pub const NET_HOST: &[Row] = &[];
