@@ -14,6 +14,7 @@ mod arch;
 
 pub use arch::{FpState, UserRegs};
 
+use std::any::Any;
 use std::ops::Range;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -292,7 +293,9 @@ pub trait Space: Send + Sync {
 }
 
 /// One guest thread. Dropping it parks or ends the host thread; it must not be running.
-pub trait Thread: Send {
+///
+/// `Any`, so that a port can tell its own platform's threads from another's.
+pub trait Thread: Send + Any {
     /// Reads the event of the last run into `ctx` and parks the thread. Call it once after
     /// [`Wake::Event`].
     fn take_event(&mut self, ctx: &mut Context) -> Event;
