@@ -4,15 +4,20 @@
 //! [`install`] puts it on. The same rows are what `bevor surface` prints.
 #![deny(unsafe_code)]
 
+mod arch;
 mod filter;
 #[cfg(test)]
 mod filter_tests;
 mod host;
+pub mod privileges;
 mod row;
 pub mod tables;
 
 pub use filter::{FilterError, Foreign, Options, Values, compile, ip_within};
-pub use host::{Threads, install};
+pub use host::{
+    Child, Landlock, LandlockRights, MountTree, Namespaces, Spawn, Threads, empty_root, exit_now,
+    failed_step, inherited, install, landlock_abi, pivot_into, report_refused_calls, spawn,
+};
 #[doc(hidden)]
 pub use libc;
 pub use row::{Arg, Form, Row, Test, Value, call_name, register};

@@ -4,7 +4,10 @@ pub mod agent;
 pub mod gofer;
 pub mod guest;
 mod killed;
+
 pub mod sentry;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

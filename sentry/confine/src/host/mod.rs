@@ -1,7 +1,18 @@
 //! The host calls of this crate.
 #![expect(unsafe_code, reason = "wraps host calls that no safe wrapper exists for")]
 
+mod landlock;
+mod mounts;
+mod report;
+mod spawn;
+
+pub use landlock::{Landlock, LandlockRights, abi as landlock_abi};
+pub use mounts::{MountTree, empty_root, pivot_into};
+pub use report::report_refused_calls;
+pub use spawn::{Child, Namespaces, Spawn, failed_step, spawn};
+
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use seccompiler::sock_filter;
 
@@ -54,7 +65,49 @@ pub fn no_new_privs() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
 }
 
+/// Refuses, from now on, to make memory executable (`PR_SET_MDWE`). Children do not inherit it where
+/// the host knows `PR_MDWE_NO_INHERIT` (Linux 6.6). `false`: the host has no such thing, or would
+/// pass it on to children.
+pub fn refuse_executable_memory() -> bool {
+    let flags = libc::PR_MDWE_REFUSE_EXEC_GAIN | libc::PR_MDWE_NO_INHERIT;
+    let flags = libc::c_ulong::from(flags);
+    let zero: libc::c_ulong = 0;
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_SET_MDWE, flags, zero, zero, zero) == 0 }
+}
+
+/// Ends the process at once, all threads, without running anything.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: no pointers; does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Takes over a descriptor this process inherited under a number it agreed on with its parent.
+///
+/// # Errors
+/// `EBADF` when nothing is open under the number.
+pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, as just seen, and start-up code takes each agreed number once.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The result of a call that returns a new descriptor.
+fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
+    match RawFd::try_from(result) {
+        // SAFETY: the kernel just made it for us; nobody else knows the number.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The result of a raw call without a value.
+fn done(result: libc::c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

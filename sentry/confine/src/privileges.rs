@@ -1,0 +1,93 @@
+//! Gives up privileges, step by step. The order matters: identity, user namespace, capabilities.
+
+use std::io;
+
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::sched::CloneFlags;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{Gid, Uid};
+
+pub use crate::host::{no_new_privs, refuse_executable_memory};
+
+/// The identity a sentry started by root has on the host: nobody.
+pub const NOBODY: u32 = 65534;
+
+/// Gives up root's identity and groups for [`NOBODY`]'s. All capabilities go with them.
+///
+/// # Errors
+/// `EPERM` for a caller without `CAP_SETUID` and `CAP_SETGID`.
+pub fn become_nobody() -> io::Result<()> {
+    nix::unistd::setgroups(&[])?;
+    let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    nix::unistd::setresgid(gid, gid, gid)?;
+    nix::unistd::setresuid(uid, uid, uid)?;
+    Ok(())
+}
+
+/// Moves the (single-threaded) process into a user namespace of its own, without any mapped user.
+///
+/// # Errors
+/// `EPERM`, `ENOSPC` when the host allows no (more) user namespaces.
+pub fn enter_user_namespace() -> io::Result<()> {
+    Ok(nix::sched::unshare(CloneFlags::CLONE_NEWUSER)?)
+}
+
+/// Gives up every capability for good: ambient, bounding, inheritable, permitted, effective.
+///
+/// # Errors
+/// `EPERM` without `CAP_SETPCAP` while there are capabilities in the bounding set.
+pub fn drop_capabilities() -> io::Result<()> {
+    keep_capabilities(&[])
+}
+
+/// Gives up every capability but these. What is kept stays permitted and effective, and cannot be
+/// passed on.
+///
+/// # Errors
+/// `EPERM` for a capability the process does not have.
+pub fn keep_capabilities(kept: &[Capability]) -> io::Result<()> {
+    caps::clear(None, CapSet::Ambient).map_err(io::Error::other)?;
+    caps::clear(None, CapSet::Bounding).map_err(io::Error::other)?;
+    let kept: CapsHashSet = kept.iter().copied().collect();
+    caps::set(None, CapSet::Effective, &kept).map_err(io::Error::other)?;
+    caps::set(None, CapSet::Permitted, &kept).map_err(io::Error::other)?;
+    caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
+    Ok(())
+}
+
+/// Closes the process to debuggers and core dumps of its own user.
+///
+/// # Errors
+/// None known.
+pub fn not_dumpable() -> io::Result<()> {
+    nix::sys::prctl::set_dumpable(false)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    Ok(())
+}
+
+/// Asks for `SIGKILL` when the thread that started this process ends. A change of identity or of
+/// capabilities undoes it: ask last.
+///
+/// # Errors
+/// None known.
+pub fn die_with_parent() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?)
+}
+
+/// Raises the number of descriptors to the hard limit and returns it.
+///
+/// # Errors
+/// None known.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let (_soft, hard) = nix::sys::resource::getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
+/// Makes the host's OOM killer choose this process before others. Needs the host's /proc.
+///
+/// # Errors
+/// The host's for `/proc/self/oom_score_adj`.
+pub fn first_to_die() -> io::Result<()> {
+    std::fs::write("/proc/self/oom_score_adj", "1000")
+}
