@@ -336,7 +336,7 @@ uapi_struct! {
         tx_compressed: u64, rx_nohandler: u64, rx_otherhost_dropped: u64,
     }
     /// Value of `TCP_INFO`.
-    [248] TcpInfo {
+    [280] TcpInfo {
         tcpi_state: u8, tcpi_ca_state: u8, tcpi_retransmits: u8, tcpi_probes: u8, tcpi_backoff: u8,
         tcpi_options: u8,
         /// Send window scale in the low nibble, receive window scale in the high one.
@@ -356,6 +356,9 @@ uapi_struct! {
         tcpi_delivered_ce: u32, tcpi_bytes_sent: u64, tcpi_bytes_retrans: u64, tcpi_dsack_dups: u32,
         tcpi_reord_seen: u32, tcpi_rcv_ooopack: u32, tcpi_snd_wnd: u32, tcpi_rcv_wnd: u32,
         tcpi_rehash: u32, tcpi_total_rto: u16, tcpi_total_rto_recoveries: u16,
-        tcpi_total_rto_time: u32,
+        tcpi_total_rto_time: u32, tcpi_received_ce: u32, tcpi_delivered_e1_bytes: u32,
+        tcpi_delivered_e0_bytes: u32, tcpi_delivered_ce_bytes: u32, tcpi_received_e1_bytes: u32,
+        tcpi_received_e0_bytes: u32, tcpi_received_ce_bytes: u32, tcpi_accecn_fail_mode: u16,
+        tcpi_accecn_opt_seen: u16,
     }
 }
