@@ -16,7 +16,7 @@ pub mod tables;
 pub use filter::{FilterError, Foreign, Options, Values, compile, ip_within};
 pub use host::{
     Child, Landlock, LandlockRights, MountTree, Namespaces, Spawn, Threads, empty_root, exit_now,
-    failed_step, inherited, install, landlock_abi, pivot_into, report_refused_calls, spawn,
+    failed_step, inherited, install, landlock_abi, pivot_into, probe, report_refused_calls, spawn,
 };
 #[doc(hidden)]
 pub use libc;

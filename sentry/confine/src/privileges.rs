@@ -24,6 +24,22 @@ pub fn become_nobody() -> io::Result<()> {
     Ok(())
 }
 
+/// Moves the process into mount, IPC, UTS and cgroup namespaces of its own, and a network namespace
+/// if `net`. The process namespace is made where the process is started.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN`, `ENOSPC` when the host allows no more namespaces.
+pub fn enter_namespaces(net: bool) -> io::Result<()> {
+    let mut flags = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWCGROUP;
+    if net {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    Ok(nix::sched::unshare(flags)?)
+}
+
 /// Moves the (single-threaded) process into a user namespace of its own, without any mapped user.
 ///
 /// # Errors
@@ -72,6 +88,26 @@ pub fn not_dumpable() -> io::Result<()> {
 /// None known.
 pub fn die_with_parent() -> io::Result<()> {
     Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?)
+}
+
+/// Leaves signals of the terminal and of job control to the command line, which forwards them to the
+/// guest, and lets all others through again (a role starts with all blocked).
+///
+/// # Errors
+/// None known.
+pub fn ignore_terminal_signals() -> io::Result<()> {
+    use nix::sys::signal::Signal::{
+        SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1,
+        SIGUSR2, SIGWINCH,
+    };
+    for signal in [
+        SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1,
+        SIGUSR2, SIGWINCH,
+    ] {
+        crate::host::ignore(signal)?;
+    }
+    nix::sys::signal::SigSet::empty().thread_set_mask()?;
+    Ok(())
 }
 
 /// Raises the number of descriptors to the hard limit and returns it.

@@ -194,6 +194,9 @@ pub struct Process {
     /// File mode creation mask; `None`: 0o022.
     #[serde(default)]
     pub umask: Option<u32>,
+    /// Signals it starts with ignored, by Linux's numbers (`nohup`).
+    #[serde(default)]
+    pub ignored_signals: Vec<i32>,
 }
 
 /// A terminal of the sentry's own.

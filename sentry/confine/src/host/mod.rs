@@ -3,6 +3,7 @@
 
 mod landlock;
 mod mounts;
+pub mod probe;
 mod report;
 mod spawn;
 
@@ -74,6 +75,17 @@ pub fn refuse_executable_memory() -> bool {
     let zero: libc::c_ulong = 0;
     // SAFETY: no pointers.
     unsafe { libc::prctl(libc::PR_SET_MDWE, flags, zero, zero, zero) == 0 }
+}
+
+/// Ignores a signal.
+///
+/// # Errors
+/// `EINVAL` for `SIGKILL` and `SIGSTOP`.
+pub fn ignore(signal: nix::sys::signal::Signal) -> io::Result<()> {
+    use nix::sys::signal::{SigHandler, signal as set};
+    // SAFETY: no handler runs; what an earlier handler of this process relied on does not exist.
+    unsafe { set(signal, SigHandler::SigIgn) }?;
+    Ok(())
 }
 
 /// Ends the process at once, all threads, without running anything.

@@ -79,8 +79,6 @@ pub const fn failed_step(code: i32) -> Option<&'static str> {
 const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
 
 const MAX_ARGS: usize = 7;
-/// Descriptors are moved here before they are put in place, so that none is overwritten.
-const ABOVE: RawFd = 64;
 
 /// Starts a role. It is killed when the calling thread ends. All signals are blocked in it until it
 /// unblocks them.
@@ -91,10 +89,11 @@ const ABOVE: RawFd = 64;
 /// The host's: `EPERM` and `ENOSPC` when it allows no (more) user namespaces.
 ///
 /// # Panics
-/// When there are more arguments or descriptors than any role has.
+/// When there are more arguments than any role has.
 pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
     assert!(spawn.argv.len() <= MAX_ARGS, "a role has few arguments");
-    assert!(spawn.fds.len() <= 32, "a role has few descriptors");
+    // Where the child notes its copies of the descriptors: it may not allocate.
+    let mut copies = vec![-1; spawn.fds.len() + 1];
     let mut argv: [*const c_char; MAX_ARGS + 1] = [ptr::null(); MAX_ARGS + 1];
     for (slot, arg) in argv.iter_mut().zip(spawn.argv) {
         *slot = arg.as_ptr();
@@ -114,7 +113,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
     };
     if pid == 0 {
         // SAFETY: this is the child; it makes host calls only and ends in exec or exit.
-        unsafe { become_role(spawn, &argv) }
+        unsafe { become_role(spawn, &argv, &mut copies) }
     }
     let error = io::Error::last_os_error();
     drop(blocked);
@@ -156,7 +155,11 @@ impl Drop for AllBlocked {
 ///
 /// # Safety
 /// Runs in a forked child whose other threads are gone: no allocation, no locks.
-unsafe fn become_role(spawn: &Spawn<'_>, argv: &[*const c_char; MAX_ARGS + 1]) -> ! {
+unsafe fn become_role(
+    spawn: &Spawn<'_>,
+    argv: &[*const c_char; MAX_ARGS + 1],
+    copies: &mut [RawFd],
+) -> ! {
     let zero: libc::c_ulong = 0;
     // SAFETY: numbers and pointers to live arrays, see the arguments; `_exit` ends the child.
     unsafe {
@@ -165,31 +168,31 @@ unsafe fn become_role(spawn: &Spawn<'_>, argv: &[*const c_char; MAX_ARGS + 1]) -
         {
             libc::_exit(FAILED_CAPS);
         }
-        let count = spawn.fds.len();
-        let mut high: [RawFd; 33] = [-1; 33];
-        for (slot, fd) in high.iter_mut().zip(spawn.fds.iter().chain([&spawn.exe])) {
-            *slot = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, ABOVE);
-            if *slot < 0 {
+        // First all are copied to where none is put in place, so that none is overwritten.
+        let above = RawFd::try_from(copies.len()).unwrap_or(RawFd::MAX).saturating_add(3);
+        for (copy, fd) in copies.iter_mut().zip(spawn.fds.iter().chain([&spawn.exe])) {
+            *copy = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above);
+            if *copy < 0 {
                 libc::_exit(FAILED_FDS);
             }
         }
-        let (mut target, mut next) = (0, 3);
-        for &fd in high.iter().take(count) {
-            if libc::dup2(fd, target) < 0 {
+        let Some((exe, copies)) = copies.split_last() else { libc::_exit(FAILED_FDS) };
+        let mut next = 0;
+        for &copy in copies {
+            if libc::dup2(copy, next) < 0 {
                 libc::_exit(FAILED_FDS);
             }
-            target += 1;
-            next = target.max(3);
+            next += 1;
         }
         // Every higher one is closed by the exec, whether its owner thought of it or not.
         let flags = libc::CLOSE_RANGE_CLOEXEC;
-        if libc::syscall(libc::SYS_close_range, next, libc::c_uint::MAX, flags) != 0 {
+        if libc::syscall(libc::SYS_close_range, next.max(3), libc::c_uint::MAX, flags) != 0 {
             libc::_exit(FAILED_FDS);
         }
         let environment: [*const c_char; 1] = [ptr::null()];
         libc::syscall(
             libc::SYS_execveat,
-            high[count],
+            *exe,
             c"".as_ptr(),
             argv.as_ptr(),
             environment.as_ptr(),

@@ -1,0 +1,63 @@
+//! What a sentry is told when it starts, and under which numbers it finds its descriptors.
+
+use serde::{Deserialize, Serialize};
+
+/// Descriptor the configuration is read from, to its end (JSON of [`SentryConfig`]).
+pub const CONFIG_FD: i32 = 3;
+/// Descriptor of the control socket; its end is the end of the sandbox.
+pub const CONTROL_FD: i32 = 4;
+/// Descriptor the log is written to.
+pub const LOG_FD: i32 = 5;
+
+/// How a sentry runs, fixed for its life. Containers come over the control socket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SentryConfig {
+    /// What runs guest code.
+    pub platform: PlatformKind,
+    /// What guests see of networks.
+    pub net: Net,
+    /// Prints every system call of the guests to standard error.
+    pub strace: bool,
+    /// The log, if one is wanted.
+    pub log: Option<Log>,
+    /// Processors guests see and may use; `None`: all this process may use.
+    pub cpus: Option<usize>,
+    /// Bytes of memory guests see; `None`: the host's.
+    pub memory_bytes: Option<u64>,
+    /// Started by root: becomes nobody. Otherwise it already is in a user namespace of its own.
+    pub by_root: bool,
+    /// Milliseconds of each step of the start are logged to standard error.
+    #[serde(default)]
+    pub time_start: bool,
+}
+
+/// A way to run guest code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlatformKind {
+    /// Seccomp traps and patched call sites.
+    #[default]
+    Systrap,
+    /// `PTRACE_SYSEMU`: slower, runs where systrap cannot.
+    Ptrace,
+}
+
+/// What guests see of networks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Net {
+    /// Loopback only.
+    #[default]
+    None,
+    /// A small set of socket calls is passed to the host.
+    Host,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Log {
+    /// One JSON object a line instead of text.
+    pub json: bool,
+    /// Debug messages too.
+    pub debug: bool,
+}

@@ -1,0 +1,61 @@
+//! The sentry's walls, in the order they go up.
+
+use std::io;
+
+use bevor_confine::tables::{Features, KILLED, Role, rows};
+use bevor_confine::{
+    FilterError, Landlock, Options, Threads, Values, compile, empty_root, install, privileges,
+};
+
+use crate::config::{Net, PlatformKind, SentryConfig};
+
+/// The first walls: namespaces, an empty root, no identity, no capability. Afterwards the process can
+/// open nothing by path, and has nothing left to give up but host calls.
+///
+/// # Errors
+/// The step and the host's refusal.
+pub fn leave_the_host(config: &SentryConfig) -> io::Result<()> {
+    let step =
+        |what: &'static str| move |e: io::Error| io::Error::new(e.kind(), format!("{what}: {e}"));
+    // Needs the host's /proc; a host that hides it only loses the preference.
+    let _kept = privileges::first_to_die();
+    privileges::raise_descriptor_limit().map_err(step("descriptor limit"))?;
+    privileges::enter_namespaces(config.net != Net::Host).map_err(step("namespaces"))?;
+    empty_root().map_err(step("empty root"))?;
+    if config.by_root {
+        privileges::become_nobody().map_err(step("identity"))?;
+        privileges::enter_user_namespace().map_err(step("user namespace"))?;
+    }
+    privileges::drop_capabilities().map_err(step("capabilities"))?;
+    privileges::no_new_privs().map_err(step("no-new-privs"))?;
+    privileges::not_dumpable().map_err(step("dumpable"))?;
+    // The changes above have undone what was asked for before the exec.
+    privileges::die_with_parent().map_err(step("parent"))
+}
+
+/// The walls that the first stub process must not inherit: no new code, no paths, no signals to
+/// outsiders.
+///
+/// # Errors
+/// The step and the host's refusal.
+pub fn close_to_new_code() -> io::Result<()> {
+    privileges::refuse_executable_memory();
+    if let Some(nothing) = Landlock::new()? {
+        nothing.restrict()?;
+    }
+    Ok(())
+}
+
+/// The last wall: host calls outside the table end the process, on all its threads.
+///
+/// # Errors
+/// [`FilterError`].
+pub fn filter(config: &SentryConfig, values: &Values) -> Result<(), FilterError> {
+    let features = Features {
+        ptrace: config.platform == PlatformKind::Ptrace,
+        net_host: config.net == Net::Host,
+    };
+    let options = Options { killed: KILLED, ..Options::default() };
+    let program = compile(rows(Role::Sentry, features), values, &options)?;
+    install(&program, Threads::All)
+}
