@@ -1,0 +1,349 @@
+//! Memory files: the memfds that hold guest memory, mapped whole into the sentry.
+
+use crate::account::Account;
+use crate::addr::PAGE_SIZE;
+use crate::extents::{Extents, Place};
+use crate::host::{self, Window};
+use crate::recover::{self, Faulted};
+use bevor_abi::Errno;
+use bevor_abi::errno::{EINVAL, ENOMEM};
+use parking_lot::Mutex;
+use std::fmt;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Sizes tried for the address range of one memory file. Only touched pages cost anything; a host
+/// that limits `RLIMIT_AS` or `RLIMIT_FSIZE` gets a smaller one.
+const SIZES: [u64; 5] = [4 << 40, 1 << 40, 256 << 30, 64 << 30, 16 << 30];
+
+/// How [`MemoryFile::alloc`] places a range.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllocOpts {
+    /// Where it should go, so that neighbours in a guest are neighbours in the file.
+    pub place: Place,
+    /// Whether it is a mere reservation: not charged until [`FileRange::charge`].
+    pub reserve: bool,
+}
+
+/// One memfd of guest memory. All of it is mapped in the sentry at a fixed base.
+///
+/// Lock order: the state lock is a leaf; `Account` is atomic.
+pub struct MemoryFile {
+    id: u64,
+    fd: Arc<OwnedFd>,
+    window: Window,
+    account: Arc<Account>,
+    state: Mutex<Extents>,
+}
+
+impl MemoryFile {
+    /// Makes an empty file whose pages are charged to `account`.
+    ///
+    /// # Errors
+    /// The host refused the memfd or its mapping.
+    pub fn new(account: Arc<Account>) -> Result<Arc<Self>, Errno> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let fd = host::memfd(c"bevor-memory")?;
+        let mut failure = ENOMEM.into();
+        for size in SIZES {
+            let mapped = host::truncate(fd.as_fd(), size)
+                .and_then(|()| Window::map(fd.as_fd(), 0, size, true));
+            match mapped {
+                Ok(window) => {
+                    return Ok(Arc::new(Self {
+                        id: NEXT.fetch_add(1, Ordering::Relaxed),
+                        fd: Arc::new(fd),
+                        window,
+                        account,
+                        state: Mutex::new(Extents::new(size)),
+                    }));
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Its number, never reused.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The descriptor for mapping orders.
+    #[must_use]
+    pub fn raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// Who pays.
+    #[must_use]
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Bytes the host has committed to it. A host call.
+    #[must_use]
+    pub fn committed_bytes(&self) -> u64 {
+        host::allocated_bytes(self.fd.as_fd()).unwrap_or(0)
+    }
+
+    /// Bytes allocated (mapped or reserved somewhere), committed or not.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.state.lock().allocated()
+    }
+
+    /// Allocates `len` bytes (a multiple of the page size) of zeros.
+    ///
+    /// # Errors
+    /// `ENOMEM`: the account's limit, or no room in the file. `EINVAL` for a bad length.
+    pub fn alloc(self: &Arc<Self>, len: u64, opts: AllocOpts) -> Result<FileRange, Errno> {
+        if len == 0 || len % PAGE_SIZE != 0 {
+            return Err(EINVAL.because("allocation not of whole pages"));
+        }
+        if !opts.reserve {
+            self.account.charge(len)?;
+        }
+        let found = self.state.lock().alloc(len, opts.place, !opts.reserve);
+        match found {
+            Some(offset) => Ok(FileRange { file: Arc::clone(self), offset, len }),
+            None => {
+                if !opts.reserve {
+                    self.account.uncharge(len);
+                }
+                Err(ENOMEM.because("memory file is full"))
+            }
+        }
+    }
+
+    /// Whether each page of the range has a single reference.
+    pub(crate) fn is_unique(&self, offset: u64, len: u64) -> bool {
+        self.state.lock().max_refs(offset, len) <= 1
+    }
+
+    /// The window address of a file offset.
+    pub(crate) fn at(&self, offset: u64) -> *mut u8 {
+        self.window.at(offset)
+    }
+
+    pub(crate) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    pub(crate) fn fd(&self) -> &Arc<OwnedFd> {
+        &self.fd
+    }
+
+    fn release(&self, offset: u64, len: u64) {
+        let freed = self.state.lock().release(offset, len);
+        if freed.is_empty() {
+            return;
+        }
+        let mut uncharge = 0;
+        for run in &freed {
+            if run.charged {
+                uncharge += run.len;
+                // A hole that cannot be punched keeps old content: such a run is never reused.
+                if host::punch_hole(self.fd.as_fd(), run.offset, run.len).is_err() {
+                    tracing::error!(offset = run.offset, len = run.len, "cannot punch a hole");
+                    continue;
+                }
+            }
+            self.state.lock().recycle(run.offset, run.len);
+        }
+        self.account.uncharge(uncharge);
+    }
+}
+
+impl fmt::Debug for MemoryFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryFile({})", self.id)
+    }
+}
+
+/// A run of pages of a memory file, holding one reference on each. Freed with the last reference.
+pub struct FileRange {
+    file: Arc<MemoryFile>,
+    offset: u64,
+    len: u64,
+}
+
+impl FileRange {
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<MemoryFile> {
+        &self.file
+    }
+
+    /// Where it starts in the file, bytes.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Length, bytes; a multiple of the page size.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it has no pages.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Takes a second reference on its pages.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        self.share_part(0, self.len)
+    }
+
+    /// Takes a second reference on `len` bytes from byte `start` of it.
+    ///
+    /// # Panics
+    /// The part is not within the range, or not page aligned.
+    #[must_use]
+    pub fn share_part(&self, start: u64, len: u64) -> Self {
+        assert!(start.checked_add(len).is_some_and(|end| end <= self.len));
+        assert!((start | len) % PAGE_SIZE == 0);
+        let offset = self.offset + start;
+        if len != 0 {
+            self.file.state.lock().acquire(offset, len);
+        }
+        Self { file: Arc::clone(&self.file), offset, len }
+    }
+
+    /// Whether nobody else refers to any of its pages.
+    #[must_use]
+    pub fn is_unique(&self) -> bool {
+        self.file.is_unique(self.offset, self.len)
+    }
+
+    /// The runs of equal reference count within `part`, relative to the range.
+    pub(crate) fn reference_runs(&self, part: Range<u64>) -> Vec<(Range<u64>, u32)> {
+        let (start, len) = (self.offset + part.start, part.end - part.start);
+        let runs = self.file.state.lock().reference_runs(start, len);
+        runs.into_iter()
+            .map(|(run, refs)| (run.start - self.offset..run.end - self.offset, refs))
+            .collect()
+    }
+
+    /// Charges a range allocated with [`AllocOpts::reserve`].
+    ///
+    /// # Errors
+    /// `ENOMEM`: the account's limit.
+    pub fn charge(&self) -> Result<(), Errno> {
+        let missing = self.file.state.lock().uncharged(self.offset, self.len);
+        self.file.account.charge(missing)?;
+        self.file.state.lock().set_charged(self.offset, self.len);
+        Ok(())
+    }
+
+    /// Cuts it in two at byte `at`; `self` keeps the front.
+    ///
+    /// # Panics
+    /// `at` is not within the range, or not page aligned.
+    #[must_use]
+    pub fn split_off(&mut self, at: u64) -> Self {
+        assert!(at <= self.len && at % PAGE_SIZE == 0);
+        let back =
+            Self { file: Arc::clone(&self.file), offset: self.offset + at, len: self.len - at };
+        self.len = at;
+        back
+    }
+
+    /// Whether `next` follows it in the file.
+    #[must_use]
+    pub fn precedes(&self, next: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &next.file) && self.offset + self.len == next.offset
+    }
+
+    /// Appends `next`.
+    ///
+    /// # Panics
+    /// `next` does not follow it.
+    pub fn join(&mut self, mut next: Self) {
+        assert!(self.precedes(&next));
+        self.len += next.len;
+        next.len = 0;
+    }
+
+    /// Gives the pages back to the host; they read as zeros afterwards, for everyone.
+    ///
+    /// # Errors
+    /// What the host answers.
+    pub fn discard(&self, start: u64, len: u64) -> Result<(), Errno> {
+        assert!(start.checked_add(len).is_some_and(|end| end <= self.len));
+        host::punch_hole(self.file.fd.as_fd(), self.offset + start, len)
+    }
+
+    /// The window address of byte `start`.
+    pub(crate) fn at(&self, start: u64) -> *mut u8 {
+        debug_assert!(start <= self.len);
+        self.file.at(self.offset + start)
+    }
+
+    /// The window address of byte `start` and `len` as a host length, if the range holds them.
+    pub(crate) fn window_part(&self, start: u64, len: u64) -> Option<(*mut u8, usize)> {
+        start.checked_add(len).filter(|&end| end <= self.len)?;
+        Some((self.at(start), usize::try_from(len).ok()?))
+    }
+
+    /// Copies bytes out, from byte `start`.
+    ///
+    /// # Panics
+    /// The bytes are not within the range.
+    pub fn read_at(&self, start: u64, to: &mut [u8]) {
+        assert!(start.checked_add(to.len() as u64).is_some_and(|end| end <= self.len));
+        // SAFETY: the source lies in the file's window, which lives as long as `self.file`.
+        let copied = unsafe { recover::copy(to.as_mut_ptr(), self.at(start), to.len()) };
+        Self::expect_copied(copied);
+    }
+
+    /// Copies bytes in, from byte `start`.
+    ///
+    /// # Panics
+    /// The bytes are not within the range.
+    pub fn write_at(&self, start: u64, from: &[u8]) {
+        assert!(start.checked_add(from.len() as u64).is_some_and(|end| end <= self.len));
+        // SAFETY: the destination lies in the file's window; no reference to it exists.
+        let copied = unsafe { recover::copy(self.at(start), from.as_ptr(), from.len()) };
+        Self::expect_copied(copied);
+    }
+
+    /// Zeroes `len` bytes from byte `start`.
+    ///
+    /// # Panics
+    /// The bytes are not within the range.
+    pub fn zero(&self, start: u64, len: u64) {
+        assert!(start.checked_add(len).is_some_and(|end| end <= self.len));
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        // SAFETY: the destination lies in the file's window; no reference to it exists.
+        let zeroed = unsafe { recover::zero(self.at(start), len) };
+        Self::expect_copied(zeroed);
+    }
+
+    fn expect_copied(result: Result<(), Faulted>) {
+        if let Err(Faulted { done }) = result {
+            tracing::error!(done, "the host ran out of memory under a memory file");
+        }
+    }
+}
+
+impl Drop for FileRange {
+    fn drop(&mut self) {
+        if self.len != 0 {
+            self.file.release(self.offset, self.len);
+        }
+    }
+}
+
+impl fmt::Debug for FileRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}[{:#x}+{:#x}]", self.file, self.offset, self.len)
+    }
+}

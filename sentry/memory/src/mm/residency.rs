@@ -1,0 +1,166 @@
+//! Which pages are really in memory: `mincore`, resident set sizes.
+
+use super::fault::to_usize;
+use super::pma::{Pages, Pma};
+use super::{MemoryManager, State};
+use crate::addr::{PAGE_SIZE, UserAddr, page_ceil};
+use crate::host;
+use crate::rangemap::Piece;
+use bevor_abi::Errno;
+use bevor_abi::errno::{EINVAL, ENOMEM};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+
+/// Pages looked at per host call.
+const BATCH_PAGES: u64 = 4096;
+
+/// Resident bytes, by kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rss {
+    /// Private pages (`RssAnon`).
+    pub anon: u64,
+    /// Pages of files (`RssFile`).
+    pub file: u64,
+    /// Pages of tmpfs, memfd and shared anonymous memory (`RssShmem`).
+    pub shmem: u64,
+}
+
+impl Rss {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.anon + self.file + self.shmem
+    }
+}
+
+impl MemoryManager {
+    /// Tells which pages of a range are in memory (mincore(2)): a byte per page at `vec`.
+    ///
+    /// # Errors
+    /// `EINVAL`: unaligned. `ENOMEM`: a gap. `EFAULT`: `vec`.
+    pub fn mincore(&self, addr: u64, len: u64, vec: UserAddr) -> Result<(), Errno> {
+        if addr % PAGE_SIZE != 0 {
+            return Err(EINVAL.because("address not page aligned"));
+        }
+        let end = page_ceil(len)
+            .and_then(|len| addr.checked_add(len))
+            .filter(|&end| end <= self.layout().end)
+            .ok_or(ENOMEM)?;
+        let (mut at, mut out) = (addr, vec);
+        while at < end {
+            let batch = at..end.min(at + BATCH_PAGES * PAGE_SIZE);
+            let mut resident = vec![0u8; to_usize((batch.end - batch.start) / PAGE_SIZE)];
+            {
+                let st = self.state.read();
+                if !st.vmas.covers(batch.clone()) {
+                    return Err(ENOMEM.because("a gap in the range"));
+                }
+                st.residency(&batch, &mut resident);
+            }
+            self.write_bytes(out, &resident)?;
+            out = out.add(resident.len() as u64)?;
+            at = batch.end;
+        }
+        Ok(())
+    }
+
+    /// Resident bytes by kind. Asks the host about every mapping: not for hot paths.
+    #[must_use]
+    pub fn rss(&self) -> Rss {
+        let st = self.state.read();
+        let mut sum = Rss::default();
+        for (start, pma) in st.pmas.iter() {
+            let resident = pma.resident_bytes(0..pma.len());
+            if !pma.of_file {
+                sum.anon += resident;
+            } else if st
+                .vmas
+                .get(start)
+                .and_then(|(_, vma)| vma.file())
+                .is_some_and(|f| f.is_shmem())
+            {
+                sum.shmem += resident;
+            } else {
+                sum.file += resident;
+            }
+        }
+        self.peak_rss.fetch_max(sum.total(), Ordering::Relaxed);
+        sum
+    }
+
+    /// Resident bytes. Asks the host about every mapping: not for hot paths.
+    #[must_use]
+    pub fn rss_bytes(&self) -> u64 {
+        self.rss().total()
+    }
+
+    /// The most resident bytes seen by [`MemoryManager::rss`] so far, this moment included.
+    #[must_use]
+    pub fn peak_rss_bytes(&self) -> u64 {
+        let _ = self.rss();
+        self.peak_rss.load(Ordering::Relaxed)
+    }
+}
+
+impl MemoryManager {
+    /// The most resident bytes seen so far.
+    pub(super) fn peak_rss_seen(&self) -> u64 {
+        self.peak_rss.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    fn residency(&self, range: &Range<u64>, resident: &mut [u8]) {
+        for (start, pma) in self.pmas.overlapping(range.clone()) {
+            let part = start.max(range.start)..(start + pma.len()).min(range.end);
+            let first = to_usize((part.start - range.start) / PAGE_SIZE);
+            let count = to_usize((part.end - part.start) / PAGE_SIZE);
+            if let Some(slots) = resident.get_mut(first..first + count) {
+                pma.residency(part.start - start, slots);
+            }
+        }
+        for slot in resident {
+            *slot &= 1;
+        }
+    }
+}
+
+impl Pma {
+    /// Fills in which pages from byte `at` on are in memory.
+    fn residency(&self, at: u64, slots: &mut [u8]) {
+        match &self.pages {
+            Pages::Memory(range) => {
+                let _ = range.file().window().resident(range.offset() + at, slots);
+            }
+            Pages::Host { file, offset, .. } => {
+                file.resident(offset + at, slots);
+            }
+        }
+    }
+
+    /// Resident bytes of a part of it.
+    pub(super) fn resident_bytes(&self, part: Range<u64>) -> u64 {
+        let mut sum = 0;
+        let mut at = part.start;
+        while at < part.end {
+            if let Pages::Memory(range) = &self.pages {
+                // Holes may be terabytes long: skip them in one call.
+                let from = range.offset() + at;
+                match host::seek_data(range.file().fd().as_fd(), from) {
+                    Some(data) => at += data.saturating_sub(from) / PAGE_SIZE * PAGE_SIZE,
+                    None => break,
+                }
+                if at >= part.end {
+                    break;
+                }
+            }
+            let bytes = (part.end - at).min(BATCH_PAGES * PAGE_SIZE);
+            let mut slots = vec![0u8; to_usize(bytes / PAGE_SIZE)];
+            self.residency(at, &mut slots);
+            sum += slots.iter().filter(|&&slot| slot & 1 == 1).count() as u64 * PAGE_SIZE;
+            at += bytes;
+        }
+        sum
+    }
+}

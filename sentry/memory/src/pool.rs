@@ -1,0 +1,171 @@
+//! What all guests of a sandbox share: the memory files of each account, windows on host files.
+
+use crate::account::Account;
+use crate::addr::PAGE_SIZE;
+use crate::file::MemoryFile;
+use crate::host::{self, Window};
+use crate::recover::{self, Faulted};
+use bevor_abi::Errno;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+/// The memory files of a sandbox, a few per account so that one inode's locks do not serialise
+/// everything, and the windows on host files that guests map.
+pub struct MemoryPool {
+    files_per_account: usize,
+    next: AtomicUsize,
+    files: Mutex<Vec<Arc<MemoryFile>>>,
+    host_files: Mutex<HashMap<(u64, bool), Weak<HostFile>>>,
+    total_memory: u64,
+}
+
+impl MemoryPool {
+    /// Makes an empty pool; files are made when first needed.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Arc::new(Self {
+            files_per_account: cpus.clamp(2, 4),
+            next: AtomicUsize::new(0),
+            files: Mutex::new(Vec::new()),
+            host_files: Mutex::new(HashMap::new()),
+            total_memory: host::total_memory(),
+        })
+    }
+
+    /// Chooses a memory file of `account`, in turn.
+    ///
+    /// # Errors
+    /// The host refused another memfd, and the account has none yet.
+    pub fn pick(&self, account: &Arc<Account>) -> Result<Arc<MemoryFile>, Errno> {
+        let mut files = self.files.lock();
+        let mine: Vec<_> = files.iter().filter(|f| Arc::ptr_eq(f.account(), account)).collect();
+        if mine.len() >= self.files_per_account {
+            let turn = self.next.fetch_add(1, Ordering::Relaxed) % mine.len();
+            return Ok(Arc::clone(mine[turn]));
+        }
+        match MemoryFile::new(Arc::clone(account)) {
+            Ok(file) => {
+                files.push(Arc::clone(&file));
+                Ok(file)
+            }
+            Err(error) => mine.first().map(|&file| Arc::clone(file)).ok_or(error),
+        }
+    }
+
+    /// Memory and swap of the host, bytes: what a single request cannot sensibly exceed.
+    #[must_use]
+    pub fn total_memory(&self) -> u64 {
+        self.total_memory
+    }
+
+    /// Forgets the files of an account whose container is gone. Pages still mapped stay.
+    pub fn retire(&self, account: &Arc<Account>) {
+        self.files.lock().retain(|f| !Arc::ptr_eq(f.account(), account));
+    }
+
+    /// Bytes the host has committed for `account`. A host call per file.
+    #[must_use]
+    pub fn committed_bytes(&self, account: &Arc<Account>) -> u64 {
+        let files = self.files.lock();
+        let mine = files.iter().filter(|f| Arc::ptr_eq(f.account(), account));
+        mine.map(|f| f.committed_bytes()).sum()
+    }
+
+    /// The shared view of a host file named `id`.
+    pub(crate) fn host_file(&self, id: u64, fd: &Arc<OwnedFd>, writable: bool) -> Arc<HostFile> {
+        let mut files = self.host_files.lock();
+        if let Some(known) = files.get(&(id, writable)).and_then(Weak::upgrade) {
+            return known;
+        }
+        if files.len() >= 64 && files.len().is_power_of_two() {
+            files.retain(|_, file| file.strong_count() > 0);
+        }
+        let file = Arc::new(HostFile {
+            fd: Arc::clone(fd),
+            writable,
+            windows: RwLock::new(BTreeMap::new()),
+        });
+        files.insert((id, writable), Arc::downgrade(&file));
+        file
+    }
+}
+
+impl std::fmt::Debug for MemoryPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MemoryPool({} files)", self.files.lock().len())
+    }
+}
+
+/// Bytes of one window on a host file: address space only, pages cost when touched.
+const WINDOW: u64 = 64 << 20;
+
+/// A host file that guests map, and the windows through which the sentry sees it.
+pub(crate) struct HostFile {
+    fd: Arc<OwnedFd>,
+    writable: bool,
+    windows: RwLock<BTreeMap<u64, Window>>,
+}
+
+impl HostFile {
+    /// The descriptor for mapping orders.
+    pub(crate) fn raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// The window address of byte `offset`, and how many bytes follow it in the same window.
+    ///
+    /// The address stays valid as long as `self`. Bytes beyond the end of the file fault.
+    pub(crate) fn at(&self, offset: u64) -> Result<(*mut u8, u64), Faulted> {
+        let (index, within) = (offset / WINDOW, offset % WINDOW);
+        if let Some(window) = self.windows.read().get(&index) {
+            return Ok((window.at(within), WINDOW - within));
+        }
+        let mut windows = self.windows.write();
+        if let Some(window) = windows.get(&index) {
+            return Ok((window.at(within), WINDOW - within));
+        }
+        let window = Window::map(self.fd.as_fd(), index * WINDOW, WINDOW, self.writable)
+            .map_err(|_| Faulted { done: 0 })?;
+        let at = window.at(within);
+        windows.insert(index, window);
+        Ok((at, WINDOW - within))
+    }
+
+    /// Copies bytes out, from byte `offset`.
+    pub(crate) fn read(&self, offset: u64, to: &mut [u8]) -> Result<(), Faulted> {
+        let mut done = 0;
+        while done < to.len() {
+            let (src, room) = self.at(offset + done as u64)?;
+            let bytes = usize::try_from(room).unwrap_or(usize::MAX).min(to.len() - done);
+            // SAFETY: the window lives as long as `self`; the destination lies within `to`.
+            unsafe { recover::copy(to[done..].as_mut_ptr(), src, bytes) }?;
+            done += bytes;
+        }
+        Ok(())
+    }
+
+    /// Fills in which pages from byte `offset` on are in the host's page cache (bit 0).
+    pub(crate) fn resident(&self, offset: u64, slots: &mut [u8]) {
+        let mut done = 0;
+        while done < slots.len() {
+            let at = offset + done as u64 * PAGE_SIZE;
+            let Ok((_, room)) = self.at(at) else { return };
+            let pages = usize::try_from(room / PAGE_SIZE).unwrap_or(usize::MAX);
+            let pages = pages.min(slots.len() - done);
+            if let Some(window) = self.windows.read().get(&(at / WINDOW)) {
+                let _ = window.resident(at % WINDOW, &mut slots[done..done + pages]);
+            }
+            done += pages;
+        }
+    }
+}
+
+impl std::fmt::Debug for HostFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HostFile(fd {})", self.raw_fd())
+    }
+}

@@ -1,0 +1,478 @@
+//! The content of tmpfs files, memfds and shared memory: pages of memory files, with holes.
+
+use crate::account::Account;
+use crate::addr::{PAGE_SIZE, page_ceil, page_floor};
+use crate::extents::Place;
+use crate::file::{AllocOpts, FileRange, MemoryFile};
+use crate::host;
+use crate::io::{IoDst, IoSrc};
+use crate::mappable::{BackingRun, MappingSet, next_mappable_id};
+use crate::pool::MemoryPool;
+use crate::rangemap::{Piece, RangeMap};
+use bevor_abi::Errno;
+use bevor_abi::errno::{EFBIG, EINVAL, ENOSPC, ENXIO};
+use parking_lot::RwLock;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Largest file size (`MAX_LFS_FILESIZE`).
+const MAX_SIZE: u64 = i64::MAX.cast_unsigned() & !(PAGE_SIZE - 1);
+
+/// What the files of one file system may use together (`size=` of tmpfs).
+#[derive(Debug)]
+pub struct SpaceLimit {
+    limit: AtomicU64,
+    used: AtomicU64,
+}
+
+impl SpaceLimit {
+    /// A limit of `limit` bytes, `u64::MAX` for none.
+    #[must_use]
+    pub fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) })
+    }
+
+    /// The limit, bytes.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Changes the limit (remount).
+    pub fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), Errno> {
+        let limit = self.limit();
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|&sum| sum <= limit)
+            })
+            .map(|_| ())
+            .map_err(|_| ENOSPC.because("the file system is full"))
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Piece for FileRange {
+    fn len(&self) -> u64 {
+        FileRange::len(self)
+    }
+
+    fn split_off(&mut self, at: u64) -> Self {
+        FileRange::split_off(self, at)
+    }
+
+    fn try_join(&mut self, next: Self) -> Result<(), Self> {
+        if !self.precedes(&next) {
+            return Err(next);
+        }
+        self.join(next);
+        Ok(())
+    }
+}
+
+/// Page-granular content with holes, of one inode.
+///
+/// Lock order: `state` is below every `MemoryManager`'s; it is never held while guest memory is
+/// touched (pages are kept alive by references meanwhile).
+pub struct PageStore {
+    id: u64,
+    limit: Arc<SpaceLimit>,
+    state: RwLock<Content>,
+    mappings: MappingSet,
+}
+
+struct Content {
+    file: Arc<MemoryFile>,
+    size: u64,
+    extents: RangeMap<FileRange>,
+    allocated: u64,
+    /// Whether extents exist that nobody wrote: mapped holes, which the host may not have filled.
+    sparse: bool,
+}
+
+impl PageStore {
+    /// Makes an empty content, paid by `account`, counted against `limit`.
+    ///
+    /// # Errors
+    /// `ENOMEM`: the host refused a memory file.
+    pub fn new(
+        pool: &MemoryPool,
+        account: &Arc<Account>,
+        limit: Arc<SpaceLimit>,
+    ) -> Result<Self, Errno> {
+        let content = Content {
+            file: pool.pick(account)?,
+            size: 0,
+            extents: RangeMap::default(),
+            allocated: 0,
+            sparse: false,
+        };
+        Ok(Self {
+            id: next_mappable_id(),
+            limit,
+            state: RwLock::new(content),
+            mappings: MappingSet::new(),
+        })
+    }
+
+    /// The content's [`crate::Mappable::id`].
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who maps it.
+    #[must_use]
+    pub fn mappings(&self) -> &MappingSet {
+        &self.mappings
+    }
+
+    /// Length, bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.state.read().size
+    }
+
+    /// Bytes of pages in use (`st_blocks` is this / 512).
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        let state = self.state.read();
+        if !state.sparse {
+            return state.allocated;
+        }
+        let mut sum = 0;
+        for (_, pages) in state.extents.iter() {
+            let mut at = 0;
+            while let Some(data) = committed_after(pages, at) {
+                let end = hole_after(pages, data);
+                sum += end - data;
+                at = end;
+            }
+        }
+        sum
+    }
+
+    /// Reads from `offset` into `dst`; returns how many bytes, 0 at the end.
+    ///
+    /// # Errors
+    /// `EFAULT` if nothing could be put.
+    pub fn read_at(&self, offset: u64, dst: &mut IoDst<'_>) -> Result<usize, Errno> {
+        let mut at = offset;
+        let mut total = 0;
+        loop {
+            let (piece, len) = {
+                let state = self.state.read();
+                let left = state.size.saturating_sub(at).min(dst.remaining());
+                if left == 0 {
+                    return Ok(total);
+                }
+                state.pin(at, left)
+            };
+            let moved = match &piece {
+                Some((pages, start)) => dst.copy_from_memory(pages, *start, len),
+                None => dst.put_zeros(len),
+            };
+            match moved {
+                Ok(moved) => {
+                    total += moved;
+                    at += moved as u64;
+                    if (moved as u64) < len {
+                        return Ok(total);
+                    }
+                }
+                Err(error) if total == 0 => return Err(error),
+                Err(_) => return Ok(total),
+            }
+        }
+    }
+
+    /// Writes `src` from `offset` on, filling holes and extending the file; returns how many bytes.
+    ///
+    /// # Errors
+    /// `EFAULT` if nothing could be taken; `EFBIG`; `ENOSPC`, `ENOMEM` if no page could be had.
+    pub fn write_at(&self, offset: u64, src: &mut IoSrc<'_>) -> Result<usize, Errno> {
+        let wanted = src.remaining();
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let end = offset.checked_add(wanted).ok_or(EFBIG)?.min(MAX_SIZE);
+        if offset >= end {
+            return Err(EFBIG.into());
+        }
+        let mut at = offset;
+        let mut failure = None;
+        while at < end {
+            let (piece, len) = {
+                let mut state = self.state.write();
+                // Fills at most this much in one go, so that a short source wastes little.
+                let chunk = (end - at).min(4 << 20);
+                match self.fill(&mut state, at..at + chunk) {
+                    Ok(()) => state.pin(at, chunk),
+                    Err(error) => {
+                        // The page at hand may be there, or fit alone.
+                        let page_end = (page_floor(at) + PAGE_SIZE).min(end);
+                        match self.fill(&mut state, at..page_end) {
+                            Ok(()) => state.pin(at, page_end - at),
+                            Err(_) => {
+                                failure = Some(error);
+                                break;
+                            }
+                        }
+                    }
+                }
+            };
+            let Some((pages, start)) = piece else { break };
+            match src.copy_to_memory(&pages, start, len) {
+                Ok(moved) => {
+                    at += moved as u64;
+                    let mut state = self.state.write();
+                    state.size = state.size.max(at);
+                    if (moved as u64) < len {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        match failure {
+            Some(error) if at == offset => Err(error),
+            _ => Ok(usize::try_from(at - offset).unwrap_or(usize::MAX)),
+        }
+    }
+
+    /// Sets the length (ftruncate(2)). Mappings lose the pages beyond it.
+    ///
+    /// # Errors
+    /// `EFBIG`.
+    pub fn truncate(&self, size: u64) -> Result<(), Errno> {
+        if size > MAX_SIZE {
+            return Err(EFBIG.into());
+        }
+        let removed = {
+            let mut state = self.state.write();
+            let shrinks = size < state.size;
+            state.size = size;
+            if !shrinks {
+                return Ok(());
+            }
+            let keep = page_ceil(size).unwrap_or(u64::MAX);
+            state.zero(size..keep);
+            self.free(&mut state, keep..u64::MAX)
+        };
+        self.mappings.invalidate(self.id, size..u64::MAX);
+        drop(removed);
+        Ok(())
+    }
+
+    /// Frees the pages of a range, which then reads as zeros; the length stays.
+    pub fn punch_hole(&self, range: Range<u64>) {
+        let removed = {
+            let mut state = self.state.write();
+            let first = page_ceil(range.start).unwrap_or(u64::MAX);
+            let last = page_floor(range.end);
+            if first > last {
+                state.zero(range.clone());
+                return;
+            }
+            state.zero(range.start..first);
+            state.zero(last..range.end);
+            if first == last {
+                return;
+            }
+            self.free(&mut state, first..last)
+        };
+        self.mappings.invalidate(self.id, range);
+        drop(removed);
+    }
+
+    /// Fills the holes of a range (fallocate(2) without flags; the length is the caller's).
+    ///
+    /// # Errors
+    /// `ENOSPC`, `ENOMEM`, `EFBIG`.
+    pub fn allocate(&self, range: Range<u64>) -> Result<(), Errno> {
+        if range.end > MAX_SIZE {
+            return Err(EFBIG.into());
+        }
+        self.fill(&mut self.state.write(), range)
+    }
+
+    /// The next data at or after `offset` (`SEEK_DATA`).
+    ///
+    /// # Errors
+    /// `ENXIO`: none, or beyond the end.
+    pub fn seek_data(&self, offset: u64) -> Result<u64, Errno> {
+        let state = self.state.read();
+        for (start, pages) in state.extents.overlapping(offset..state.size.max(offset)) {
+            if let Some(data) = committed_after(pages, offset.saturating_sub(start))
+                && start + data < state.size
+            {
+                return Ok((start + data).max(offset));
+            }
+        }
+        Err(ENXIO.into())
+    }
+
+    /// The next hole at or after `offset` (`SEEK_HOLE`); the end of the file counts as one.
+    ///
+    /// # Errors
+    /// `ENXIO`: beyond the end.
+    pub fn seek_hole(&self, offset: u64) -> Result<u64, Errno> {
+        let state = self.state.read();
+        if offset >= state.size {
+            return Err(ENXIO.into());
+        }
+        let mut at = offset;
+        for (start, pages) in state.extents.overlapping(offset..state.size) {
+            if start > at {
+                break;
+            }
+            let hole = hole_after(pages, at - start);
+            at = start + hole;
+            if hole < pages.len() {
+                break;
+            }
+        }
+        Ok(at.min(state.size))
+    }
+
+    /// Answers [`crate::Mappable::backing`]: pages, made where there are none, and nothing beyond
+    /// the end of the file.
+    ///
+    /// # Errors
+    /// `ENOSPC`, `ENOMEM`.
+    pub fn backing(&self, offset: u64, len: u64) -> Result<Vec<BackingRun>, Errno> {
+        if (offset | len) % PAGE_SIZE != 0 {
+            return Err(EINVAL.because("not page aligned"));
+        }
+        let mut state = self.state.write();
+        let end = offset.saturating_add(len);
+        let inside = end.min(page_ceil(state.size).unwrap_or(u64::MAX));
+        let mut runs = Vec::new();
+        if offset < inside {
+            if !state.extents.covers(offset..inside) {
+                self.fill(&mut state, offset..inside)?;
+                state.sparse = true;
+            }
+            for (start, pages) in state.extents.overlapping(offset..inside) {
+                let part = start.max(offset)..(start + pages.len()).min(inside);
+                let run = pages.share_part(part.start - start, part.end - part.start);
+                runs.push(BackingRun::memory(run));
+            }
+        }
+        let beyond = end - inside.clamp(offset, end);
+        if beyond > 0 {
+            runs.push(BackingRun::none(beyond));
+        }
+        Ok(runs)
+    }
+
+    /// Makes pages for the holes of a range.
+    fn fill(&self, state: &mut Content, range: Range<u64>) -> Result<(), Errno> {
+        let pages = page_floor(range.start)..page_ceil(range.end).ok_or(EFBIG)?;
+        if state.extents.covers(pages.clone()) {
+            return Ok(());
+        }
+        for gap in state.extents.gaps(pages) {
+            let len = gap.end - gap.start;
+            self.limit.take(len)?;
+            let place = match state.extents.prev_before(gap.start) {
+                Some((start, before)) if start + before.len() == gap.start => {
+                    Place::StartingAt(before.offset() + before.len())
+                }
+                _ => Place::Anywhere,
+            };
+            match state.file.alloc(len, AllocOpts { place, reserve: false }) {
+                Ok(pages) => {
+                    state.allocated += len;
+                    state.extents.insert(gap.start, pages);
+                }
+                Err(error) => {
+                    self.limit.give_back(len);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the pages of a range out. They are freed when dropped, once nobody maps them.
+    fn free(&self, state: &mut Content, range: Range<u64>) -> Vec<(u64, FileRange)> {
+        let removed = state.extents.remove(range);
+        let bytes = removed.iter().map(|(_, pages)| pages.len()).sum();
+        state.allocated -= bytes;
+        self.limit.give_back(bytes);
+        removed
+    }
+}
+
+impl Content {
+    /// A reference to the page run at `at`, with the position in it; `None` for a hole. And how
+    /// many bytes, at most `max`, it goes on for.
+    fn pin(&self, at: u64, max: u64) -> (Option<(FileRange, u64)>, u64) {
+        match self.extents.get(at) {
+            Some((start, pages)) => {
+                let within = at - start;
+                let len = max.min(pages.len() - within);
+                let first = page_floor(within);
+                let span = page_ceil(within + len).unwrap_or(pages.len()).min(pages.len()) - first;
+                (Some((pages.share_part(first, span), within - first)), len)
+            }
+            None => {
+                let next = self.extents.next_from(at).map_or(u64::MAX, |(start, _)| start);
+                (None, max.min(next - at))
+            }
+        }
+    }
+
+    /// Zeroes bytes that lie in existing pages.
+    fn zero(&self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        for (start, pages) in self.extents.overlapping(range.clone()) {
+            let part = start.max(range.start)..(start + pages.len()).min(range.end);
+            pages.zero(part.start - start, part.end - part.start);
+        }
+    }
+}
+
+impl Drop for PageStore {
+    fn drop(&mut self) {
+        self.limit.give_back(self.state.get_mut().allocated);
+    }
+}
+
+impl std::fmt::Debug for PageStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PageStore({}, {} bytes)", self.id, self.size())
+    }
+}
+
+/// The first byte at or after `at` of `pages` that the host has committed.
+fn committed_after(pages: &FileRange, at: u64) -> Option<u64> {
+    let data = host::seek_data(pages.file().fd().as_fd(), pages.offset() + at)?;
+    Some(data - pages.offset()).filter(|&data| data < pages.len())
+}
+
+/// The first byte at or after `at` of `pages` that the host has not committed, or the length.
+fn hole_after(pages: &FileRange, at: u64) -> u64 {
+    host::seek_hole(pages.file().fd().as_fd(), pages.offset() + at)
+        .map_or(pages.len(), |hole| (hole - pages.offset()).min(pages.len()))
+}
