@@ -5,8 +5,19 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A time stamp: seconds since the epoch and nanoseconds.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
-    FromBytes, IntoBytes, Immutable, KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
 )]
 #[repr(C)]
 pub struct Time {
@@ -18,8 +29,7 @@ pub struct Time {
 
 /// A device number.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash,
-    FromBytes, IntoBytes, Immutable, KnownLayout,
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Device {
@@ -71,7 +81,8 @@ pub struct Attr {
     pub blocks: u64,
     /// Bytes of a good-sized transfer.
     pub blksize: u32,
-    flags: u32,
+    /// [`AttrFlags`].
+    pub flags: u32,
     /// Host mount the file was reached through; differs on either side of a mount point.
     pub mount_id: u64,
     /// Last access.

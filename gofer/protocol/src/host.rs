@@ -232,6 +232,12 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> Received {
     }
 }
 
+/// Ends both directions of a socket; its peer and [`wait_for_hangup`] notice.
+pub fn shut_down(socket: BorrowedFd<'_>) {
+    // SAFETY: no pointers. It fails only where the peer is gone already.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
 /// Sleeps until the peer of `socket` is gone.
 pub fn wait_for_hangup(socket: BorrowedFd<'_>) {
     loop {

@@ -135,10 +135,11 @@ impl Ring {
         words[2].store(header.fds.into(), Ordering::Relaxed);
         let (chunks, rest) = payload.as_chunks::<8>();
         let mut words = words[HEADER_WORDS..].iter();
-        for (word, chunk) in words.by_ref().zip(chunks) {
+        // In this order: zip takes from the first before it looks at the second.
+        for (chunk, word) in chunks.iter().zip(words.by_ref()) {
             word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
         }
-        if let (Some(word), false) = (words.as_slice().get(0), rest.is_empty()) {
+        if let (Some(word), false) = (words.as_slice().first(), rest.is_empty()) {
             let mut last = [0; 8];
             last[..rest.len()].copy_from_slice(rest);
             word.store(u64::from_ne_bytes(last), Ordering::Relaxed);

@@ -126,9 +126,13 @@ impl Service {
         self.close();
     }
 
-    /// Ends the channel: every thread in [`Service::next`] returns.
+    /// Ends the channel: every thread in [`Service::next`] and [`Service::wait_for_hangup`]
+    /// returns, and the client notices.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        host::shut_down(self.socket.as_fd());
         self.ring.pending().fetch_or(GOODBYE, Ordering::SeqCst);
         host::futex_wake(self.ring.pending(), i32::MAX);
     }

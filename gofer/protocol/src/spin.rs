@@ -34,7 +34,8 @@ impl Spin {
         let learnt = self.budget_ns.load(Ordering::Relaxed);
         let mut budget = learnt;
         if budget < self.max_ns / 16 || budget == 0 {
-            if self.max_ns == 0 || self.skipped.fetch_add(1, Ordering::Relaxed) % PROBE_EVERY != 0 {
+            let skipped = self.skipped.fetch_add(1, Ordering::Relaxed);
+            if self.max_ns == 0 || !skipped.is_multiple_of(PROBE_EVERY) {
                 return false;
             }
             budget = self.max_ns;

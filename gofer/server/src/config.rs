@@ -1,6 +1,7 @@
 //! What the launcher tells a gofer at its start.
 
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,11 +34,21 @@ pub struct Config {
     pub max_handles: usize,
 }
 
+/// Where a root is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Behind this descriptor, opened with `O_PATH` or cloned with `open_tree(2)`.
+    Fd(RawFd),
+    /// At this path of the gofer's mount namespace at its start.
+    Path(PathBuf),
+}
+
 /// A directory or file to serve.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RootConfig {
-    /// `O_PATH` descriptor of it.
-    pub fd: RawFd,
+    /// Where it is.
+    pub source: Source,
     /// Refuse every change with EROFS.
     pub read_only: bool,
     /// Whether others may change it meanwhile.
@@ -65,11 +76,11 @@ pub struct RootConfig {
 }
 
 impl RootConfig {
-    /// A root with everything but the descriptor and the mode at its default.
+    /// A root with everything but place and mode at its default.
     #[must_use]
-    pub fn new(fd: RawFd, read_only: bool) -> Self {
+    pub const fn new(source: Source, read_only: bool) -> Self {
         Self {
-            fd,
+            source,
             read_only,
             sharing: Sharing::Exclusive,
             cross_mounts: false,
@@ -121,10 +132,13 @@ pub struct IdRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confine {
-    /// Privileged (root, or root of a user namespace with enough ids): mount, network, IPC and UTS
-    /// namespaces of its own, an empty root, the few capabilities its roots need, the host-call
-    /// filter. The launcher makes the pid namespace.
-    Namespaces,
+    /// Privileged (root, or root of a user namespace with enough ids), in the launcher's mount,
+    /// network, IPC and UTS namespaces: leaves them for its own, then an empty root, the few
+    /// capabilities its roots need, the host-call filter.
+    LeaveNamespaces,
+    /// The same, in namespaces the launcher made for this process. Roots given as descriptors
+    /// should be clones by `open_tree(2)`: a process can make them in its own mount namespace only.
+    OwnNamespaces,
     /// An ordinary user in the caller's user namespace, so that owners are reported as they are:
     /// landlock, no capability, the host-call filter. Refused where the host has no landlock.
     Landlock,

@@ -167,9 +167,7 @@ impl Server {
                     stat
                 }
                 // A mount point that must not be passed: a boundary, see below.
-                Err(error) if error == bevor_abi::errno::EXDEV => {
-                    host::statx(dir, c_name.as_c())?
-                }
+                Err(error) if error == bevor_abi::errno::EXDEV => host::statx(dir, c_name.as_c())?,
                 Err(error) => return Err(error),
             }
         } else {

@@ -27,7 +27,7 @@ pub const MAX_HANDLES: usize = 4 << 20;
 
 /// Why a request is not answered with success.
 #[derive(Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The file system says no.
     Errno(Errno),
     /// The message makes no sense: the connection ends.
@@ -54,23 +54,23 @@ impl From<Malformed> for Fault {
 }
 
 /// What a handler answers beside the bytes it wrote: a descriptor to donate.
-pub type Answer = Result<Option<OwnedFd>, Fault>;
+pub(crate) type Answer = Result<Option<OwnedFd>, Fault>;
 
 /// The state of a gofer.
 #[derive(Debug)]
 pub struct Server {
     /// The handles.
-    pub table: Mutex<Table>,
+    pub(crate) table: Mutex<Table>,
     /// Names stay where they are while this is read-locked, as far as this gofer moves them.
-    pub tree: RwLock<()>,
+    pub(crate) tree: RwLock<()>,
     /// Listings under way.
-    pub streams: Streams,
+    pub(crate) streams: Streams,
     /// What is served.
-    pub roots: Vec<Root>,
+    pub(crate) roots: Vec<Root>,
     /// The way to open an `O_PATH` descriptor.
-    pub self_fd: SelfFd,
+    pub(crate) self_fd: SelfFd,
     /// The user new files belong to.
-    pub uid: u32,
+    pub(crate) uid: u32,
 }
 
 /// Bounds of what a sentry can make a gofer hold.
@@ -87,7 +87,7 @@ impl Server {
     ///
     /// # Errors
     /// Those of looking at the roots.
-    pub fn new(
+    pub(crate) fn new(
         roots: Vec<(OwnedFd, RootConfig)>,
         self_fd: SelfFd,
         limits: Limits,
@@ -116,6 +116,14 @@ impl Server {
         })
     }
 
+    /// Serves `roots` in a process that is not confined, as tests and benches do.
+    ///
+    /// # Errors
+    /// Those of looking at the roots and of opening `/proc/self/fd`.
+    pub fn unconfined(roots: Vec<(OwnedFd, RootConfig)>, limits: Limits) -> Result<Self, Errno> {
+        Self::new(roots, SelfFd::open()?, limits)
+    }
+
     /// Answers requests until the channel ends. For any number of threads.
     pub fn serve(&self, service: &Service) -> Ended {
         let mut message = Vec::new();
@@ -132,9 +140,7 @@ impl Server {
                     let fd = fd.as_ref().map(AsFd::as_fd);
                     service.reply(request, 0, reply.message(), fd)
                 }
-                Err(Fault::Errno(errno)) => {
-                    service.reply(request, errno.code.0.into(), &[], None)
-                }
+                Err(Fault::Errno(errno)) => service.reply(request, errno.code.0.into(), &[], None),
                 Err(Fault::Malformed(malformed)) => {
                     service.close();
                     return malformed.into();
@@ -180,7 +186,7 @@ impl Server {
     ///
     /// # Errors
     /// ESTALE, which cannot happen for a handle of the table.
-    pub fn root_of(&self, found: &Found) -> Result<&Root, Errno> {
+    pub(crate) fn root_of(&self, found: &Found) -> Result<&Root, Errno> {
         self.roots.get(found.info.root).ok_or_else(|| bevor_abi::errno::ESTALE.into())
     }
 
@@ -188,7 +194,7 @@ impl Server {
     ///
     /// # Errors
     /// ESTALE when the sentry does not hold it.
-    pub fn find(&self, handle: WireHandle) -> Result<Found, Errno> {
+    pub(crate) fn find(&self, handle: WireHandle) -> Result<Found, Errno> {
         self.table.lock().get(Id::from_wire(handle))
     }
 }

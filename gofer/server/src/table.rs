@@ -330,11 +330,6 @@ impl Table {
         self.free_if_unused(index);
     }
 
-    /// Handles in use and descriptors kept, for traces and tests.
-    pub fn usage(&self) -> (usize, usize) {
-        (self.nodes.len() - self.free.len(), self.kept + self.detached)
-    }
-
     fn add(
         &mut self,
         parent: u32,

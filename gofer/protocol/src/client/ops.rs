@@ -155,12 +155,7 @@ impl Client {
         self.walk_with(dir, names, Some(flags))
     }
 
-    fn walk_with(
-        &self,
-        dir: &Handle,
-        names: &[&[u8]],
-        open: Option<u32>,
-    ) -> Result<Walk, Errno> {
+    fn walk_with(&self, dir: &Handle, names: &[&[u8]], open: Option<u32>) -> Result<Walk, Errno> {
         let mut walk: Walk = Walk { nodes: Vec::new(), stop: WalkStop::Complete, file: None };
         let mut chunks = names.chunks(MAX_WALK).peekable();
         while let Some(chunk) = chunks.next() {
@@ -169,10 +164,11 @@ impl Client {
                 let from = walk.nodes.last().map_or(dir, |node| &node.handle);
                 self.walk_part(from, chunk, WalkFlags::empty(), open)?
             };
-            walk.nodes.extend(part.nodes.into_iter().map(|node| WalkNode {
-                handle: self.handle(node.handle),
-                attr: node.attr,
-            }));
+            walk.nodes.extend(
+                part.nodes
+                    .into_iter()
+                    .map(|node| WalkNode { handle: self.handle(node.handle), attr: node.attr }),
+            );
             walk.stop = part.stop;
             walk.file = part.file;
             if !matches!(walk.stop, WalkStop::Complete) {

@@ -21,7 +21,8 @@ use bevor_abi::errno::{EAGAIN, EINTR, ENAMETOOLONG};
 const STATX_MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
 
 /// Nothing outside the directory, no symlink, no `/proc` link.
-const RESOLVE: u64 = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+const RESOLVE: u64 =
+    libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
 
 /// How often a lookup that raced with a rename (EAGAIN) is tried again.
 const RETRIES: usize = 128;
@@ -120,12 +121,7 @@ pub fn readlink(dir: BorrowedFd<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
     let mut target = vec![0_u8; 4096];
     // SAFETY: name is a C string, target has room for the length given.
     let len = unsafe {
-        libc::readlinkat(
-            dir.as_raw_fd(),
-            name.as_ptr(),
-            target.as_mut_ptr().cast(),
-            target.len(),
-        )
+        libc::readlinkat(dir.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len())
     };
     let len = usize::try_from(len).map_err(|_| last_error())?;
     target.truncate(len);
@@ -157,7 +153,6 @@ pub fn seek(fd: BorrowedFd<'_>, position: i64) -> Result<(), Errno> {
 /// `struct statfs` of the kernel, whose flags libc's hides.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the names are the kernel's, see statfs(2)")]
 pub struct StatFs {
     pub kind: i64,
     pub block_size: i64,
@@ -241,7 +236,7 @@ impl SelfFd {
         Ok(())
     }
 
-    /// The descriptor of the directory, for the host-call filter.
+    /// The number of the directory's descriptor, for the host-call filter.
     pub fn raw(&self) -> RawFd {
         self.dir.as_raw_fd()
     }
@@ -255,8 +250,7 @@ impl SelfFd {
         let flags = flags | libc::O_CLOEXEC | libc::O_NOCTTY;
         loop {
             // SAFETY: the name is a C string.
-            let new =
-                unsafe { libc::openat(self.dir.as_raw_fd(), number.as_c().as_ptr(), flags) };
+            let new = unsafe { libc::openat(self.dir.as_raw_fd(), number.as_c().as_ptr(), flags) };
             match owned(new) {
                 Err(error) if error == EINTR => {}
                 other => return other,

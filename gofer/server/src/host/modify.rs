@@ -112,23 +112,13 @@ impl SelfFd {
         let number = super::Number::new(fd);
         // SAFETY: the name is a C string.
         let result = unsafe {
-            libc::syscall(
-                libc::SYS_fchmodat,
-                self.dir.as_raw_fd(),
-                number.as_c().as_ptr(),
-                mode,
-            )
+            libc::syscall(libc::SYS_fchmodat, self.dir.as_raw_fd(), number.as_c().as_ptr(), mode)
         };
         check_long(result).map(drop)
     }
 
     /// Gives the file behind a descriptor one more name. Errors: those of `linkat(2)`.
-    pub fn link(
-        &self,
-        fd: BorrowedFd<'_>,
-        dir: BorrowedFd<'_>,
-        name: &CStr,
-    ) -> Result<(), Errno> {
+    pub fn link(&self, fd: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
         let number = super::Number::new(fd);
         // SAFETY: both names are C strings.
         let result = unsafe {
@@ -153,12 +143,7 @@ impl SelfFd {
         let path = self.path(fd, c"");
         // SAFETY: C strings, and value has room for the length given.
         let len = unsafe {
-            libc::getxattr(
-                path.as_ptr(),
-                name.as_ptr(),
-                value.as_mut_ptr().cast(),
-                value.len(),
-            )
+            libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
         };
         usize::try_from(len).map_err(|_| last_error())
     }
@@ -167,8 +152,7 @@ impl SelfFd {
     pub fn listxattr(&self, fd: BorrowedFd<'_>, names: &mut [u8]) -> Result<usize, Errno> {
         let path = self.path(fd, c"");
         // SAFETY: a C string, and names has room for the length given.
-        let len =
-            unsafe { libc::listxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };
+        let len = unsafe { libc::listxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };
         usize::try_from(len).map_err(|_| last_error())
     }
 
@@ -183,13 +167,7 @@ impl SelfFd {
         let path = self.path(fd, c"");
         // SAFETY: C strings, and value is readable for the length given.
         let result = unsafe {
-            libc::setxattr(
-                path.as_ptr(),
-                name.as_ptr(),
-                value.as_ptr().cast(),
-                value.len(),
-                flags,
-            )
+            libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags)
         };
         check(result).map(drop)
     }
@@ -205,9 +183,8 @@ impl SelfFd {
     pub fn connect(&self, socket: &OwnedFd, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         let (address, len) = self.address(fd, c"")?;
         // SAFETY: address is a live sockaddr_un of which len bytes are meant.
-        let result = unsafe {
-            libc::connect(socket.as_fd().as_raw_fd(), (&raw const address).cast(), len)
-        };
+        let result =
+            unsafe { libc::connect(socket.as_fd().as_raw_fd(), (&raw const address).cast(), len) };
         check(result).map(drop)
     }
 

@@ -67,8 +67,7 @@ impl<'a> Making<'a> {
     fn node(&self, server: &Server, fd: BorrowedFd<'_>) -> Result<libc::statx, Errno> {
         let mut found = host::statx(fd, c"")?;
         let differs = |want: u32, is: u32| want != NO_CHANGE && want != is;
-        let chown =
-            differs(self.owner.0, found.stx_uid) || differs(self.owner.1, found.stx_gid);
+        let chown = differs(self.owner.0, found.stx_uid) || differs(self.owner.1, found.stx_gid);
         if chown {
             host::chown(fd, self.owner.0, self.owner.1)?;
             found = host::statx(fd, c"")?;
@@ -144,7 +143,7 @@ pub fn create(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> 
     })?;
     if let Err(error) = making.finish(server, name, file.as_fd(), reply) {
         // Best effort: the file must not stay behind with the wrong owner.
-        drop(host::unlink(making.fd.as_fd(), c_name.as_c(), 0));
+        let _ = host::unlink(making.fd.as_fd(), c_name.as_c(), 0);
         return Err(error.into());
     }
     Ok(Some(file))
@@ -176,7 +175,7 @@ pub fn mkdir(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> A
     host::mkdir(making.fd.as_fd(), c_name.as_c(), make.mode)?;
     let fd = making.open_made(server, &c_name, libc::S_IFDIR)?;
     if let Err(error) = making.finish(server, name, fd.as_fd(), reply) {
-        drop(host::unlink(making.fd.as_fd(), c_name.as_c(), libc::AT_REMOVEDIR));
+        let _ = host::unlink(making.fd.as_fd(), c_name.as_c(), libc::AT_REMOVEDIR);
         return Err(error.into());
     }
     Ok(None)
@@ -235,7 +234,7 @@ fn finish_or_remove(
 ) -> Answer {
     let fd = making.open_made(server, c_name, kind)?;
     if let Err(error) = making.finish(server, name, fd.as_fd(), reply) {
-        drop(host::unlink(making.fd.as_fd(), c_name.as_c(), 0));
+        let _ = host::unlink(making.fd.as_fd(), c_name.as_c(), 0);
         return Err(error.into());
     }
     Ok(None)

@@ -178,12 +178,7 @@ fn movable(
 }
 
 /// The node the client says a name stands for, if it does.
-fn standing_at(
-    server: &Server,
-    node: Option<Found>,
-    dir: &Found,
-    name: &[u8],
-) -> Option<Found> {
+fn standing_at(server: &Server, node: Option<Found>, dir: &Found, name: &[u8]) -> Option<Found> {
     node.filter(|node| server.table.lock().is_at(node.id, dir.id, name))
 }
 

@@ -52,7 +52,7 @@ pub fn bind(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> An
     let fd = making.open_made(server, &c_name, libc::S_IFSOCK)?;
     let made = server.self_fd.chmod(fd.as_fd(), making.mode);
     if let Err(error) = made.and_then(|()| making.finish(server, name, fd.as_fd(), reply)) {
-        drop(host::unlink(making.fd.as_fd(), c_name.as_c(), 0));
+        let _ = host::unlink(making.fd.as_fd(), c_name.as_c(), 0);
         return Err(error.into());
     }
     Ok(Some(socket))
