@@ -144,17 +144,26 @@ uapi! {
         AT_RECURSIVE = 0x8000,
     }
 
-    /// Flag of one `*at` call alone; the bits overlap.
-    flags AT_CALL_FLAGS: u32 {
+    /// Flag of `faccessat2(2)` beside those of all `*at` calls.
+    flags AT_EACCESS_FLAG: u32 {
         AT_EACCESS = 0x200,
+    }
+
+    /// Flag of `unlinkat(2)`.
+    flags AT_REMOVEDIR_FLAG: u32 {
         AT_REMOVEDIR = 0x200,
-        AT_RENAME_NOREPLACE = 0x1,
-        AT_RENAME_EXCHANGE = 0x2,
-        AT_RENAME_WHITEOUT = 0x4,
+    }
+
+    /// Flag of `execveat(2)` beside those of all `*at` calls.
+    flags AT_EXECVE_CHECK_FLAG: u32 {
+        AT_EXECVE_CHECK = 0x0001_0000,
+    }
+
+    /// Flag of `name_to_handle_at(2)` beside those of all `*at` calls.
+    flags HANDLE_FLAGS: u32 {
         AT_HANDLE_FID = 0x200,
         AT_HANDLE_MNT_ID_UNIQUE = 0x1,
         AT_HANDLE_CONNECTABLE = 0x2,
-        AT_EXECVE_CHECK = 0x0001_0000,
     }
 
     /// Whence of `lseek(2)`.

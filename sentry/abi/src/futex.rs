@@ -56,16 +56,20 @@ uapi! {
         FUTEX_OP_CMP_GE = 5,
     }
 
+    /// Size of a futex, in the bits of `FUTEX2_SIZE_MASK`.
+    values FUTEX2_SIZES: u32 {
+        FUTEX2_SIZE_U8 = 0,
+        FUTEX2_SIZE_U16 = 1,
+        FUTEX2_SIZE_U32 = 2,
+        FUTEX2_SIZE_U64 = 3,
+        FUTEX2_SIZE_MASK = 3,
+    }
+
     /// Flag of `futex_wait(2)`, `futex_wake(2)` and `futex_waitv(2)`.
     flags FUTEX2_FLAGS: u32 {
-        FUTEX2_SIZE_U8 = 0x0,
-        FUTEX2_SIZE_U16 = 0x1,
-        FUTEX2_SIZE_U32 = 0x2,
-        FUTEX2_SIZE_U64 = 0x3,
         FUTEX2_NUMA = 0x4,
         FUTEX2_MPOL = 0x8,
         FUTEX2_PRIVATE = 0x80,
-        FUTEX2_SIZE_MASK = 0x3,
     }
 
     /// Limit of `futex_waitv(2)` and of robust lists.

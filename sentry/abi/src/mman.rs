@@ -126,14 +126,22 @@ uapi! {
         MPOL_WEIGHTED_INTERLEAVE = 6,
     }
 
-    /// Mode flag of `set_mempolicy(2)` and flag of `get_mempolicy(2)` and `mbind(2)`.
-    flags MEMPOLICY_FLAGS: u32 {
+    /// Flag or-ed to the mode of `set_mempolicy(2)`.
+    flags MEMPOLICY_MODE_FLAGS: u32 {
         MPOL_F_STATIC_NODES = 0x8000,
         MPOL_F_RELATIVE_NODES = 0x4000,
         MPOL_F_NUMA_BALANCING = 0x2000,
+    }
+
+    /// Flag of `get_mempolicy(2)`.
+    flags GET_MEMPOLICY_FLAGS: u32 {
         MPOL_F_NODE = 0x1,
         MPOL_F_ADDR = 0x2,
         MPOL_F_MEMS_ALLOWED = 0x4,
+    }
+
+    /// Flag of `mbind(2)`.
+    flags MBIND_FLAGS: u32 {
         MPOL_MF_STRICT = 0x1,
         MPOL_MF_MOVE = 0x2,
         MPOL_MF_MOVE_ALL = 0x4,

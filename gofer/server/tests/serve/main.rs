@@ -1,4 +1,0 @@
-//! What the gofer does for a client, without confinement.
-
-mod common;
-mod read;

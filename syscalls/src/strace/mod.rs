@@ -1,0 +1,13 @@
+//! `--strace`: every call as one line with decoded arguments, result and duration.
+//!
+//! Arguments the call reads are decoded when it starts, those it writes when it has succeeded.
+
+mod compact;
+pub mod format;
+pub mod shape;
+mod sockaddr;
+mod text;
+mod trace;
+
+pub use format::Peek;
+pub use trace::{Call, Outcome};
