@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
-mod confinement;
+pub mod confinement;
 mod control;
 mod logging;
 mod role;

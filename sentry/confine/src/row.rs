@@ -219,6 +219,11 @@ macro_rules! arg {
             test: $crate::Test::Masked(const { $crate::register(($m) as i128) }),
             value: $crate::arg!(@value $($v)+), text: stringify!($n & ($m) == $($v)+) }
     };
+    ($i:literal : $w:ident $n:ident & $m:ident == $($v:tt)+) => {
+        $crate::Arg { index: $i, wide: $crate::arg!(@wide $w),
+            test: $crate::Test::Masked(const { $crate::register($m as i128) }),
+            value: $crate::arg!(@value $($v)+), text: stringify!($n & $m == $($v)+) }
+    };
     ($i:literal : $w:ident $n:ident & $m:literal == $($v:tt)+) => {
         $crate::Arg { index: $i, wide: $crate::arg!(@wide $w),
             test: $crate::Test::Masked(const { $crate::register($m as i128) }),

@@ -9,17 +9,17 @@ use crate::{arg, form, row};
 const MEMORY: &str = "memory::host";
 const SURFACE: &str = "boot::surface";
 
+/// The operation of a futex call, without where the word lies and which clock counts.
+const FUTEX_OP: i32 = !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
+
 /// Rows of every sentry.
 pub const ROWS: &[Row] = &[
     row!(
         SYS_futex,
         [
-            form!(arg!(1: int op == libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG)),
-            form!(arg!(1: int op == libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG)),
-            form!(arg!(1: int op == libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG)),
-            form!(arg!(1: int op == libc::FUTEX_WAIT)),
-            form!(arg!(1: int op == libc::FUTEX_WAKE)),
-            form!(arg!(1: int op == libc::FUTEX_WAIT_BITSET)),
+            form!(arg!(1: int op & FUTEX_OP == libc::FUTEX_WAIT)),
+            form!(arg!(1: int op & FUTEX_OP == libc::FUTEX_WAKE)),
+            form!(arg!(1: int op & FUTEX_OP == libc::FUTEX_WAIT_BITSET)),
         ],
         "locks, parked workers, hand-over to stub threads and the gofer",
         SURFACE
