@@ -56,6 +56,12 @@ pub fn drop_capabilities() -> io::Result<()> {
     keep_capabilities(&[])
 }
 
+/// Whether the process has any capability now.
+#[must_use]
+pub fn has_capabilities() -> bool {
+    caps::read(None, CapSet::Permitted).is_ok_and(|permitted| !permitted.is_empty())
+}
+
 /// Gives up every capability but these. What is kept stays permitted and effective, and cannot be
 /// passed on.
 ///

@@ -16,6 +16,13 @@ impl AsFd for MountTree {
     }
 }
 
+impl From<MountTree> for OwnedFd {
+    /// The descriptor that keeps the mounts; closing it lets go of them.
+    fn from(tree: MountTree) -> Self {
+        tree.0
+    }
+}
+
 impl MountTree {
     /// An empty tmpfs, neither executable nor with devices or set-user-id.
     ///
@@ -53,7 +60,27 @@ impl MountTree {
         Ok(Self(super::owned(tree)?))
     }
 
-    /// Sets attributes on all its mounts: no set-user-id and no devices always, read-only on demand.
+    /// A copy of the mount `path` (an `O_PATH` descriptor) lies in, from there on, and with
+    /// `recursive` of those beneath it.
+    ///
+    /// # Errors
+    /// `EINVAL` for a path of another mount namespace, and for a mount whose submounts must not be
+    /// uncovered unless they are copied too; `EPERM` without the right to mount.
+    pub fn copy_at(path: BorrowedFd<'_>, recursive: bool) -> io::Result<Self> {
+        let mut flags = libc::OPEN_TREE_CLONE
+            | libc::O_CLOEXEC.cast_unsigned()
+            | libc::AT_EMPTY_PATH.cast_unsigned();
+        if recursive {
+            flags |= libc::AT_RECURSIVE.cast_unsigned();
+        }
+        // SAFETY: an empty path.
+        let tree =
+            unsafe { libc::syscall(libc::SYS_open_tree, path.as_raw_fd(), c"".as_ptr(), flags) };
+        Ok(Self(super::owned(tree)?))
+    }
+
+    /// Sets attributes on all its mounts: no set-user-id and no devices always, read-only on demand. Later
+    /// mounts of the host do not show in it.
     ///
     /// # Errors
     /// The host's.
@@ -61,6 +88,7 @@ impl MountTree {
         // SAFETY: an all-zero `mount_attr` changes nothing.
         let mut attr: libc::mount_attr = unsafe { std::mem::zeroed() };
         attr.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+        attr.propagation = libc::MS_PRIVATE;
         if read_only {
             attr.attr_set |= MOUNT_ATTR_RDONLY;
         }

@@ -71,7 +71,7 @@ pub fn rows(role: Role, features: Features) -> Vec<&'static Row> {
             }
             groups
         }
-        Role::Gofer => vec![gofer::ROWS],
+        Role::Gofer => vec![gofer::ROWS, gofer::WRITABLE, gofer::SOCKETS],
         Role::Guest => vec![guest::ROWS],
         Role::Agent => vec![agent::ROWS],
     };

@@ -1,0 +1,214 @@
+//! The gofer's end of a channel: claims requests, answers them.
+//!
+//! Any number of threads call [`Service::next`]. At most one of them watches the ring for a short
+//! while after the last request; the others sleep. The word `wake` is 0 only while one watches, so
+//! a client that sees 0 need not wake anybody. The watcher stores 1 before it stops watching and
+//! then looks once more (or sleeps on `pending`, where the host looks once more), so no request is
+//! missed.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::codec::Malformed;
+use crate::host;
+use crate::ring::{
+    GOODBYE, Header, MAX_PAYLOAD, REPLY, REQUEST, REQUEST_SLEEPING, Ring, SLOT_MASK,
+};
+use crate::spin::Spin;
+use crate::wire::Op;
+
+/// Longest watch for the next request: about what a sleep and a wake-up across cores cost.
+const MAX_WATCH_NS: u32 = 20_000;
+
+/// Why no further request comes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The client said goodbye, or is gone.
+    #[error("the sentry closed the channel")]
+    Closed,
+    /// The client broke the protocol.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+/// A claimed request, answered with [`Service::reply`].
+#[derive(Debug)]
+pub struct Request {
+    slot: usize,
+    sequence: u64,
+    /// What is asked for.
+    pub op: Op,
+}
+
+/// The gofer's end of a channel.
+#[derive(Debug)]
+pub struct Service {
+    ring: Ring,
+    socket: OwnedFd,
+    spin: Spin,
+    closed: AtomicBool,
+    watched: AtomicBool,
+    /// Slots whose request is being worked on; a second request in one is a violation.
+    busy: AtomicU32,
+    sleepers: AtomicU32,
+}
+
+impl Service {
+    /// Takes the gofer's end of a channel.
+    ///
+    /// # Errors
+    /// Those of [`Ring::map`].
+    pub fn new(memory: BorrowedFd<'_>, socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            ring: Ring::map(memory)?,
+            socket,
+            spin: Spin::new(MAX_WATCH_NS),
+            closed: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            busy: AtomicU32::new(0),
+            sleepers: AtomicU32::new(0),
+        })
+    }
+
+    /// Waits for the next request and copies it into `message`.
+    ///
+    /// # Errors
+    /// [`Ended`]; then the channel is closed for every thread.
+    pub fn next(&self, message: &mut Vec<u8>) -> Result<Request, Ended> {
+        let claimed = self.wait().and_then(|slot| self.read(slot, message));
+        if claimed.is_err() {
+            self.close();
+        }
+        claimed
+    }
+
+    /// Answers a request: `errno` 0 with a payload and perhaps a descriptor, or an error number.
+    ///
+    /// # Errors
+    /// [`Ended`] when the client is gone or takes no descriptors.
+    pub fn reply(
+        &self,
+        request: Request,
+        errno: u32,
+        payload: &[u8],
+        fd: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Ended> {
+        if let Some(fd) = fd
+            && let Err(error) = host::send_fd(self.socket.as_fd(), request.sequence, fd)
+        {
+            self.close();
+            return Err(match error.raw_os_error() {
+                Some(libc::EAGAIN) => Malformed("client takes no descriptors").into(),
+                _ => Ended::Closed,
+            });
+        }
+        let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
+        let header = Header {
+            sequence: request.sequence,
+            code: errno,
+            len: u32::try_from(payload.len()).unwrap_or(0),
+            fds: fd.is_some().into(),
+        };
+        self.ring.put(request.slot, header, payload);
+        // Not busy before the reply is visible: the client may use the slot again at once.
+        self.busy.fetch_and(!(1 << request.slot), Ordering::Relaxed);
+        let state = self.ring.state(request.slot);
+        if state.swap(REPLY, Ordering::SeqCst) == REQUEST_SLEEPING {
+            host::futex_wake(state, i32::MAX);
+        }
+        Ok(())
+    }
+
+    /// Sleeps until the client is gone, then closes the channel. For a thread of its own.
+    pub fn wait_for_hangup(&self) {
+        host::wait_for_hangup(self.socket.as_fd());
+        self.close();
+    }
+
+    /// Ends the channel: every thread in [`Service::next`] and [`Service::wait_for_hangup`]
+    /// returns, and the client notices.
+    pub fn close(&self) {
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        host::shut_down(self.socket.as_fd());
+        self.ring.pending().fetch_or(GOODBYE, Ordering::SeqCst);
+        host::futex_wake(self.ring.pending(), i32::MAX);
+    }
+
+    /// Claims the next pending slot, sleeping until there is one.
+    fn wait(&self) -> Result<usize, Ended> {
+        let pending = self.ring.pending();
+        loop {
+            if let Some(slot) = self.claim()? {
+                return Ok(slot);
+            }
+            let watch = !self.watched.swap(true, Ordering::SeqCst);
+            if watch {
+                self.ring.wake().store(0, Ordering::SeqCst);
+                let seen = self.spin.watch(|| pending.load(Ordering::Relaxed) != 0);
+                self.ring.wake().store(1, Ordering::SeqCst);
+                self.watched.store(false, Ordering::SeqCst);
+                if seen {
+                    let claimed = self.claim()?;
+                    // Requests that came while we watched woke nobody.
+                    if pending.load(Ordering::SeqCst) != 0
+                        && self.sleepers.load(Ordering::SeqCst) != 0
+                    {
+                        host::futex_wake(pending, 1);
+                    }
+                    match claimed {
+                        Some(slot) => return Ok(slot),
+                        None => continue,
+                    }
+                }
+            }
+            self.sleepers.fetch_add(1, Ordering::SeqCst);
+            host::futex_wait(pending, 0, None);
+            self.sleepers.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn claim(&self) -> Result<Option<usize>, Ended> {
+        let pending = self.ring.pending();
+        loop {
+            let seen = pending.load(Ordering::SeqCst);
+            if self.closed.load(Ordering::SeqCst) || seen & GOODBYE != 0 {
+                return Err(Ended::Closed);
+            }
+            if seen & !SLOT_MASK != 0 {
+                return Err(Malformed("a slot that does not exist is pending").into());
+            }
+            if seen == 0 {
+                return Ok(None);
+            }
+            let slot = seen.trailing_zeros();
+            let bit = 1 << slot;
+            if pending.fetch_and(!bit, Ordering::SeqCst) & bit == 0 {
+                continue; // another thread was faster
+            }
+            if self.busy.fetch_or(bit, Ordering::SeqCst) & bit != 0 {
+                return Err(Malformed("a second request in a slot under way").into());
+            }
+            return Ok(usize::try_from(slot).ok());
+        }
+    }
+
+    fn read(&self, slot: usize, message: &mut Vec<u8>) -> Result<Request, Ended> {
+        let state = self.ring.state(slot).load(Ordering::Acquire);
+        if state != REQUEST && state != REQUEST_SLEEPING {
+            return Err(Malformed("pending slot holds no request").into());
+        }
+        let Header { sequence, code, len, fds } = self.ring.header(slot);
+        let op = Op::from_number(code).ok_or(Malformed("unknown operation"))?;
+        if fds != 0 {
+            return Err(Malformed("request with descriptors").into());
+        }
+        *message = self
+            .ring
+            .payload(slot, len, std::mem::take(message))
+            .ok_or(Malformed("longer than a slot"))?;
+        Ok(Request { slot, sequence, op })
+    }
+}

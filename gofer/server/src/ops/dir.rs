@@ -1,0 +1,191 @@
+//! Listing directories.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use bevor_abi::Errno;
+use bevor_abi::errno::{EINVAL, ENOTDIR};
+use bevor_gofer_protocol::Attr;
+use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
+use bevor_gofer_protocol::ring::MAX_PAYLOAD;
+use bevor_gofer_protocol::wire::{Entry, ReadDir, ReadDirFlags, ReadDirReply};
+use parking_lot::Mutex;
+use zerocopy::FromBytes;
+
+use crate::host;
+use crate::root::Root;
+use crate::server::{Answer, Server};
+use crate::table::{Found, Id};
+
+/// Listings kept open between two requests.
+const MAX_STREAMS: usize = 8;
+/// Bytes of directory entries asked of the host at once.
+const BUFFER_BYTES: usize = 32 * 1024;
+
+/// Open directories whose listing has got to a cursor.
+#[derive(Debug, Default)]
+pub struct Streams(Mutex<Vec<Stream>>);
+
+#[derive(Debug)]
+struct Stream {
+    id: Id,
+    cursor: i64,
+    fd: OwnedFd,
+}
+
+impl Streams {
+    fn take(&self, id: Id, cursor: i64) -> Option<OwnedFd> {
+        let mut streams = self.0.lock();
+        let at = streams.iter().position(|it| it.id == id && it.cursor == cursor)?;
+        Some(streams.remove(at).fd)
+    }
+
+    fn put(&self, id: Id, cursor: i64, fd: OwnedFd) {
+        let mut streams = self.0.lock();
+        let oldest = (streams.len() >= MAX_STREAMS).then(|| streams.remove(0));
+        streams.push(Stream { id, cursor, fd });
+        drop(streams);
+        drop(oldest);
+    }
+
+    /// Closes all of them.
+    pub fn clear(&self) {
+        let streams = std::mem::take(&mut *self.0.lock());
+        drop(streams);
+    }
+}
+
+/// Lists a directory from a cursor on, without `.` and `..`.
+pub fn readdir(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> Answer {
+    let ReadDir { node, cursor, max_bytes, flags } = request.take()?;
+    request.end()?;
+    let flags = ReadDirFlags::from_bits(flags).ok_or(Malformed("unknown readdir flag"))?;
+    let max_bytes = usize::try_from(max_bytes).unwrap_or(MAX_PAYLOAD).min(MAX_PAYLOAD);
+
+    let found = server.find(node)?;
+    if !found.info.identity.is_dir() {
+        return Err(ENOTDIR.into());
+    }
+    if found.info.boundary {
+        reply.put(&ReadDirReply { count: 0, at_end: 1 });
+        return Ok(None);
+    }
+    let stream = match server.streams.take(found.id, cursor) {
+        Some(stream) => stream,
+        None => start(server, &found, cursor)?,
+    };
+    let root = server.root_of(&found)?;
+    let mut listing = Listing { server, root, found: &found, flags, max_bytes, reply };
+    let (entries, next) = listing.fill(&stream, cursor)?;
+    if entries.count == 0 && entries.at_end == 0 {
+        return Err(EINVAL.because("no room for a single directory entry").into());
+    }
+    if entries.at_end == 0 {
+        host::seek(stream.as_fd(), next)?;
+        server.streams.put(found.id, next, stream);
+    }
+    reply.patch(0, &entries);
+    Ok(None)
+}
+
+fn start(server: &Server, found: &Found, cursor: i64) -> Result<OwnedFd, Errno> {
+    let fd = server.descriptor(found)?;
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let stream = server.with_room(|| server.self_fd.reopen(fd.as_fd(), flags))?;
+    if cursor != 0 {
+        host::seek(stream.as_fd(), cursor)?;
+    }
+    Ok(stream)
+}
+
+struct Listing<'a> {
+    server: &'a Server,
+    root: &'a Root,
+    found: &'a Found,
+    flags: ReadDirFlags,
+    max_bytes: usize,
+    reply: &'a mut Writer,
+}
+
+impl Listing<'_> {
+    /// Writes entries until the message is full or the directory at its end; answers with the
+    /// cursor behind the last.
+    fn fill(&mut self, stream: &OwnedFd, cursor: i64) -> Result<(ReadDirReply, i64), Errno> {
+        let mut entries = ReadDirReply { count: 0, at_end: 0 };
+        let mut next = cursor;
+        self.reply.put(&entries);
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let len = host::getdents(stream.as_fd(), &mut buffer)?;
+            if len == 0 {
+                entries.at_end = 1;
+                return Ok((entries, next));
+            }
+            let mut rest = &buffer[..len];
+            while let Some((entry, after)) = HostEntry::split(rest) {
+                rest = after;
+                if !matches!(entry.name, b"." | b"..") {
+                    if !self.add(stream, &entry) {
+                        return Ok((entries, next));
+                    }
+                    entries.count += 1;
+                }
+                next = entry.next;
+            }
+        }
+    }
+
+    /// Adds an entry; false when it does not fit any more.
+    fn add(&mut self, stream: &OwnedFd, entry: &HostEntry<'_>) -> bool {
+        let start = self.reply.message().len();
+        let attr = if self.flags.contains(ReadDirFlags::ATTRS) {
+            self.attr(stream, entry.name)
+        } else {
+            None
+        };
+        let room = self.max_bytes.saturating_sub(start);
+        let attr_len = attr.as_ref().map_or(0, size_of_val);
+        if size_of::<Entry>() + attr_len + entry.name.len() > room {
+            return false;
+        }
+        self.reply.put(&Entry {
+            ino: entry.ino,
+            next: entry.next,
+            kind: entry.kind,
+            has_attr: attr.is_some().into(),
+            name_len: u16::try_from(entry.name.len()).unwrap_or(0),
+            pad: 0,
+        });
+        if let Some(attr) = &attr {
+            self.reply.put(attr);
+        }
+        self.reply.bytes(entry.name);
+        true
+    }
+
+    fn attr(&self, stream: &OwnedFd, name: &[u8]) -> Option<Attr> {
+        let looked =
+            self.server.look(self.root, stream.as_fd(), &self.found.info, name, false).ok()?;
+        Some(self.root.attr(&looked.found, looked.info.boundary))
+    }
+}
+
+/// A `struct linux_dirent64`.
+struct HostEntry<'a> {
+    ino: u64,
+    next: i64,
+    kind: u8,
+    name: &'a [u8],
+}
+
+impl<'a> HostEntry<'a> {
+    fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (ino, rest) = u64::read_from_prefix(bytes).ok()?;
+        let (next, rest) = i64::read_from_prefix(rest).ok()?;
+        let (len, rest) = u16::read_from_prefix(rest).ok()?;
+        let (entry, after) = bytes.split_at_checked(len.into())?;
+        let (&kind, _) = rest.split_first()?;
+        let name = entry.get(19..)?;
+        let name = name.split(|&byte| byte == 0).next()?;
+        Some((Self { ino, next, kind, name }, after))
+    }
+}

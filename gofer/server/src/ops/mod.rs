@@ -1,0 +1,17 @@
+//! The operations: each takes its request apart, does it, and writes its reply.
+
+mod dir;
+mod make;
+mod modify;
+mod read;
+mod socket;
+mod walk;
+mod xattr;
+
+pub use dir::{Streams, readdir};
+pub use make::{create, link, mkdir, mknod, symlink};
+pub use modify::{rename, setattr, sync, unlink};
+pub use read::{close, getattr, hello, open, readlink, statfs};
+pub use socket::{bind, connect};
+pub use walk::walk;
+pub use xattr::{getxattr, listxattr, removexattr, setxattr};

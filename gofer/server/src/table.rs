@@ -1,0 +1,468 @@
+//! The handles: what each stands for, and the descriptors kept for some of them.
+//!
+//! A handle is (parent, name) and the identity (device, inode, birth time) of what was found there.
+//! Its `O_PATH` descriptor is kept in a list ordered by last use, of limited length; one that was
+//! dropped is opened again by walking down from the nearest ancestor that has one, and what is
+//! found must have the same identity.
+//!
+//! Handles of removed files are *detached*: there is no way back to them, so that their
+//! descriptors are kept apart from the list, up to half of its limit.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bevor_abi::Errno;
+use bevor_abi::errno::{ENFILE, ESTALE};
+use bevor_gofer_protocol::wire::WireHandle;
+
+use crate::hidden::Hidden;
+
+/// No node.
+const NONE: u32 = u32::MAX;
+
+/// Which file a handle was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Birth time, zero where the file system keeps none.
+    pub born: (i64, u32),
+    /// The `S_IFMT` bits.
+    pub kind: u32,
+}
+
+impl Identity {
+    /// That of what `statx` found.
+    pub fn of(found: &libc::statx) -> Self {
+        let born = if found.stx_mask & libc::STATX_BTIME == 0 {
+            (0, 0)
+        } else {
+            (found.stx_btime.tv_sec, found.stx_btime.tv_nsec)
+        };
+        Self {
+            dev: u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor),
+            ino: found.stx_ino,
+            born,
+            kind: u32::from(found.stx_mode) & libc::S_IFMT,
+        }
+    }
+
+    /// Whether this is a directory.
+    pub const fn is_dir(&self) -> bool {
+        self.kind == libc::S_IFDIR
+    }
+}
+
+/// A handle: index of a table entry and the entry's generation, so that a number given back is
+/// not mistaken for its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Id {
+    index: u32,
+    generation: u32,
+}
+
+impl Id {
+    /// The handle as it goes over the wire; never 0.
+    pub fn to_wire(self) -> WireHandle {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The handle a wire number may stand for.
+    pub fn from_wire(wire: WireHandle) -> Self {
+        let half = |half: u64| u32::try_from(half & 0xffff_ffff).unwrap_or(NONE);
+        Self { index: half(wire), generation: half(wire >> 32) }
+    }
+}
+
+/// What a new handle stands for.
+#[derive(Clone, Debug)]
+pub struct NodeInfo {
+    /// Number of its root.
+    pub root: usize,
+    /// Which file.
+    pub identity: Identity,
+    /// Whether nothing of it is served.
+    pub boundary: bool,
+    /// Hidden paths that may lie below.
+    pub hidden: Option<Arc<Hidden>>,
+}
+
+#[derive(Debug)]
+struct Node {
+    info: NodeInfo,
+    generation: u32,
+    parent: u32,
+    name: Box<[u8]>,
+    /// Nodes whose parent this is: it stays while there are any.
+    children: u32,
+    /// Given back by the client.
+    closed: bool,
+    detached: bool,
+    fd: Option<Arc<OwnedFd>>,
+    newer: u32,
+    older: u32,
+}
+
+/// A handle looked up.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The handle.
+    pub id: Id,
+    /// What it stands for.
+    pub info: NodeInfo,
+    /// Its descriptor, if one is kept.
+    pub fd: Option<Arc<OwnedFd>>,
+}
+
+/// The way down to a node from the nearest ancestor that has a descriptor.
+#[derive(Debug)]
+pub struct Path {
+    /// Descriptor of the ancestor.
+    pub base: Arc<OwnedFd>,
+    /// Each step down: the node, its name and which file it must be.
+    pub steps: Vec<(Id, Box<[u8]>, Identity)>,
+}
+
+/// All handles of a connection.
+#[derive(Debug)]
+pub struct Table {
+    nodes: Vec<Node>,
+    free: Vec<u32>,
+    max_nodes: usize,
+    newest: u32,
+    oldest: u32,
+    kept: usize,
+    detached: usize,
+    max_kept: usize,
+}
+
+impl Table {
+    /// An empty table of at most `max_nodes` handles and `max_kept` descriptors.
+    pub const fn new(max_nodes: usize, max_kept: usize) -> Self {
+        Self {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            max_nodes,
+            newest: NONE,
+            oldest: NONE,
+            kept: 0,
+            detached: 0,
+            max_kept,
+        }
+    }
+
+    /// Adds a root, whose descriptor is always kept.
+    ///
+    /// # Errors
+    /// ENFILE when the table is full.
+    pub fn add_root(&mut self, info: NodeInfo, fd: Arc<OwnedFd>) -> Result<Id, Errno> {
+        self.add(NONE, Box::default(), info, Some(fd))
+    }
+
+    /// Sets the hidden paths below a root.
+    pub fn set_hidden(&mut self, id: Id, hidden: Option<Arc<Hidden>>) {
+        if let Some(node) = self.node_mut(id.index) {
+            node.info.hidden = hidden;
+        }
+    }
+
+    /// Adds a child of `parent`.
+    ///
+    /// # Errors
+    /// ENFILE when the table is full, ESTALE when the parent was given back.
+    pub fn add_child(&mut self, parent: Id, name: &[u8], info: NodeInfo) -> Result<Id, Errno> {
+        let parent = self.index(parent)?;
+        let id = self.add(parent, name.into(), info, None)?;
+        if let Some(parent) = self.node_mut(parent) {
+            parent.children += 1;
+        }
+        Ok(id)
+    }
+
+    /// Adds a file that has no name, whose descriptor is always kept.
+    ///
+    /// # Errors
+    /// ENFILE when the table is full or too many such files are open.
+    pub fn add_detached(&mut self, info: NodeInfo, fd: Arc<OwnedFd>) -> Result<Id, Errno> {
+        if self.detached >= self.max_kept / 2 {
+            return Err(ENFILE.because("too many nameless files open in the gofer"));
+        }
+        let id = self.add(NONE, Box::default(), info, Some(fd))?;
+        self.detached += 1;
+        if let Some(node) = self.node_mut(id.index) {
+            node.detached = true;
+        }
+        Ok(id)
+    }
+
+    /// Looks a handle up, and counts that as use of its descriptor.
+    ///
+    /// # Errors
+    /// ESTALE when the handle was never given out or was given back.
+    pub fn get(&mut self, id: Id) -> Result<Found, Errno> {
+        let index = self.index(id)?;
+        if self.in_list(index) && self.newest != index {
+            self.unlink(index);
+            self.push(index);
+        }
+        let node = self.node(index).ok_or(ESTALE)?;
+        Ok(Found { id, info: node.info.clone(), fd: node.fd.clone() })
+    }
+
+    /// The way down to a node that has no descriptor.
+    ///
+    /// # Errors
+    /// ESTALE when there is none (any more).
+    pub fn path(&self, id: Id) -> Result<Path, Errno> {
+        let mut steps = Vec::new();
+        let mut index = self.index(id)?;
+        loop {
+            let node = self.node(index).ok_or(ESTALE)?;
+            if let Some(base) = &node.fd {
+                steps.reverse();
+                return Ok(Path { base: Arc::clone(base), steps });
+            }
+            let id = Id { index, generation: node.generation };
+            steps.push((id, node.name.clone(), node.info.identity));
+            index = node.parent;
+        }
+    }
+
+    /// The parent of a node and the parent's descriptor, when both are at hand: then one call on
+    /// the node's name does where walking would take two.
+    pub fn parent(&self, id: Id) -> Option<(Arc<OwnedFd>, Box<[u8]>)> {
+        let node = self.node(self.index(id).ok()?)?;
+        let parent = self.node(node.parent)?;
+        Some((Arc::clone(parent.fd.as_ref()?), node.name.clone()))
+    }
+
+    /// Keeps a descriptor for a node, dropping the one unused for longest if need be.
+    pub fn keep(&mut self, id: Id, fd: &Arc<OwnedFd>) {
+        let Ok(index) = self.index_even_closed(id) else { return };
+        let Some(node) = self.node_mut(index) else { return };
+        if node.fd.is_some() {
+            return;
+        }
+        node.fd = Some(Arc::clone(fd));
+        self.push(index);
+        while self.kept + self.detached > self.max_kept && self.oldest != index {
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops half of the kept descriptors: the process ran out of them.
+    pub fn drop_half(&mut self) {
+        for _ in 0..self.kept.div_ceil(2) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Takes note that a modification made through the handle may have changed what identifies the
+    /// file (overlayfs copies up).
+    pub fn refresh(&mut self, id: Id, identity: Identity) {
+        if let Ok(index) = self.index(id)
+            && let Some(node) = self.node_mut(index)
+        {
+            node.info.identity = identity;
+        }
+    }
+
+    /// Whether the handle is what `name` in `parent` stands for.
+    pub fn is_at(&self, id: Id, parent: Id, name: &[u8]) -> bool {
+        self.index(id)
+            .ok()
+            .and_then(|index| self.node(index))
+            .is_some_and(|node| node.parent == parent.index && *node.name == *name)
+    }
+
+    /// Takes note that a file lost its name; `fd` is its descriptor.
+    pub fn detach(&mut self, id: Id, fd: Option<&Arc<OwnedFd>>) {
+        let Ok(index) = self.index(id) else { return };
+        if self.in_list(index) {
+            self.unlink(index);
+        }
+        let room = self.detached < self.max_kept / 2;
+        let Some(node) = self.node_mut(index) else { return };
+        if node.detached {
+            return;
+        }
+        let parent = std::mem::replace(&mut node.parent, NONE);
+        node.name = Box::default();
+        node.fd = fd.filter(|_| room).cloned();
+        if node.fd.is_some() {
+            node.detached = true;
+            self.detached += 1;
+        }
+        self.release(parent);
+    }
+
+    /// Takes note that a file moved.
+    pub fn moved(&mut self, id: Id, parent: Id, name: &[u8]) {
+        let (Ok(index), Ok(parent)) = (self.index(id), self.index(parent)) else { return };
+        // The host refuses to move a directory below itself, but what the table knows may be
+        // behind. A loop in it must not arise: such a node is lost.
+        let mut above = parent;
+        while let Some(node) = self.node(above) {
+            if above == index {
+                return self.detach(id, None);
+            }
+            above = node.parent;
+        }
+        let Some(node) = self.node_mut(index) else { return };
+        node.name = name.into();
+        let old = std::mem::replace(&mut node.parent, parent);
+        if let Some(parent) = self.node_mut(parent) {
+            parent.children += 1;
+        }
+        self.release(old);
+    }
+
+    /// Gives a handle back. One that was never given out is ignored.
+    pub fn close(&mut self, id: Id) {
+        let Ok(index) = self.index(id) else { return };
+        let Some(node) = self.node_mut(index) else { return };
+        if node.parent == NONE && !node.detached && node.fd.is_some() {
+            return; // a root
+        }
+        node.closed = true;
+        self.free_if_unused(index);
+    }
+
+    fn add(
+        &mut self,
+        parent: u32,
+        name: Box<[u8]>,
+        info: NodeInfo,
+        fd: Option<Arc<OwnedFd>>,
+    ) -> Result<Id, Errno> {
+        let mut node = Node {
+            info,
+            generation: 1,
+            parent,
+            name,
+            children: 0,
+            closed: false,
+            detached: false,
+            fd,
+            newer: NONE,
+            older: NONE,
+        };
+        if let Some(index) = self.free.pop() {
+            let place = self.node_mut(index).ok_or(ENFILE)?;
+            node.generation = place.generation;
+            *place = node;
+            return Ok(Id { index, generation: self.generation(index) });
+        }
+        if self.nodes.len() >= self.max_nodes {
+            return Err(ENFILE.because("too many handles of the gofer in use"));
+        }
+        let index = u32::try_from(self.nodes.len()).map_err(|_| ENFILE)?;
+        self.nodes.push(node);
+        Ok(Id { index, generation: 1 })
+    }
+
+    fn generation(&self, index: u32) -> u32 {
+        self.node(index).map_or(0, |node| node.generation)
+    }
+
+    /// The entry of a handle the client holds.
+    fn index(&self, id: Id) -> Result<u32, Errno> {
+        match self.index_even_closed(id) {
+            Ok(index) if self.node(index).is_some_and(|node| !node.closed) => Ok(index),
+            _ => Err(ESTALE.because("no such handle")),
+        }
+    }
+
+    /// The entry of a handle, or of an ancestor of one.
+    fn index_even_closed(&self, id: Id) -> Result<u32, Errno> {
+        match self.node(id.index) {
+            Some(node) if node.generation == id.generation => Ok(id.index),
+            _ => Err(ESTALE.because("no such handle")),
+        }
+    }
+
+    fn node(&self, index: u32) -> Option<&Node> {
+        self.nodes.get(usize::try_from(index).ok()?)
+    }
+
+    fn node_mut(&mut self, index: u32) -> Option<&mut Node> {
+        self.nodes.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// A child of `index` is gone.
+    fn release(&mut self, index: u32) {
+        if let Some(node) = self.node_mut(index) {
+            node.children = node.children.saturating_sub(1);
+            self.free_if_unused(index);
+        }
+    }
+
+    fn free_if_unused(&mut self, mut index: u32) {
+        while let Some(node) = self.node(index) {
+            if !node.closed || node.children != 0 {
+                return;
+            }
+            if self.in_list(index) {
+                self.unlink(index);
+            }
+            let Some(node) = self.node_mut(index) else { return };
+            let parent = std::mem::replace(&mut node.parent, NONE);
+            let was_detached = std::mem::take(&mut node.detached);
+            node.fd = None;
+            node.name = Box::default();
+            node.info.hidden = None;
+            // A closed entry in the free list: no handle leads to it until it is used again.
+            node.generation = node.generation.wrapping_add(1).max(1);
+            self.detached -= usize::from(was_detached);
+            self.free.push(index);
+            let Some(node) = self.node_mut(parent) else { return };
+            node.children = node.children.saturating_sub(1);
+            index = parent;
+        }
+    }
+
+    /// Whether the descriptor of a node is in the list by use.
+    fn in_list(&self, index: u32) -> bool {
+        self.newest == index || self.node(index).is_some_and(|node| node.newer != NONE)
+    }
+
+    fn push(&mut self, index: u32) {
+        let older = std::mem::replace(&mut self.newest, index);
+        if let Some(node) = self.node_mut(index) {
+            node.older = older;
+            node.newer = NONE;
+        }
+        match self.node_mut(older) {
+            Some(node) => node.newer = index,
+            None => self.oldest = index,
+        }
+        self.kept += 1;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Some(node) = self.node_mut(index) else { return };
+        let newer = std::mem::replace(&mut node.newer, NONE);
+        let older = std::mem::replace(&mut node.older, NONE);
+        match self.node_mut(newer) {
+            Some(node) => node.older = older,
+            None => self.newest = older,
+        }
+        match self.node_mut(older) {
+            Some(node) => node.newer = newer,
+            None => self.oldest = newer,
+        }
+        self.kept -= 1;
+    }
+
+    fn drop_oldest(&mut self) {
+        let oldest = self.oldest;
+        if oldest != NONE {
+            self.unlink(oldest);
+            if let Some(node) = self.node_mut(oldest) {
+                node.fd = None;
+            }
+        }
+    }
+}

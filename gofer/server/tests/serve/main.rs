@@ -1,0 +1,4 @@
+//! What the gofer does for a client, without confinement.
+
+mod common;
+mod read;

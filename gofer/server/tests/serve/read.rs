@@ -1,0 +1,275 @@
+//! What a client sees of a directory it only reads.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use crate::common::{Gofer, LIMITS, TempDir};
+use bevor_abi::errno::{EACCES, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EROFS, ESTALE};
+use bevor_gofer_protocol::AttrFlags;
+use bevor_gofer_protocol::client::WalkStop;
+use bevor_gofer_protocol::wire::ReadDirFlags;
+
+const READ: u32 = libc::O_RDONLY as u32;
+
+#[test]
+fn a_walk_reports_each_component() {
+    let gofer = Gofer::new(true);
+    gofer.dir.write("etc/conf/file", b"hello");
+    let walk = gofer.walk("etc/conf/file");
+    assert!(matches!(walk.stop, WalkStop::Complete), "{:?}", walk.stop);
+    assert_eq!(walk.nodes.len(), 3);
+    for (node, path) in walk.nodes.iter().zip(["etc", "etc/conf", "etc/conf/file"]) {
+        let host = fs::metadata(gofer.dir.join(path)).unwrap();
+        assert_eq!(node.attr.ino, host.ino(), "{path}");
+        assert_eq!(node.attr.mode, host.mode(), "{path}");
+        assert_eq!(node.attr.size, host.size(), "{path}");
+        assert_eq!((node.attr.uid, node.attr.gid), (host.uid(), host.gid()), "{path}");
+        assert_eq!(node.attr.mtime.sec, host.mtime(), "{path}");
+        assert_eq!(gofer.client.getattr(&node.handle).unwrap(), node.attr, "{path}");
+    }
+}
+
+#[test]
+fn a_walk_stops_where_it_must() {
+    let gofer = Gofer::new(true);
+    gofer.dir.write("dir/file", b"");
+    symlink("../elsewhere", gofer.dir.join("dir/link")).unwrap();
+    let cases =
+        [("dir/missing/more", 1, ENOENT), ("dir/file/more", 2, ENOTDIR), ("missing", 0, ENOENT)];
+    for (path, done, errno) in cases {
+        let walk = gofer.walk(path);
+        assert_eq!(walk.nodes.len(), done, "{path}");
+        assert!(matches!(walk.stop, WalkStop::Error(error) if error == errno), "{path}");
+    }
+    for path in ["dir/link", "dir/link/more/and/more"] {
+        let walk = gofer.walk(path);
+        assert_eq!(walk.nodes.len(), 2, "{path}");
+        assert!(walk.nodes[1].attr.is_symlink());
+        let WalkStop::Symlink(target) = walk.stop else { panic!("{path}: {:?}", walk.stop) };
+        assert_eq!(target, b"../elsewhere");
+        assert_eq!(gofer.client.readlink(&walk.nodes[1].handle).unwrap(), b"../elsewhere");
+    }
+}
+
+#[test]
+fn long_walks_are_sent_in_parts() {
+    let gofer = Gofer::new(true);
+    let path = vec!["d"; 300].join("/");
+    fs::create_dir_all(gofer.dir.join(&path)).unwrap();
+    let walk = gofer.walk(&path);
+    assert_eq!(walk.nodes.len(), 300);
+    assert!(matches!(walk.stop, WalkStop::Complete), "{:?}", walk.stop);
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_refused_before_they_are_sent() {
+    let gofer = Gofer::new(true);
+    for name in [&b".."[..], b".", b"", b"a/b", b"a\0"] {
+        assert!(gofer.client.walk(&gofer.root.handle, &[name]).is_err(), "{name:?}");
+    }
+}
+
+#[test]
+fn regular_files_are_opened_and_nothing_else_is() {
+    let gofer = Gofer::new(true);
+    gofer.dir.write("dir/file", b"content");
+    symlink("file", gofer.dir.join("dir/link")).unwrap();
+    let mode = nix::sys::stat::Mode::S_IRWXU;
+    nix::unistd::mkfifo(&gofer.dir.join("fifo"), mode).unwrap();
+
+    let opened = gofer.client.open(&gofer.handle("dir/file"), READ).unwrap();
+    let mut content = String::new();
+    fs::File::from(opened.file).read_to_string(&mut content).unwrap();
+    assert_eq!(content, "content");
+    assert_eq!(opened.attr.size, 7);
+
+    for (path, errno) in [("dir", EISDIR), ("dir/link", ELOOP), ("fifo", ENXIO)] {
+        let error = gofer.client.open(&gofer.handle(path), READ).unwrap_err();
+        assert_eq!(error, errno, "{path}");
+    }
+}
+
+#[test]
+fn a_walk_can_open_the_file_at_its_end() {
+    let gofer = Gofer::new(true);
+    gofer.dir.write("dir/file", b"content");
+    let open =
+        |names: &[&[u8]], flags| gofer.client.walk_open(&gofer.root.handle, names, flags).unwrap();
+    let walk = open(&[b"dir", b"file"], READ);
+    let mut content = String::new();
+    let file = walk.file.unwrap().unwrap();
+    fs::File::from(file).read_to_string(&mut content).unwrap();
+    assert_eq!(content, "content");
+    assert!(open(&[b"dir"], READ).file.is_none());
+    assert!(open(&[b"dir", b"none"], READ).file.is_none());
+    let refused = open(&[b"dir", b"file"], libc::O_RDWR as u32).file.unwrap();
+    assert_eq!(refused.unwrap_err(), EROFS);
+}
+
+#[test]
+fn a_listing_is_complete_however_small_its_parts() {
+    let gofer = Gofer::new(true);
+    let mut expected: Vec<String> = (0..500).map(|number| format!("file-{number}")).collect();
+    for name in &expected {
+        gofer.dir.write(&format!("dir/{name}"), b"x");
+    }
+    expected.sort();
+    let dir = gofer.handle("dir");
+    for max_bytes in [60, 200, 1000, 1 << 20] {
+        assert_eq!(gofer.names(&dir, max_bytes), expected, "{max_bytes}");
+    }
+    assert!(gofer.client.readdir(&dir, 0, 10, ReadDirFlags::empty()).is_err(), "no room");
+    let file = gofer.handle("dir/file-1");
+    let error = gofer.client.readdir(&file, 0, 1000, ReadDirFlags::empty()).unwrap_err();
+    assert_eq!(error, ENOTDIR);
+}
+
+#[test]
+fn a_listing_carries_attributes_when_asked() {
+    let gofer = Gofer::new(true);
+    gofer.dir.write("file", b"12345");
+    fs::create_dir(gofer.dir.join("dir")).unwrap();
+    let entries =
+        gofer.client.readdir(&gofer.root.handle, 0, 1 << 20, ReadDirFlags::ATTRS).unwrap();
+    assert!(entries.at_end);
+    assert_eq!(entries.len(), 2);
+    for entry in entries.iter() {
+        let host = fs::metadata(gofer.dir.join(std::str::from_utf8(entry.name).unwrap())).unwrap();
+        let attr = entry.attr.unwrap();
+        assert_eq!((attr.ino, attr.size, attr.mode), (host.ino(), host.size(), host.mode()));
+        assert_eq!(entry.ino, host.ino());
+    }
+}
+
+#[test]
+fn a_replaced_file_is_stale_once_its_descriptor_is_gone() {
+    let limits = bevor_gofer::Limits { descriptors: 4, ..LIMITS };
+    let gofer = Gofer::with(TempDir::new(), true, limits, |_| {});
+    gofer.dir.write("dir/file", b"old");
+    for number in 0..20 {
+        gofer.dir.write(&format!("other/{number}/file"), b"");
+    }
+    let file = gofer.handle("dir/file");
+    fs::rename(gofer.dir.join("other/0/file"), gofer.dir.join("dir/file")).unwrap();
+    // Push everything else out of the list.
+    let others: Vec<_> = (1..20).map(|n| gofer.handle(&format!("other/{n}/file"))).collect();
+    for other in &others {
+        drop(gofer.client.open(other, READ).unwrap());
+    }
+    assert_eq!(gofer.client.getattr(&file).unwrap_err(), ESTALE);
+    assert_eq!(gofer.client.open(&file, READ).unwrap_err(), ESTALE);
+    fs::remove_file(gofer.dir.join("dir/file")).unwrap();
+    assert_eq!(gofer.client.getattr(&file).unwrap_err(), ESTALE);
+}
+
+#[test]
+fn many_handles_work_with_few_descriptors() {
+    let limits = bevor_gofer::Limits { descriptors: 8, ..LIMITS };
+    let gofer = Gofer::with(TempDir::new(), true, limits, |_| {});
+    let paths: Vec<String> = (0..200).map(|n| format!("a/{}/b/{n}/file", n % 7)).collect();
+    for path in &paths {
+        gofer.dir.write(path, path.as_bytes());
+    }
+    let handles: Vec<_> = paths.iter().map(|path| gofer.handle(path)).collect();
+    for round in 0..3 {
+        for (path, handle) in paths.iter().zip(&handles) {
+            let opened = gofer.client.open(handle, READ).unwrap();
+            let mut content = String::new();
+            fs::File::from(opened.file).read_to_string(&mut content).unwrap();
+            assert_eq!(&content, path, "round {round}");
+        }
+    }
+}
+
+#[test]
+fn the_number_of_handles_is_bounded_and_closing_frees_them() {
+    let limits = bevor_gofer::Limits { handles: 50, ..LIMITS };
+    let gofer = Gofer::with(TempDir::new(), true, limits, |_| {});
+    gofer.dir.write("file", b"");
+    let mut handles = Vec::new();
+    let error = loop {
+        let mut walk = gofer.walk("file");
+        match walk.stop {
+            WalkStop::Complete => handles.append(&mut walk.nodes),
+            WalkStop::Error(error) => break error,
+            WalkStop::Symlink(_) => unreachable!("no symlink here"),
+        }
+    };
+    assert_eq!(error, bevor_abi::errno::ENFILE);
+    assert_eq!(handles.len(), 49);
+    drop(handles);
+    gofer.client.flush_closed();
+    for _ in 0..1000 {
+        gofer.handle("file");
+        gofer.client.flush_closed();
+    }
+}
+
+#[test]
+fn hidden_directories_are_there_and_empty() {
+    let dir = TempDir::new();
+    dir.write("home/secret", b"");
+    dir.write("var/run/secret", b"");
+    dir.write("var/log/open", b"");
+    let gofer = Gofer::with(dir, true, LIMITS, |root| {
+        root.hidden = vec!["home".into(), "/var/run".into(), "absent".into()];
+    });
+    for (path, inside) in [("home", "home/secret"), ("var/run", "var/run/secret")] {
+        let walk = gofer.walk(path);
+        let last = walk.nodes.last().unwrap();
+        assert!(last.attr.flags().contains(AttrFlags::BOUNDARY));
+        assert_eq!(gofer.names(&last.handle, 1000), [""; 0]);
+        let walk = gofer.walk(inside);
+        assert!(matches!(walk.stop, WalkStop::Error(error) if error == ENOENT));
+        let error = gofer.client.open(&last.handle, READ).unwrap_err();
+        assert!(error == EISDIR || error == EACCES);
+    }
+    gofer.handle("var/log/open");
+    // Under another name it is the same directory.
+    fs::rename(gofer.dir.join("home"), gofer.dir.join("moved")).unwrap();
+    assert!(matches!(gofer.walk("moved/secret").stop, WalkStop::Error(error) if error == ENOENT));
+    // What comes into being at a hidden path is hidden, too.
+    gofer.dir.write("absent/secret", b"");
+    assert!(matches!(gofer.walk("absent/secret").stop, WalkStop::Error(error) if error == ENOENT));
+}
+
+#[test]
+fn kernel_file_systems_below_a_root_are_boundaries() {
+    for cross in [false, true] {
+        let root = std::path::Path::new("/");
+        let gofer = Gofer::serving(TempDir::new(), root, true, LIMITS, |root| {
+            root.cross_mounts = cross;
+        });
+        let walk = gofer.walk("proc");
+        let proc = walk.nodes.last().unwrap();
+        let flags = proc.attr.flags();
+        assert!(flags.contains(AttrFlags::BOUNDARY | AttrFlags::MOUNT_ROOT), "{flags:?}");
+        assert_ne!(proc.attr.mount_id, gofer.root.attr.mount_id);
+        let inside = gofer.walk("proc/self/root");
+        assert_eq!(inside.nodes.len(), 1);
+        assert!(matches!(inside.stop, WalkStop::Error(error) if error == ENOENT));
+        assert_eq!(gofer.names(&proc.handle, 1000), [""; 0]);
+        gofer.handle("etc");
+    }
+}
+
+#[test]
+fn mapped_owners_are_seen_as_the_guest_knows_them() {
+    let host = fs::metadata(std::env::temp_dir()).unwrap();
+    let gofer = Gofer::with(TempDir::new(), true, LIMITS, |root| {
+        let map = vec![bevor_gofer::IdRange { guest: 4000, host: host.uid(), count: 1 }];
+        root.uid_map = map;
+    });
+    gofer.dir.write("file", b"");
+    if fs::metadata(gofer.dir.join("file")).unwrap().uid() == host.uid() {
+        assert_eq!(gofer.walk("file").nodes[0].attr.uid, 4000);
+    }
+}
+
+#[test]
+fn file_systems_are_described() {
+    let gofer = Gofer::new(true);
+    let stat = gofer.client.statfs(&gofer.root.handle).unwrap();
+    assert!(stat.block_size > 0 && stat.blocks > 0 && stat.name_len >= 143);
+}

@@ -1,0 +1,171 @@
+//! What a test is, and how the tests are found.
+//!
+//! A program under `guest/`, `smoke/` or `hostile/` is a test by being there.
+//! One comment line in it, `bevor-test: WORD…`, says what is unusual:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | `timeout=SECONDS` | time limit of one run (default 30) |
+//! | `tier=full` | only with `--full` |
+//! | `user=root`, `user=ordinary` | only as that user (default: both for `smoke/` and `cli/`, else root) |
+//! | `user=both` | as root and as an ordinary user |
+//! | `flags=A,B` | more flags for the compiler |
+//! | `do=A,B` | more flags for `bevor do` |
+//! | `stderr=ignore` | standard error need not be the same |
+//! | `exit=N` | hostile programs: the status that is expected |
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::places::Places;
+
+/// How Bevor runs guest code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Platform {
+    /// The default platform.
+    Systrap,
+    /// The portable platform.
+    Ptrace,
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Systrap => "systrap",
+            Self::Ptrace => "ptrace",
+        })
+    }
+}
+
+/// Whom a test runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum User {
+    /// User 0.
+    Root,
+    /// An unprivileged user without an entry in the passwd file.
+    Ordinary,
+}
+
+impl User {
+    /// Host user and group id.
+    pub fn id(self) -> u32 {
+        match self {
+            Self::Root => 0,
+            Self::Ordinary => 31_000,
+        }
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Root => "root",
+            Self::Ordinary => "user",
+        })
+    }
+}
+
+/// How a test's program is started.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A C file, compiled by the runner.
+    C(PathBuf),
+    /// A shell script.
+    Shell(PathBuf),
+    /// A Python script.
+    Python(PathBuf),
+}
+
+impl Source {
+    /// The file itself.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::C(path) | Self::Shell(path) | Self::Python(path) => path,
+        }
+    }
+}
+
+/// One test program.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// `folder/name`.
+    pub name: String,
+    /// Where the program comes from.
+    pub source: Source,
+    /// Seconds one run may take.
+    pub timeout_s: u64,
+    /// Only in the long tier.
+    pub full: bool,
+    /// Users it runs as.
+    pub users: Vec<User>,
+    /// More flags for the compiler.
+    pub compiler_flags: Vec<String>,
+    /// More flags for `bevor do`.
+    pub do_flags: Vec<String>,
+    /// Compare standard error as well.
+    pub compare_stderr: bool,
+    /// Expected status of a hostile program.
+    pub exit: Option<i32>,
+}
+
+/// Finds the tests of one folder of `tests/`, by name.
+pub fn find(places: &Places, folder: &str) -> Result<Vec<Case>, String> {
+    let dir = places.tests.join(folder);
+    let listing = std::fs::read_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let mut cases = Vec::new();
+    for entry in listing {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        let source = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("c") => Source::C(path.clone()),
+            Some("sh") => Source::Shell(path.clone()),
+            Some("py") => Source::Python(path.clone()),
+            _ => continue,
+        };
+        cases.push(read(folder, source)?);
+    }
+    cases.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(cases)
+}
+
+fn read(folder: &str, source: Source) -> Result<Case, String> {
+    let path = source.path().to_owned();
+    let shown = path.display();
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{shown}: {error}"))?;
+    let stem =
+        path.file_stem().and_then(|stem| stem.to_str()).ok_or(format!("{shown}: strange name"))?;
+    let mut case = Case {
+        name: format!("{folder}/{stem}"),
+        source,
+        timeout_s: 30,
+        full: false,
+        users: if matches!(folder, "smoke" | "cli") {
+            vec![User::Root, User::Ordinary]
+        } else {
+            vec![User::Root]
+        },
+        compiler_flags: Vec::new(),
+        do_flags: Vec::new(),
+        compare_stderr: true,
+        exit: None,
+    };
+    let Some(line) = text.lines().take(20).find_map(|line| line.split_once("bevor-test:")) else {
+        return Ok(case);
+    };
+    for word in line.1.trim_end_matches("*/").split_whitespace() {
+        let list = |value: &str| value.split(',').map(str::to_owned).collect();
+        let wrong = || format!("{shown}: do not know `{word}`");
+        match word.split_once('=').ok_or_else(wrong)? {
+            ("timeout", value) => case.timeout_s = value.parse().map_err(|_| wrong())?,
+            ("tier", "full") => case.full = true,
+            ("user", "both") => case.users = vec![User::Root, User::Ordinary],
+            ("user", "root") => case.users = vec![User::Root],
+            ("user", "ordinary") => case.users = vec![User::Ordinary],
+            ("flags", value) => case.compiler_flags = list(value),
+            ("do", value) => case.do_flags = list(value),
+            ("stderr", "ignore") => case.compare_stderr = false,
+            ("exit", value) => case.exit = Some(value.parse().map_err(|_| wrong())?),
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(case)
+}

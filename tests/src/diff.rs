@@ -1,0 +1,200 @@
+//! Differential runs: the host kernel first, then Bevor on each platform.
+
+use std::fs;
+use std::path::Path;
+
+use crate::case::{Case, Platform, User};
+use crate::places::make_dir;
+use crate::report::Verdict;
+use crate::runner::Context;
+use crate::supervise::{self, Outcome};
+
+/// How much longer than the host a run in Bevor may take.
+const SLOWER: u64 = 2;
+
+/// Runs one case as one user, everywhere it is to run.
+pub fn run(context: &Context, case: &Case, user: User) -> Vec<Verdict> {
+    let native_name = format!("{}@native/{user}", case.name);
+    let argv = match context.builder.prepare(&context.places, case) {
+        Ok(argv) => argv,
+        Err(message) => return vec![Verdict::fail(&native_name, &message)],
+    };
+    let stem = format!("{}-{user}", case.name.replace('/', "-"));
+    let native = match one_run(context, case, user, &stem, "native", argv.clone(), case.timeout_s) {
+        Ok(outcome) => outcome,
+        Err(message) => return vec![Verdict::fail(&native_name, &message)],
+    };
+    if let Some(message) = broken_natively(&native) {
+        return vec![Verdict::fail(&native_name, &message)];
+    }
+    if context.options.native_only {
+        return vec![twice(context, case, user, &stem, argv, &native, &native_name)];
+    }
+    let mut verdicts = Vec::new();
+    for &platform in &context.options.platforms {
+        let name = format!("{}@{platform}/{user}", case.name);
+        let words = if on_host(case) {
+            argv.clone()
+        } else {
+            context.bevor_do(platform, &case.do_flags, &argv)
+        };
+        let limit = case.timeout_s * SLOWER;
+        let verdict = match one_run(context, case, user, &stem, &platform.to_string(), words, limit)
+        {
+            Ok(outcome) => judge(&name, case, &native, &outcome),
+            Err(message) => Verdict::fail(&name, &message),
+        };
+        if verdict.passed() && !context.options.keep {
+            let _ = fs::remove_dir_all(context.places.out.join(&stem).join(platform.to_string()));
+        }
+        verdicts.push(verdict);
+    }
+    if verdicts.iter().all(Verdict::passed) && !context.options.keep {
+        let _ = fs::remove_dir_all(context.places.out.join(&stem));
+    }
+    verdicts
+}
+
+/// Whether the script itself stays on the host and only what it starts with
+/// `$RUN` goes into Bevor.
+fn on_host(case: &Case) -> bool {
+    case.name.starts_with("cli/")
+}
+
+fn twice(
+    context: &Context,
+    case: &Case,
+    user: User,
+    stem: &str,
+    argv: Vec<String>,
+    first: &Outcome,
+    name: &str,
+) -> Verdict {
+    match one_run(context, case, user, stem, "again", argv, case.timeout_s) {
+        Ok(second) => judge(name, case, first, &second),
+        Err(message) => Verdict::fail(name, &message),
+    }
+}
+
+/// One run in a fresh folder that has the same path every time.
+fn one_run(
+    context: &Context,
+    case: &Case,
+    user: User,
+    stem: &str,
+    side: &str,
+    argv: Vec<String>,
+    timeout_s: u64,
+) -> Result<Outcome, String> {
+    let dir = context.places.run.join("work").join(stem);
+    let _ = fs::remove_dir_all(&dir);
+    make_dir(&dir, 0o777)?;
+    let out = context.places.out.join(stem).join(side);
+    let in_bevor = side != "native" && side != "again";
+    let mut order = supervise::order(argv, &dir, user, timeout_s, &out);
+    if on_host(case) {
+        let run = if in_bevor {
+            format!("{} do --platform={side} --", context.places.bevor.display())
+        } else {
+            String::new()
+        };
+        order.env.push(("RUN".to_owned(), run));
+    }
+    let outcome = supervise::run(&order)?;
+    if in_bevor && !on_host(case) {
+        let escaped = fs::read_dir(&dir).map_err(|error| error.to_string())?.count();
+        if escaped > 0 {
+            return Err(format!(
+                "{}: {escaped} files escaped to the host in {}",
+                case.name,
+                dir.display()
+            ));
+        }
+    }
+    let _ = fs::remove_dir_all(&dir);
+    Ok(outcome)
+}
+
+/// Says why a program is no use as a test, if it is none.
+fn broken_natively(outcome: &Outcome) -> Option<String> {
+    let text = String::from_utf8_lossy(&outcome.stdout);
+    if outcome.timed_out {
+        return Some("the time limit struck on the host".to_owned());
+    }
+    if outcome.status == 127 || outcome.status == 126 {
+        return Some(format!(
+            "status {}: {}",
+            outcome.status,
+            String::from_utf8_lossy(&outcome.stderr).trim_end()
+        ));
+    }
+    text.lines().find(|line| line.starts_with("BAD ")).map(|line| format!("on the host: {line}"))
+}
+
+fn judge(name: &str, case: &Case, native: &Outcome, bevor: &Outcome) -> Verdict {
+    let mut problems = Vec::new();
+    if bevor.timed_out {
+        problems.push(format!("time limit struck after {} ms", bevor.duration_ms));
+    } else if bevor.status != native.status {
+        problems.push(format!("exit status {} instead of {}", bevor.status, native.status));
+    }
+    if bevor.stdout != native.stdout {
+        problems
+            .push(format!("stdout differs\n{}", first_difference(&native.stdout, &bevor.stdout)));
+    }
+    if bevor.stderr != native.stderr && (case.compare_stderr || !problems.is_empty()) {
+        problems
+            .push(format!("stderr differs\n{}", first_difference(&native.stderr, &bevor.stderr)));
+    }
+    if !bevor.leftover.is_empty() {
+        problems.push(format!("left running: {}", bevor.leftover.join(" ")));
+    }
+    if problems.is_empty() {
+        return Verdict::pass(name, bevor.duration_ms);
+    }
+    Verdict::fail(name, &problems.join("\n"))
+}
+
+/// The lines around the first difference, host first.
+fn first_difference(native: &[u8], bevor: &[u8]) -> String {
+    const AROUND: usize = 6;
+    let (native, bevor) = (String::from_utf8_lossy(native), String::from_utf8_lossy(bevor));
+    let native: Vec<&str> = native.lines().collect();
+    let bevor: Vec<&str> = bevor.lines().collect();
+    let same = native.iter().zip(&bevor).take_while(|(left, right)| left == right).count();
+    let mut text = String::new();
+    if let Some(before) = same.checked_sub(1) {
+        text += &format!("    {:4}   {}\n", before + 1, clip(native[before]));
+    }
+    for (mark, lines) in [('-', &native), ('+', &bevor)] {
+        for (index, line) in lines.iter().enumerate().skip(same).take(AROUND) {
+            text += &format!("    {:4} {mark} {}\n", index + 1, clip(line));
+        }
+        if lines.len() <= same {
+            text += &format!("    {:4} {mark} (end)\n", lines.len() + 1);
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+fn clip(line: &str) -> String {
+    line.chars().take(200).collect()
+}
+
+/// The command line of one run in Bevor.
+pub fn bevor_do(
+    bevor: &Path,
+    platform: Platform,
+    flags: &[String],
+    argv: &[String],
+) -> Vec<String> {
+    let mut words = vec![
+        bevor.to_string_lossy().into_owned(),
+        "do".to_owned(),
+        format!("--platform={platform}"),
+    ];
+    words.extend(flags.iter().cloned());
+    words.push("--".to_owned());
+    words.extend(argv.iter().cloned());
+    words
+}
