@@ -11,8 +11,10 @@
 //! Everything read back from a guest-writable page is read once, validated, then used.
 
 mod arch;
+mod ptrace;
 
 pub use arch::{FpState, UserRegs};
+pub use ptrace::{Ptrace, PtraceConfig};
 
 use std::any::Any;
 use std::ops::Range;

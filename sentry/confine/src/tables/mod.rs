@@ -4,7 +4,7 @@ pub mod agent;
 pub mod gofer;
 pub mod guest;
 mod killed;
-
+pub mod ptrace;
 pub mod sentry;
 #[cfg(test)]
 mod tests;
@@ -65,13 +65,15 @@ pub fn rows(role: Role, features: Features) -> Vec<&'static Row> {
     let groups: Vec<&'static [Row]> = match role {
         Role::Sentry => {
             let mut groups = vec![sentry::ROWS];
-            groups.push(if features.ptrace { sentry::PTRACE } else { sentry::SYSTRAP });
+            groups.push(if features.ptrace { ptrace::SENTRY } else { sentry::SYSTRAP });
             if features.net_host {
                 groups.push(sentry::NET_HOST);
             }
             groups
         }
         Role::Gofer => vec![gofer::ROWS, gofer::WRITABLE, gofer::SOCKETS],
+        Role::Guest if features.ptrace => vec![ptrace::GUEST],
+        Role::Agent if features.ptrace => vec![ptrace::AGENT],
         Role::Guest => vec![guest::ROWS],
         Role::Agent => vec![agent::ROWS],
     };

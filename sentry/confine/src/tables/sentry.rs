@@ -107,8 +107,5 @@ pub const ROWS: &[Row] = &[
 /// Rows the systrap platform adds.
 pub const SYSTRAP: &[Row] = &[];
 
-/// Rows the ptrace platform adds.
-pub const PTRACE: &[Row] = &[];
-
 /// Rows `--net host` adds.
 pub const NET_HOST: &[Row] = &[];

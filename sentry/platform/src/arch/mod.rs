@@ -3,3 +3,4 @@
 mod x86_64;
 
 pub use x86_64::{FpState, UserRegs};
+pub(crate) use x86_64::{access, ptrace, wait, xsave};

@@ -1,5 +1,10 @@
 //! x86-64: registers and extended state.
 
+pub(crate) mod access;
+pub(crate) mod ptrace;
+pub(crate) mod wait;
+pub(crate) mod xsave;
+
 /// General registers in the order of `struct user_regs_struct` (`sys/user.h`).
 #[expect(missing_docs, reason = "fields are the architecture's register names")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

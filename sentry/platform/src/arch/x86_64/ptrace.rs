@@ -1,0 +1,265 @@
+//! x86-64 for the ptrace platform: the stub page, registers for injected calls, what a stop means.
+
+use std::ops::Range;
+
+use crate::arch::UserRegs;
+
+/// `TASK_SIZE` of a process with 47-bit addresses.
+const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+/// End of the addresses a guest may map: TASK_SIZE − TASK_SIZE/128, whole pages.
+pub const GUEST_END: u64 = (TASK_SIZE - TASK_SIZE / 128) & !(PAGE - 1);
+/// Size of a page, bytes.
+pub const PAGE: u64 = 4096;
+/// The same, as a length.
+pub const PAGE_LEN: usize = 4096;
+
+/// The one page of ours in a stub process: code and filter programs, never writable.
+pub const STUB: Range<u64> = GUEST_END + 0x10_0000..GUEST_END + 0x10_0000 + PAGE;
+/// What lies below and above the stub page and belongs to no guest and no stub.
+pub const REST: [Range<u64>; 2] = [0..STUB.start, STUB.end..TASK_SIZE];
+
+/// `syscall; int3`: an injected call stops by itself right after the host has answered.
+const CODE: [u8; 3] = [0x0f, 0x05, 0xcc];
+/// Where the instruction pointer is when a filter sees an injected call.
+pub const CALL_IP: u64 = STUB.start + 2;
+/// Where it is once the call has been answered.
+const CALL_DONE: u64 = STUB.start + 3;
+/// Offset of the filter programs in the stub page.
+const FILTERS: usize = 64;
+
+/// Length of the leading registers in `struct user_regs_struct`, up to the segment bases, bytes.
+pub const REGS_WITHOUT_SEGMENTS: usize = 21 * 8;
+
+const USER_CS: u64 = 0x33;
+const USER_CS_32: u64 = 0x23;
+const USER_DS: u64 = 0x2b;
+/// What the host takes for "not in a system call": no restart logic touches the registers.
+const NO_SYSCALL: u64 = u64::MAX;
+/// `__X32_SYSCALL_BIT`.
+const X32_BIT: u32 = 0x4000_0000;
+/// `AUDIT_ARCH_X86_64` of `PTRACE_GET_SYSCALL_INFO`.
+pub const AUDIT_ARCH: u32 = 0xc000_003e;
+
+/// The image of the stub page, with two `struct sock_fprog` in it: the guest threads' at
+/// [`GUEST_FILTER`], then the agent's.
+pub struct StubPage {
+    /// What is written to [`STUB`].
+    pub image: [u8; PAGE_LEN],
+    /// Program of the agent's filter.
+    pub agent_filter: u64,
+}
+
+/// Address of the guest threads' filter; the agent's filter names it.
+pub const GUEST_FILTER: u64 = STUB.start + FILTERS as u64;
+
+impl StubPage {
+    /// Lays out the page. Instructions are eight bytes each, `struct sock_filter`. `None` when the
+    /// programs do not fit.
+    pub fn new(guest: &[[u8; 8]], agent: &[[u8; 8]]) -> Option<Self> {
+        let mut image = [0xcc_u8; PAGE_LEN];
+        image[..CODE.len()].copy_from_slice(&CODE);
+        let mut end = FILTERS;
+        let mut place = |program: &[[u8; 8]]| -> Option<u64> {
+            let at = end;
+            let code = at + 16;
+            end = code + program.len() * 8;
+            let room = image.get_mut(at..end)?;
+            // struct sock_fprog { unsigned short len; struct sock_filter *filter; }
+            room[..8].copy_from_slice(&u64::try_from(program.len()).ok()?.to_le_bytes());
+            let code = STUB.start + u64::try_from(code).ok()?;
+            room[8..16].copy_from_slice(&code.to_le_bytes());
+            room[16..].copy_from_slice(program.as_flattened());
+            Some(STUB.start + u64::try_from(at).ok()?)
+        };
+        place(guest)?;
+        let agent_filter = place(agent)?;
+        Some(Self { image, agent_filter })
+    }
+}
+
+/// Registers that make a stopped stub thread do one call at the stub page.
+pub fn call_regs(nr: i64, args: [u64; 6]) -> UserRegs {
+    let [rdi, rsi, rdx, r10, r8, r9] = args;
+    UserRegs {
+        rax: nr.cast_unsigned(),
+        rdi,
+        rsi,
+        rdx,
+        r10,
+        r8,
+        r9,
+        orig_rax: NO_SYSCALL,
+        rip: STUB.start,
+        cs: USER_CS,
+        ss: USER_DS,
+        eflags: 0x202,
+        ..UserRegs::default()
+    }
+}
+
+/// The answer of an injected call, if these are the registers after one.
+pub fn call_result(regs: &UserRegs) -> Option<Result<u64, i32>> {
+    if regs.rip != CALL_DONE {
+        return None;
+    }
+    let value = regs.rax.cast_signed();
+    match i32::try_from(value) {
+        Ok(code @ -4095..=-1) => Some(Err(-code)),
+        _ => Some(Ok(regs.rax)),
+    }
+}
+
+/// What the tracee gets for the registers the kernel above asks for: the host's restart logic off,
+/// selectors the host accepts.
+pub fn resume_regs(regs: &UserRegs) -> UserRegs {
+    let selector = |s: u64| if s & 3 == 3 && s <= 0xffff { s } else { 0 };
+    UserRegs {
+        orig_rax: NO_SYSCALL,
+        cs: if regs.cs == USER_CS_32 { USER_CS_32 } else { USER_CS },
+        ss: if selector(regs.ss) == 0 { USER_DS } else { regs.ss },
+        ds: selector(regs.ds),
+        es: selector(regs.es),
+        fs: selector(regs.fs),
+        gs: selector(regs.gs),
+        ..*regs
+    }
+}
+
+/// Whether writing `new` over `old` may leave the segment bases and selectors out.
+pub fn same_segments(new: &UserRegs, old: &UserRegs) -> bool {
+    let segments = |r: &UserRegs| [r.fs_base, r.gs_base, r.ds, r.es, r.fs, r.gs];
+    segments(new) == segments(old)
+}
+
+/// Clears segment bases the host will not set (kernel addresses, loaded with `wrgsbase`).
+pub fn drop_segment_bases(regs: &mut UserRegs) {
+    for base in [&mut regs.fs_base, &mut regs.gs_base] {
+        if *base >= TASK_SIZE {
+            *base = 0;
+        }
+    }
+}
+
+/// What a system-call stop is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    /// The 64-bit table's.
+    Native,
+    /// An x32 number.
+    X32(u64),
+    /// Perhaps not made with `syscall` in 64-bit mode: the host must be asked.
+    Unsure,
+}
+
+/// Reads a system-call stop and puts the number in `orig_rax` as the host would use it.
+pub fn classify_call(regs: &mut UserRegs) -> Call {
+    // The instruction leaves its own address in rcx and the flags in r11; `int 0x80` does not,
+    // unless the guest put them there, and then it gets what `syscall` does.
+    let by_instruction = regs.rcx == regs.rip && regs.r11 == regs.eflags && regs.cs == USER_CS;
+    if by_instruction { native_call(regs) } else { Call::Unsure }
+}
+
+/// The same once the host has said that the call is of the 64-bit architecture.
+pub fn native_call(regs: &mut UserRegs) -> Call {
+    let raw = regs.orig_rax;
+    #[expect(clippy::cast_possible_truncation, reason = "the host looks at the lower half only")]
+    let nr = raw as u32;
+    regs.orig_rax = i64::from(nr.cast_signed()).cast_unsigned();
+    if nr & X32_BIT != 0 && nr.cast_signed() >= 0 { Call::X32(raw) } else { Call::Native }
+}
+
+/// A fault as the host reports it for `int 0x80` where it serves no 32-bit calls.
+pub struct ForeignGate {
+    /// `trapno`: general protection.
+    pub trapno: u64,
+    /// Selector error code of vector 0x80 in the IDT.
+    pub error_code: u64,
+}
+
+/// Rewinds a 32-bit call to its instruction and says which exception it becomes.
+pub fn refuse_foreign_call(regs: &mut UserRegs) -> ForeignGate {
+    regs.rip = regs.rip.wrapping_sub(2);
+    regs.rax = regs.orig_rax;
+    regs.orig_rax = NO_SYSCALL;
+    ForeignGate { trapno: trap::GP, error_code: 0x80 * 8 + 2 }
+}
+
+/// Exception numbers, as `trapno` of a machine context.
+pub mod trap {
+    /// `#DE`.
+    pub const DIVIDE: u64 = 0;
+    /// `#DB`.
+    pub const DEBUG: u64 = 1;
+    /// `#BP`.
+    pub const BREAKPOINT: u64 = 3;
+    /// `#BR`.
+    pub const BOUNDS: u64 = 5;
+    /// `#UD`.
+    pub const INVALID: u64 = 6;
+    /// `#SS`.
+    pub const STACK: u64 = 12;
+    /// `#GP`.
+    pub const GP: u64 = 13;
+    /// `#PF`.
+    pub const PAGE: u64 = 14;
+    /// `#MF`.
+    pub const X87: u64 = 16;
+    /// `#AC`.
+    pub const ALIGNMENT: u64 = 17;
+    /// `#XM`.
+    pub const SIMD: u64 = 19;
+    /// `#CP`.
+    pub const CONTROL: u64 = 21;
+}
+
+/// Whether an address is one of the three entries of the vsyscall page.
+pub fn is_vsyscall(addr: u64) -> bool {
+    const BASE: u64 = 0xffff_ffff_ff60_0000;
+    [BASE, BASE + 1024, BASE + 2048].contains(&addr)
+}
+
+/// Makes a call from the vsyscall page look like any system call. The host has returned from the
+/// page already, on the caller's behalf.
+pub fn vsyscall_regs(regs: &mut UserRegs, nr: i32) {
+    regs.orig_rax = i64::from(nr).cast_unsigned();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stub_page_lies_above_the_guest() {
+        const { assert!(STUB.start >= GUEST_END && STUB.end <= TASK_SIZE) };
+        const { assert!(GUEST_END.is_multiple_of(PAGE)) };
+    }
+
+    #[test]
+    fn filters_are_placed_where_the_rows_say() {
+        let page = StubPage::new(&[[1; 8]], &[[2; 8], [3; 8]]).expect("three instructions fit");
+        assert_eq!(page.image[FILTERS + 16..FILTERS + 24], [1; 8]);
+        let at = usize::try_from(page.agent_filter - STUB.start).expect("inside the page");
+        assert_eq!(page.image[at], 2);
+        assert_eq!(page.image[at + 16..at + 24], [2; 8]);
+        assert!(StubPage::new(&[[0; 8]; 500], &[[0; 8]; 100]).is_none());
+    }
+
+    #[test]
+    fn numbers_are_what_the_host_would_use() {
+        let mut regs = UserRegs { orig_rax: 0x1_0000_0027, ..UserRegs::default() };
+        assert_eq!(native_call(&mut regs), Call::Native);
+        assert_eq!(regs.orig_rax, 39);
+        regs.orig_rax = u64::MAX;
+        assert_eq!(native_call(&mut regs), Call::Native);
+        assert_eq!(regs.orig_rax, u64::MAX);
+        regs.orig_rax = 0x4000_0000 + 39;
+        assert_eq!(native_call(&mut regs), Call::X32(0x4000_0027));
+    }
+
+    #[test]
+    fn only_acceptable_selectors_reach_the_host() {
+        let regs = UserRegs { cs: 0x10, ss: 0, fs: 0x18, gs: 0x2b, ..UserRegs::default() };
+        let regs = resume_regs(&regs);
+        assert_eq!((regs.cs, regs.ss, regs.fs, regs.gs), (USER_CS, USER_DS, 0, 0x2b));
+    }
+}

@@ -1,0 +1,256 @@
+//! The first thread of a stub process. It never runs guest code: it makes the host calls that the
+//! tracer injects, one at a time, at the stub page.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use bevor_confine::tables::ptrace::{CLONE_SPACE_FLAGS, CLONE_THREAD_FLAGS};
+
+use crate::arch::ptrace::{call_regs, call_result};
+use crate::ptrace::host::{self, Tid};
+use crate::ptrace::link::Promise;
+use crate::ptrace::mappings::Mappings;
+use crate::ptrace::space::SpaceShared;
+use crate::ptrace::thread::ThreadShared;
+use crate::{Order, PlatformError, Prot};
+
+/// `MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE` and its registration (`linux/membarrier.h`).
+const SYNC_CORE: u64 = 1 << 5;
+const REGISTER_SYNC_CORE: u64 = 1 << 6;
+
+/// A stub process as the tracer sees it.
+pub struct Agent {
+    pub pid: Tid,
+    /// `None` for the zygote, which is no guest's address space.
+    pub space: Option<Arc<SpaceShared>>,
+    pub mappings: Mappings,
+    /// Parked threads nobody holds.
+    pub spares: Vec<Tid>,
+    max_mappings: usize,
+    waiting: VecDeque<Job>,
+    current: Option<Job>,
+}
+
+/// Something to do with injected calls.
+pub enum Job {
+    /// Mapping orders, of which `done` are carried out.
+    Orders { orders: Vec<Order>, done: usize, promise: Promise<()> },
+    /// A membarrier, once the process is registered for it.
+    Barrier { registered: bool, promise: Promise<()> },
+    /// A guest thread.
+    Thread(Promise<Arc<ThreadShared>>),
+    /// A stub process; only the zygote's.
+    Space(Promise<Arc<SpaceShared>>),
+}
+
+/// A thread or process that was made and has not stopped for the first time yet.
+pub enum Birth {
+    /// A guest thread of this space.
+    Thread(Arc<SpaceShared>, Promise<Arc<ThreadShared>>),
+    /// A stub process.
+    Space(Promise<Arc<SpaceShared>>),
+}
+
+/// What an agent's stop leads to.
+pub enum Progress {
+    /// Nothing for the tracer to do.
+    Going,
+    /// A new thread or process.
+    Born(Tid, Birth),
+    /// It did what it never does: the process must die.
+    Broken(&'static str),
+}
+
+impl Agent {
+    pub fn new(pid: Tid, space: Option<Arc<SpaceShared>>, max_mappings: usize) -> Self {
+        Self {
+            pid,
+            space,
+            mappings: Mappings::default(),
+            spares: Vec::new(),
+            max_mappings,
+            waiting: VecDeque::new(),
+            current: None,
+        }
+    }
+
+    /// Does a job after those already waiting.
+    pub fn add(&mut self, job: Job) {
+        self.waiting.push_back(job);
+        if self.current.is_none() {
+            self.begin();
+        }
+    }
+
+    /// Begins the next job that needs a call.
+    fn begin(&mut self) {
+        while let Some(job) = self.waiting.pop_front() {
+            if let Some(job) = self.admit(job) {
+                self.current = Some(job);
+                self.inject();
+                return;
+            }
+        }
+    }
+
+    /// Refuses orders that would need too many mappings.
+    fn admit(&self, job: Job) -> Option<Job> {
+        if let Job::Orders { orders, .. } = &job {
+            let growth: usize = orders.iter().map(|order| self.mappings.growth(order)).sum();
+            if growth > 0 && self.mappings.count() + growth > self.max_mappings {
+                if let Job::Orders { promise, .. } = job {
+                    promise.keep(Err(PlatformError::TooManyMappings));
+                }
+                return None;
+            }
+        }
+        Some(job)
+    }
+
+    /// Makes the thread do the current job's next call. A thread that cannot is dying: its exit
+    /// ends the job.
+    fn inject(&self) {
+        let Some((nr, args)) = self.current.as_ref().and_then(Job::call) else { return };
+        let _ = host::set_regs(self.pid, &call_regs(nr, args)).and_then(|()| host::cont(self.pid));
+    }
+
+    /// Handles a stop by `signal`.
+    pub fn stopped(&mut self, signal: i32) -> Progress {
+        match signal {
+            libc::SIGTRAP => {
+                let Ok(regs) = host::get_regs(self.pid) else { return Progress::Going };
+                match call_result(&regs) {
+                    Some(result) => self.answered(result),
+                    None => Progress::Broken("the agent left the stub page"),
+                }
+            }
+            libc::SIGSYS => Progress::Broken("the host filter refused an injected call"),
+            libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE
+                if host::get_siginfo(self.pid).is_ok_and(|info| info.code > 0) =>
+            {
+                Progress::Broken("the agent crashed")
+            }
+            _ => {
+                // Some process's signal. An idle agent need not run to drop it.
+                if self.current.is_some() {
+                    let _ = host::cont(self.pid);
+                }
+                Progress::Going
+            }
+        }
+    }
+
+    fn answered(&mut self, result: Result<u64, i32>) -> Progress {
+        let Some(job) = self.current.take() else {
+            return Progress::Broken("the agent answered a call nobody made");
+        };
+        let progress = self.advance(job, result);
+        match self.current {
+            Some(_) => self.inject(),
+            None => self.begin(),
+        }
+        progress
+    }
+
+    /// Takes an answer to the job's call. Puts the job back if it needs another.
+    fn advance(&mut self, job: Job, result: Result<u64, i32>) -> Progress {
+        let failed =
+            |what, code| PlatformError::Host { what, source: io::Error::from_raw_os_error(code) };
+        match (job, result) {
+            (Job::Orders { orders, done, promise }, Ok(_)) => {
+                if let Some(order) = orders.get(done) {
+                    self.mappings.record(order);
+                }
+                let done = done + 1;
+                if done < orders.len() {
+                    self.current = Some(Job::Orders { orders, done, promise });
+                } else {
+                    promise.keep(Ok(()));
+                }
+            }
+            (Job::Orders { orders, done, promise }, Err(code)) => {
+                let what = orders.get(done).map_or("order", order_name);
+                promise.keep(Err(failed(what, code)));
+            }
+            (Job::Barrier { registered: false, promise }, Ok(_)) => {
+                self.current = Some(Job::Barrier { registered: true, promise });
+            }
+            (Job::Barrier { promise, .. }, Ok(_)) => promise.keep(Ok(())),
+            (Job::Barrier { promise, .. }, Err(code)) => {
+                promise.keep(Err(failed("membarrier", code)))
+            }
+            (Job::Thread(promise), Ok(tid)) => {
+                if let (Ok(tid), Some(space)) = (Tid::try_from(tid), &self.space) {
+                    return Progress::Born(tid, Birth::Thread(space.clone(), promise));
+                }
+            }
+            (Job::Thread(promise), Err(code)) => {
+                promise.keep(Err(failed("clone of a guest thread", code)));
+            }
+            (Job::Space(promise), Ok(pid)) => {
+                if let Ok(pid) = Tid::try_from(pid) {
+                    return Progress::Born(pid, Birth::Space(promise));
+                }
+            }
+            (Job::Space(promise), Err(code)) => {
+                promise.keep(Err(failed("clone of a stub process", code)));
+            }
+        }
+        Progress::Going
+    }
+}
+
+impl Job {
+    /// The call to inject next.
+    fn call(&self) -> Option<(i64, [u64; 6])> {
+        Some(match self {
+            Self::Orders { orders, done, .. } => order_call(orders.get(*done)?),
+            Self::Barrier { registered, .. } => {
+                let command = if *registered { SYNC_CORE } else { REGISTER_SYNC_CORE };
+                (libc::SYS_membarrier, [command, 0, 0, 0, 0, 0])
+            }
+            Self::Thread(_) => (libc::SYS_clone, [flag(CLONE_THREAD_FLAGS), 0, 0, 0, 0, 0]),
+            Self::Space(_) => (libc::SYS_clone, [flag(CLONE_SPACE_FLAGS), 0, 0, 0, 0, 0]),
+        })
+    }
+}
+
+const fn flag(flags: i32) -> u64 {
+    flags.cast_unsigned() as u64
+}
+
+fn prot_flags(prot: Prot) -> u64 {
+    let bit = |on: bool, flag: i32| if on { flag } else { 0 };
+    flag(
+        bit(prot.read, libc::PROT_READ)
+            | bit(prot.write, libc::PROT_WRITE)
+            | bit(prot.exec, libc::PROT_EXEC),
+    )
+}
+
+fn order_name(order: &Order) -> &'static str {
+    match order {
+        Order::Map { .. } => "mmap",
+        Order::Unmap { .. } => "munmap",
+        Order::Protect { .. } => "mprotect",
+        Order::Advise { .. } => "madvise",
+    }
+}
+
+fn order_call(order: &Order) -> (i64, [u64; 6]) {
+    match *order {
+        Order::Map { addr, len, prot, fd, offset, populate } => {
+            let populate = if populate { libc::MAP_POPULATE } else { 0 };
+            let flags = flag(libc::MAP_SHARED | libc::MAP_FIXED | populate);
+            (libc::SYS_mmap, [addr, len, prot_flags(prot), flags, flag(fd), offset])
+        }
+        Order::Unmap { addr, len } => (libc::SYS_munmap, [addr, len, 0, 0, 0, 0]),
+        Order::Protect { addr, len, prot } => {
+            (libc::SYS_mprotect, [addr, len, prot_flags(prot), 0, 0, 0])
+        }
+        Order::Advise { addr, len, advice } => {
+            (libc::SYS_madvise, [addr, len, flag(advice), 0, 0, 0])
+        }
+    }
+}
