@@ -154,7 +154,8 @@ macro_rules! syscalls {
         $crate::missing($ctx, $nr, bevor_abi::errno::ENOSYS.because("not implemented yet"))
     };
     (@call $kind:ident $ctx:ident $nr:ident $next:ident $($path:ident)::+ ($($ty:ty),*) $($note:literal)?) => {
-        $crate::$($path)::+($ctx, $(<$ty as $crate::args::Arg>::from_reg($next())),*)
+        $crate::$($path)::+($ctx, $($crate::row::syscalls!(@reg $next $ty)),*)
     };
+    (@reg $next:ident $ty:ty) => { $crate::args::FromReg::from_reg($next()) };
 }
 pub(crate) use syscalls;
