@@ -1,0 +1,171 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bevor_boot::config::{Net, PlatformKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::quantity;
+
+/// Runs Linux programs in a sandbox that serves their system calls itself.
+#[derive(Debug, Parser)]
+#[command(name = "bevor", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one program in a sandbox of its own; ends with the program's exit status
+    Do(Box<Do>),
+    /// Say whether this host can run sandboxes and what to change
+    Doctor {
+        /// One JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every host system call each process of a sandbox may make
+    Surface {
+        /// One JSON object instead of text
+        #[arg(long)]
+        json: bool,
+        /// The platform whose sentry is meant
+        #[arg(long, value_enum, default_value_t)]
+        platform: Platform,
+        /// The network mode whose sentry is meant
+        #[arg(long, value_enum, default_value_t)]
+        net: NetArg,
+    },
+    /// Print every system call guests may make and how well it is served
+    Syscalls {
+        /// One JSON array instead of text
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Flags of `do`.
+#[derive(Debug, Args)]
+pub struct Do {
+    /// What runs guest code
+    #[arg(long, value_enum, default_value_t)]
+    pub platform: Platform,
+    /// Host directory that is the root inside, under changes in memory
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Working directory inside [default: this one; / with --root]
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+    /// Set an environment variable; the others are this shell's
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub env: Vec<OsString>,
+    /// Start with an empty environment
+    #[arg(long)]
+    pub clear_env: bool,
+    /// Run as this user, by the sandbox's own /etc/passwd [default: the caller]
+    #[arg(long, short, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Host name inside [default: this host's]
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// Show a host file or directory inside, read-only
+    #[arg(long, value_name = "PATH[:DEST]")]
+    pub ro: Vec<OsString>,
+    /// Show a host file or directory inside; changes reach the host
+    #[arg(long, value_name = "PATH[:DEST]")]
+    pub rw: Vec<OsString>,
+    /// Show the host's /root, /home, /run, /boot and /var/run, which are empty inside otherwise
+    #[arg(long)]
+    pub host_home: bool,
+    /// Network
+    #[arg(long, value_enum, default_value_t)]
+    pub net: NetArg,
+    /// End the sandbox after this time, with status 124
+    #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
+    pub timeout: Option<Duration>,
+    /// Most memory the program may use
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
+    pub memory: Option<u64>,
+    /// Most processors the program may use, such as 2 or 0.5
+    #[arg(long, value_name = "N", value_parser = quantity::cpu_millis)]
+    pub cpus: Option<u64>,
+    /// Most processes and threads inside
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4_194_304))]
+    pub pids: Option<u64>,
+    /// Print every system call of the program to standard error
+    #[arg(long)]
+    pub strace: bool,
+    /// Write Bevor's own log to this file
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Format of the log
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Log and report in detail
+    #[arg(long)]
+    pub debug: bool,
+    /// Report how long each step of the start took
+    #[arg(long, hide = true)]
+    pub time_start: bool,
+    /// The program and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROG"
+    )]
+    pub program: Vec<OsString>,
+}
+
+/// `--platform`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Platform {
+    /// Seccomp traps and patched call sites
+    #[default]
+    Systrap,
+    /// PTRACE_SYSEMU: slower, for hosts and debugging where systrap cannot run
+    Ptrace,
+}
+
+impl From<Platform> for PlatformKind {
+    fn from(platform: Platform) -> Self {
+        match platform {
+            Platform::Systrap => Self::Systrap,
+            Platform::Ptrace => Self::Ptrace,
+        }
+    }
+}
+
+/// `--net`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum NetArg {
+    /// Loopback only
+    #[default]
+    None,
+    /// The host's network, through a small set of calls
+    Host,
+}
+
+impl From<NetArg> for Net {
+    fn from(net: NetArg) -> Self {
+        match net {
+            NetArg::None => Self::None,
+            NetArg::Host => Self::Host,
+        }
+    }
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum LogFormat {
+    /// One line a message
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}

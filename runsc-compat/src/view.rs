@@ -1,0 +1,208 @@
+//! What a sandbox sees of the host: the exports of its gofer and where they are mounted.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use bevor_control::{Changes, Mount, MountKind, Root, Text};
+
+use crate::failure::{Attempt, Failure};
+
+/// Host directories that are empty inside unless asked for: other people's and the system's state.
+const HIDDEN: [&str; 5] = ["/root", "/home", "/run", "/boot", "/var/run"];
+
+/// A file or directory of the host that the gofer serves.
+#[derive(Debug)]
+pub struct Export {
+    /// `O_PATH` descriptor of it.
+    pub fd: OwnedFd,
+    /// Changes are refused.
+    pub read_only: bool,
+    /// Others may change it meanwhile.
+    pub shared: bool,
+    /// Paths beneath it, without leading slash, that are empty directories.
+    pub hidden: Vec<String>,
+}
+
+/// What a sandbox sees.
+#[derive(Debug)]
+pub struct View {
+    /// What the gofer serves, by number.
+    pub exports: Vec<Export>,
+    /// The root.
+    pub root: Root,
+    /// Mounts over it, in order.
+    pub mounts: Vec<Mount>,
+    /// The working directory.
+    pub cwd: Text,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Wishes<'a> {
+    /// `--root`.
+    pub root: &'a Path,
+    /// `--cwd`.
+    pub cwd: Option<&'a Path>,
+    /// `--ro`.
+    pub ro: &'a [OsString],
+    /// `--rw`.
+    pub rw: &'a [OsString],
+    /// `--host-home`.
+    pub host_home: bool,
+}
+
+impl View {
+    /// Works out the view of `bevor do`.
+    ///
+    /// # Errors
+    /// A line that names the path that cannot be used.
+    pub fn new(wishes: &Wishes<'_>) -> Result<Self, Failure> {
+        let root = wishes.root.canonicalize().attempt(wishes.root.display())?;
+        let whole_host = root == Path::new("/");
+        let mut view = Self {
+            exports: Vec::new(),
+            root: Root::Export { export: 0, changes: Changes::Memory },
+            mounts: Vec::new(),
+            cwd: Text::default(),
+        };
+        let hidden = if whole_host && !wishes.host_home { hidden() } else { Vec::new() };
+        let here = if whole_host { std::env::current_dir().ok() } else { None };
+        let fd = open(&root, true)?;
+        let below = hidden.iter().filter_map(|path| path.strip_prefix("/").ok());
+        let below = below.map(|path| path.to_string_lossy().into_owned()).collect();
+        view.exports.push(Export { fd, read_only: true, shared: false, hidden: below });
+
+        view.kernel("proc", "/proc", &["nosuid", "nodev", "noexec"]);
+        view.kernel("sysfs", "/sys", &["ro", "nosuid", "nodev", "noexec"]);
+        view.kernel("devtmpfs", "/dev", &["nosuid", "mode=755"]);
+        let pts = ["nosuid", "noexec", "newinstance", "mode=620", "ptmxmode=666"];
+        view.kernel("devpts", "/dev/pts", &pts);
+        view.kernel("tmpfs", "/dev/shm", &["nosuid", "nodev", "mode=1777"]);
+        view.kernel("mqueue", "/dev/mqueue", &["nosuid", "nodev", "noexec"]);
+        if whole_host && !here.as_ref().is_some_and(|here| here.starts_with("/tmp")) {
+            view.kernel("tmpfs", "/tmp", &["nosuid", "nodev", "mode=1777"]);
+        }
+        if let Some(here) = &here
+            && hidden.iter().any(|hidden| here.starts_with(hidden))
+        {
+            let export = view.export(open(here, true)?, true, false);
+            view.mount(here.as_os_str(), export, Changes::Memory, false);
+        }
+        for (list, changes) in [(wishes.ro, Changes::Refused), (wishes.rw, Changes::Host)] {
+            for wish in list {
+                let (source, destination) = parse_mount(wish)?;
+                let fd = open(&source, false)?;
+                let export = view.export(fd, changes == Changes::Refused, true);
+                view.mount(destination.as_os_str(), export, changes, true);
+            }
+        }
+        // Shallow ones first, so that none hides another.
+        let host = view.mounts.iter().position(|m| matches!(m.kind, MountKind::Export { .. }));
+        if let Some(first) = host {
+            view.mounts[first..].sort_by_key(|m| depth(m.destination.as_bytes()));
+        }
+        view.cwd = match (wishes.cwd, here) {
+            (Some(cwd), _) if cwd.is_absolute() => cwd.as_os_str().into(),
+            (Some(cwd), _) => {
+                return Err(Failure::new(format!("--cwd {}: not an absolute path", cwd.display())));
+            }
+            (None, Some(here)) => here.into_os_string().into(),
+            (None, None) => "/".into(),
+        };
+        Ok(view)
+    }
+
+    fn export(&mut self, fd: OwnedFd, read_only: bool, shared: bool) -> u32 {
+        self.exports.push(Export { fd, read_only, shared, hidden: Vec::new() });
+        u32::try_from(self.exports.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn mount(&mut self, destination: &OsStr, export: u32, changes: Changes, shared: bool) {
+        self.mounts.push(Mount {
+            destination: destination.into(),
+            kind: MountKind::Export { export, changes, shared },
+            options: vec!["nosuid".into(), "nodev".into()],
+            source: None,
+        });
+    }
+
+    fn kernel(&mut self, fstype: &str, destination: &str, options: &[&str]) {
+        self.mounts.push(Mount {
+            destination: destination.into(),
+            kind: MountKind::Kernel { fstype: fstype.into() },
+            options: options.iter().map(|&option| option.into()).collect(),
+            source: Some(fstype.into()),
+        });
+    }
+}
+
+/// The hidden directories as they are on this host. One that is a link hides what it leads to.
+fn hidden() -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        HIDDEN.iter().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
+    paths.retain(|path| path != Path::new("/"));
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+fn depth(path: &[u8]) -> usize {
+    path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).count()
+}
+
+fn open(path: &Path, directory: bool) -> Result<OwnedFd, Failure> {
+    let mut flags = libc::O_PATH;
+    if directory {
+        flags |= libc::O_DIRECTORY;
+    }
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    Ok(file.attempt(path.display())?.into())
+}
+
+/// Takes `PATH[:DEST]` apart. `DEST` is absolute and stays as given; without one the path's own.
+fn parse_mount(wish: &OsStr) -> Result<(PathBuf, PathBuf), Failure> {
+    let bytes = wish.as_bytes();
+    let colon = bytes.windows(2).rposition(|pair| pair == b":/");
+    let (source, destination) = match colon {
+        Some(at) if at > 0 => (&bytes[..at], Some(&bytes[at + 1..])),
+        _ => (bytes, None),
+    };
+    if source.is_empty() {
+        return Err(Failure::new("--ro and --rw need a path"));
+    }
+    let source = PathBuf::from(OsStr::from_bytes(source));
+    let destination = match destination {
+        Some(destination) => PathBuf::from(OsStr::from_bytes(destination)),
+        None => std::path::absolute(&source).attempt(source.display())?,
+    };
+    if depth(destination.as_os_str().as_bytes()) == 0 {
+        let wish = wish.to_string_lossy();
+        return Err(Failure::new(format!("{wish}: nothing can be mounted over /; use --root")));
+    }
+    Ok((source, destination))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::path::Path;
+
+    use super::parse_mount;
+
+    #[test]
+    fn mounts_are_taken_apart() {
+        let parse = |text| parse_mount(OsStr::new(text)).expect("a mount");
+        assert_eq!(parse("/a"), (Path::new("/a").into(), Path::new("/a").into()));
+        assert_eq!(parse("/a:/b"), (Path::new("/a").into(), Path::new("/b").into()));
+        assert_eq!(parse("/a:b"), (Path::new("/a:b").into(), Path::new("/a:b").into()));
+        assert_eq!(parse("/a:/b:/c"), (Path::new("/a:/b").into(), Path::new("/c").into()));
+        let here = std::env::current_dir().expect("a directory");
+        assert_eq!(parse("x"), (Path::new("x").into(), here.join("x")));
+        assert!(parse_mount(OsStr::new("")).is_err());
+        assert!(parse_mount(OsStr::new("/a:/")).is_err());
+    }
+}
