@@ -82,7 +82,9 @@ pub fn launch(plan: Plan<'_>) -> Result<Sandbox, Failure> {
         channel.memory.as_fd(),
         channel.server_socket.as_fd(),
     ];
-    fds.extend(plan.exports.iter().map(|export| export.fd.as_fd()));
+    if !by_root {
+        fds.extend(plan.exports.iter().map(|export| export.fd.as_fd()));
+    }
     let (namespaces, ambient): (_, &[Capability]) = if by_root {
         (Namespaces::USER.and(Namespaces::PID), roles::GOFER_CAPABILITIES)
     } else {

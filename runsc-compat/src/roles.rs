@@ -1,8 +1,13 @@
 //! The internal roles: what this binary is when a sandbox starts it.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt::Display;
+use std::io;
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
-use bevor_gofer::config::{Config, Confine, RootConfig, Sharing, VERSION};
+use bevor_confine::{MountTree, cover, exit_now, private_mounts, privileges, uncover};
+use bevor_gofer::{Config, Confine, RootConfig, Sharing, Source, config::VERSION};
 use caps::Capability;
 
 use crate::view::Export;
@@ -29,6 +34,10 @@ pub const GOFER_CAPABILITIES: &[Capability] = &[
     Capability::CAP_FSETID,
 ];
 
+/// Kernel file systems of the host, whose files act on the host: covered in every view.
+const KERNEL_TREES: [&CStr; 3] = [c"/sys", c"/dev", PROC];
+const PROC: &CStr = c"/proc";
+
 /// The role a word names. It does not return.
 pub fn of(word: &OsStr) -> Option<fn() -> !> {
     if word.as_encoded_bytes() == SENTRY.to_bytes() {
@@ -42,11 +51,15 @@ pub fn of(word: &OsStr) -> Option<fn() -> !> {
 
 /// The configuration of a gofer that serves these exports.
 pub fn gofer_config(exports: &[Export], by_root: bool) -> Config {
-    let roots = exports.iter().zip(GOFER_FIRST_ROOT_FD..).map(|(export, fd)| RootConfig {
-        sharing: if export.shared { Sharing::Shared } else { Sharing::Exclusive },
-        cross_mounts: true,
-        hidden: export.hidden.clone(),
-        ..RootConfig::new(fd, export.read_only)
+    let roots = exports.iter().zip(GOFER_FIRST_ROOT_FD..).map(|(export, fd)| {
+        // A gofer of root's copies mounts, which it can in its own mount namespace only.
+        let source = if by_root { Source::Path(export.path.clone()) } else { Source::Fd(fd) };
+        RootConfig {
+            sharing: if export.shared { Sharing::Shared } else { Sharing::Exclusive },
+            cross_mounts: true,
+            hidden: export.hidden.clone(),
+            ..RootConfig::new(source, export.read_only)
+        }
     });
     Config {
         version: VERSION,
@@ -54,7 +67,7 @@ pub fn gofer_config(exports: &[Export], by_root: bool) -> Config {
         socket_fd: GOFER_SOCKET_FD,
         report_fd: 2,
         roots: roots.collect(),
-        confine: if by_root { Confine::Namespaces } else { Confine::Landlock },
+        confine: if by_root { Confine::OwnNamespaces } else { Confine::Landlock },
         threads: 0,
         max_descriptors: 0,
         max_handles: 0,
@@ -62,5 +75,72 @@ pub fn gofer_config(exports: &[Export], by_root: bool) -> Config {
 }
 
 fn gofer_role() -> ! {
-    bevor_gofer::main(GOFER_CONFIG_FD)
+    match gofer() {
+        Ok(()) => exit_now(0),
+        Err(message) => {
+            eprintln!("bevor: gofer: {message}");
+            exit_now(125)
+        }
+    }
+}
+
+fn gofer() -> Result<(), String> {
+    fn step<E: Display>(what: &'static str) -> impl Fn(E) -> String {
+        move |error| format!("{what}: {error}")
+    }
+    privileges::ignore_terminal_signals().map_err(step("signals"))?;
+    // A host that hides its /proc only loses the preference.
+    let _kept = privileges::first_to_die();
+    // The configuration comes when the launcher has mapped our identities.
+    let mut config = Config::read(GOFER_CONFIG_FD).map_err(|error| error.to_string())?;
+    if config.confine == Confine::OwnNamespaces {
+        privileges::enter_namespaces(true).map_err(step("namespaces"))?;
+        let trees = copy_trees(&config.roots).map_err(step("cannot copy what is to be served"))?;
+        for (root, tree) in config.roots.iter_mut().zip(trees) {
+            root.source = Source::Fd(tree.into_raw_fd());
+        }
+    }
+    privileges::die_with_parent().map_err(step("parent"))?;
+    bevor_gofer::run(config).map(drop).map_err(|error| error.to_string())
+}
+
+/// Copies the mounts of every root, so that what is hidden is not in the copies at all.
+fn copy_trees(roots: &[RootConfig]) -> io::Result<Vec<OwnedFd>> {
+    private_mounts()?;
+    // Roots without hidden parts first: they may lie in what is covered for the others.
+    let mut trees: Vec<Option<OwnedFd>> = roots.iter().map(|_| None).collect();
+    for hiding in [false, true] {
+        for (root, tree) in roots.iter().zip(&mut trees) {
+            if root.hidden.is_empty() == hiding {
+                continue;
+            }
+            let Source::Path(path) = &root.source else { continue };
+            for hidden in &root.hidden {
+                cover_if_there(&c_path(path.join(hidden).as_os_str())?)?;
+            }
+            let whole_host = path.as_os_str() == "/";
+            if whole_host {
+                KERNEL_TREES.into_iter().try_for_each(cover_if_there)?;
+            }
+            let copy = MountTree::copy_of(&c_path(path.as_os_str())?)?;
+            copy.restrict(root.read_only)?;
+            *tree = Some(copy.into());
+            if whole_host {
+                // The gofer needs its own descriptors' directory once more.
+                uncover(PROC)?;
+            }
+        }
+    }
+    trees.into_iter().map(|tree| tree.ok_or_else(|| io::ErrorKind::InvalidInput.into())).collect()
+}
+
+fn cover_if_there(path: &CStr) -> io::Result<()> {
+    match cover(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn c_path(path: &OsStr) -> io::Result<CString> {
+    Ok(CString::new(path.as_bytes())?)
 }

@@ -83,6 +83,7 @@ pub fn print(text: &str) -> Result<u8, Failure> {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn syscalls(_json: bool) -> Result<u8, Failure> {
-    Err(Failure::new("not here yet"))
+pub fn syscalls(json: bool) -> Result<u8, Failure> {
+    use bevor_syscalls::docs;
+    print(if json { docs::json() } else { docs::text() }.trim_end())
 }

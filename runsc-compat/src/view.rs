@@ -17,6 +17,8 @@ const HIDDEN: [&str; 5] = ["/root", "/home", "/run", "/boot", "/var/run"];
 /// A file or directory of the host that the gofer serves.
 #[derive(Debug)]
 pub struct Export {
+    /// Where it is, without links.
+    pub path: PathBuf,
     /// `O_PATH` descriptor of it.
     pub fd: OwnedFd,
     /// Changes are refused.
@@ -74,7 +76,7 @@ impl View {
         let fd = open(&root, true)?;
         let below = hidden.iter().filter_map(|path| path.strip_prefix("/").ok());
         let below = below.map(|path| path.to_string_lossy().into_owned()).collect();
-        view.exports.push(Export { fd, read_only: true, shared: false, hidden: below });
+        view.exports.push(Export { path: root, fd, read_only: true, shared: false, hidden: below });
 
         view.kernel("proc", "/proc", &["nosuid", "nodev", "noexec"]);
         view.kernel("sysfs", "/sys", &["ro", "nosuid", "nodev", "noexec"]);
@@ -89,14 +91,15 @@ impl View {
         if let Some(here) = &here
             && hidden.iter().any(|hidden| here.starts_with(hidden))
         {
-            let export = view.export(open(here, true)?, true, false);
+            let export = view.export(here.clone(), open(here, true)?, true, false);
             view.mount(here.as_os_str(), export, Changes::Memory, false);
         }
         for (list, changes) in [(wishes.ro, Changes::Refused), (wishes.rw, Changes::Host)] {
             for wish in list {
                 let (source, destination) = parse_mount(wish)?;
+                let source = source.canonicalize().attempt(source.display())?;
                 let fd = open(&source, false)?;
-                let export = view.export(fd, changes == Changes::Refused, true);
+                let export = view.export(source, fd, changes == Changes::Refused, true);
                 view.mount(destination.as_os_str(), export, changes, true);
             }
         }
@@ -116,8 +119,8 @@ impl View {
         Ok(view)
     }
 
-    fn export(&mut self, fd: OwnedFd, read_only: bool, shared: bool) -> u32 {
-        self.exports.push(Export { fd, read_only, shared, hidden: Vec::new() });
+    fn export(&mut self, path: PathBuf, fd: OwnedFd, read_only: bool, shared: bool) -> u32 {
+        self.exports.push(Export { path, fd, read_only, shared, hidden: Vec::new() });
         u32::try_from(self.exports.len() - 1).unwrap_or(u32::MAX)
     }
 

@@ -15,8 +15,9 @@ pub mod tables;
 
 pub use filter::{FilterError, Foreign, Options, Values, compile, ip_within};
 pub use host::{
-    Child, Landlock, LandlockRights, MountTree, Namespaces, Spawn, Threads, empty_root, exit_now,
-    failed_step, inherited, install, landlock_abi, pivot_into, probe, report_refused_calls, spawn,
+    Child, Landlock, LandlockRights, MountTree, Namespaces, Spawn, Threads, cover, empty_root,
+    exit_now, failed_step, inherited, install, landlock_abi, pivot_into, private_mounts, probe,
+    report_refused_calls, spawn, uncover,
 };
 #[doc(hidden)]
 pub use libc;

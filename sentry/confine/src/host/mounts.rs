@@ -131,6 +131,23 @@ impl MountTree {
     }
 }
 
+/// Covers what is at `path` by an empty read-only directory, until [`uncover`].
+///
+/// # Errors
+/// The host's for the path.
+pub fn cover(path: &CStr) -> io::Result<()> {
+    MountTree::tmpfs(true)?.attach_at(libc::AT_FDCWD, path)
+}
+
+/// Takes off what covers `path`.
+///
+/// # Errors
+/// `EINVAL` when nothing does.
+pub fn uncover(path: &CStr) -> io::Result<()> {
+    // SAFETY: a NUL-terminated path.
+    super::check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) })
+}
+
 fn configure(
     context: &OwnedFd,
     command: libc::fsconfig_command,
@@ -149,7 +166,7 @@ fn configure(
 ///
 /// # Errors
 /// `EPERM` outside a mount namespace of our own.
-fn private() -> io::Result<()> {
+pub fn private_mounts() -> io::Result<()> {
     // SAFETY: null or NUL-terminated strings.
     super::check(unsafe {
         libc::mount(
@@ -167,7 +184,7 @@ fn private() -> io::Result<()> {
 /// # Errors
 /// `EINVAL` when the present root is the initial RAM file system, which cannot be replaced.
 pub fn pivot_into(root: &MountTree) -> io::Result<()> {
-    private()?;
+    private_mounts()?;
     root.attach_at(libc::AT_FDCWD, c"/")?;
     let dot = c".".as_ptr();
     // SAFETY: a descriptor and NUL-terminated paths.
