@@ -104,6 +104,18 @@ impl UserNamespace {
         translate(self.parent.as_ref(), &self.gid_map, gid, Self::gid_in)
     }
 
+    /// Whether this namespace maps the sandbox's user id `kuid`.
+    #[must_use]
+    pub fn maps_uid(&self, kuid: u32) -> bool {
+        reverse(self, kuid, |ns| &ns.uid_map).is_some()
+    }
+
+    /// Whether this namespace maps the sandbox's group id `kgid`.
+    #[must_use]
+    pub fn maps_gid(&self, kgid: u32) -> bool {
+        reverse(self, kgid, |ns| &ns.gid_map).is_some()
+    }
+
     /// Translates the sandbox's id to this namespace's; 65534 if unmapped.
     #[must_use]
     pub fn uid_out(&self, kuid: u32) -> u32 {

@@ -1,1 +1,34 @@
 //! Virtual file system: mounts, dentries, path walk and the file systems.
+//!
+//! A system call on a path starts with [`walk::At`], resolves it to a [`mount::Path`] and changes
+//! the tree through [`namei`]. Open files are [`file::File`]. What a file system must provide is
+//! [`inode::Inode`] and [`file::FileOps`]; each file system is a module with the same parts:
+//! `mod.rs` (the file system and its options), `inode.rs`, `dir.rs`, `file.rs`.
+#![deny(unsafe_code)]
+
+pub mod anon;
+pub mod caller;
+pub mod context;
+pub mod dentry;
+pub mod dev;
+pub mod file;
+pub mod host;
+pub mod inode;
+pub mod meta;
+pub mod mount;
+pub mod namei;
+pub mod notify;
+pub mod pipe;
+pub mod superblock;
+pub mod tmpfs;
+pub mod walk;
+
+#[cfg(test)]
+mod testing;
+
+pub use caller::Caller;
+pub use context::FsContext;
+pub use file::{File, FileOps, OpenFlags};
+pub use inode::{Attr, FileTime, FileType, Inode, InodeRef};
+pub use mount::{Mount, MountNamespace, Path};
+pub use walk::{At, LastLink};

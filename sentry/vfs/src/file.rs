@@ -1,0 +1,478 @@
+//! Open file descriptions (`open(2)`) and the operations behind them.
+
+use crate::caller::Caller;
+use crate::inode::InodeRef;
+use crate::meta::access_times;
+use crate::mount::Path;
+use crate::notify;
+use bevor_abi::Errno;
+use bevor_abi::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE};
+use bevor_abi::inotify::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_MODIFY};
+use bevor_base::{Ready, WaitQueue};
+use bevor_memory::{IoDst, IoSrc, Mappable};
+use parking_lot::{Mutex, MutexGuard};
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Flags of `open(2)`, the kernel's `O_*` bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+pub struct OpenFlags(pub u32);
+
+impl OpenFlags {
+    /// `O_ACCMODE`.
+    pub const ACCMODE: u32 = 3;
+    /// `O_APPEND`.
+    pub const APPEND: u32 = 0o2000;
+    /// `O_NONBLOCK`.
+    pub const NONBLOCK: u32 = 0o4000;
+    /// `O_PATH`.
+    pub const PATH: u32 = 0o10_000_000;
+    /// The flags `fcntl(F_SETFL)` may change.
+    pub const SETFL: u32 = 0o2000 | 0o4000 | 0o20_000 | 0o40_000 | 0o1_000_000;
+
+    /// Whether all bits of `flag` are set.
+    #[must_use]
+    pub const fn has(self, flag: u32) -> bool {
+        self.0 & flag == flag
+    }
+
+    /// Whether reads are allowed.
+    #[must_use]
+    pub const fn readable(self) -> bool {
+        matches!(self.0 & Self::ACCMODE, 0 | 2) && self.0 & Self::PATH == 0
+    }
+
+    /// Whether writes are allowed.
+    #[must_use]
+    pub const fn writable(self) -> bool {
+        matches!(self.0 & Self::ACCMODE, 1 | 2) && self.0 & Self::PATH == 0
+    }
+}
+
+/// One entry [`FileOps::read_dir`] reports.
+#[derive(Clone, Copy, Debug)]
+pub struct DirEntry<'a> {
+    /// Name, without NUL.
+    pub name: &'a [u8],
+    /// Inode number.
+    pub ino: u64,
+    /// `DT_*`.
+    pub dtype: u8,
+    /// Position to continue from after this entry (`d_off`).
+    pub next: u64,
+}
+
+/// Where [`FileOps::read_dir`] puts entries; answers whether there was room.
+pub type DirSink<'a> = dyn FnMut(&DirEntry<'_>) -> bool + 'a;
+
+/// Operations of an open file. One value per open file description.
+///
+/// None of these may block: where Linux would sleep they return `EAGAIN`, and the caller waits on
+/// [`FileOps::wait_queue`] unless the description is non-blocking. `at` is the position; streams
+/// ([`FileOps::is_stream`]) ignore it.
+pub trait FileOps: Send + Sync + Any {
+    /// Whether the file has no position (pipes, sockets, terminals, eventfd…).
+    fn is_stream(&self) -> bool {
+        false
+    }
+
+    /// Reads into `dst`; 0 at the end of file.
+    ///
+    /// # Errors
+    /// `EAGAIN` would block; `EINVAL` not readable in kind; `EISDIR`; `EIO`; `EFAULT`.
+    fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
+        let _ = (file, dst, at);
+        Err(EINVAL.into())
+    }
+
+    /// Writes from `src`. With `O_APPEND` on a regular file `at` is [`u64::MAX`] and the operation
+    /// finds the end itself, atomically; the new position comes from [`FileOps::end_after_append`].
+    ///
+    /// # Errors
+    /// `EAGAIN`, `EPIPE`, `EFBIG`, `ENOSPC`, `EINVAL`, `EFAULT`.
+    fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
+        let _ = (file, src, at);
+        Err(EINVAL.into())
+    }
+
+    /// The position after an append of `written` bytes; the default is the size.
+    fn end_after_append(&self, written: usize) -> u64 {
+        let _ = written;
+        self.size().unwrap_or(0)
+    }
+
+    /// Size in bytes, for `SEEK_END` and appends.
+    ///
+    /// # Errors
+    /// `ESPIPE`, `EIO`.
+    fn size(&self) -> Result<u64, Errno> {
+        Err(EINVAL.into())
+    }
+
+    /// Moves the position. The default serves `SEEK_SET`, `SEEK_CUR`, `SEEK_END` and treats the
+    /// whole file as data for `SEEK_DATA` and `SEEK_HOLE`.
+    ///
+    /// # Errors
+    /// `ESPIPE`, `EINVAL`, `EOVERFLOW`, `ENXIO`.
+    fn seek(&self, at: u64, offset: i64, whence: u32) -> Result<u64, Errno> {
+        crate::file::seek_plain(at, offset, whence, || self.size())
+    }
+
+    /// Reports directory entries from position `at` on (0 is the start; `.` and `..` included).
+    /// Returns the position after the last entry the sink took.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, `ENOENT` (the directory was removed).
+    fn read_dir(&self, at: u64, sink: &mut DirSink<'_>) -> Result<u64, Errno> {
+        let _ = (at, sink);
+        Err(ENOTDIR.into())
+    }
+
+    /// Current readiness. Regular files are always readable and writable.
+    fn poll(&self) -> Ready {
+        Ready::READABLE | Ready::WRITABLE
+    }
+
+    /// The queue woken when [`FileOps::poll`] may have changed; `None` if it never does, in which
+    /// case `epoll_ctl` answers EPERM.
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        None
+    }
+
+    /// `ioctl(2)` beyond the generic ones (`FIONBIO`, `FIOCLEX`, `FIOASYNC`…).
+    ///
+    /// # Errors
+    /// `ENOTTY` for commands it does not know; `EFAULT`, `EINVAL`.
+    fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
+        let _ = (file, caller, cmd, arg);
+        Err(ENOTTY.into())
+    }
+
+    /// What a mapping of this file maps.
+    ///
+    /// # Errors
+    /// `ENODEV`, `EACCES`.
+    fn mappable(&self, file: &File) -> Result<Arc<dyn Mappable>, Errno> {
+        let _ = file;
+        Err(ENODEV.into())
+    }
+
+    /// `fsync(2)`, `fdatasync(2)`.
+    ///
+    /// # Errors
+    /// `EINVAL` for files without storage; `EIO`.
+    fn fsync(&self, data_only: bool) -> Result<(), Errno> {
+        let _ = data_only;
+        Err(EINVAL.into())
+    }
+
+    /// `fallocate(2)`; `mode` are `FALLOC_FL_*`.
+    ///
+    /// # Errors
+    /// `ENODEV`, `EOPNOTSUPP`, `ENOSPC`, `EFBIG`, `ESPIPE` for pipes.
+    fn fallocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+        let _ = (mode, offset, len);
+        Err(ENODEV.into())
+    }
+
+    /// `ftruncate(2)`. The default goes through the inode.
+    ///
+    /// # Errors
+    /// `EINVAL`, `EFBIG`, `EPERM`.
+    fn truncate(&self, file: &File, size: u64) -> Result<(), Errno> {
+        file.inode().set_attr(&crate::inode::SetAttr { size: Some(size), ..Default::default() })
+    }
+
+    /// Told on each `close(2)` of a descriptor (`flush` in the kernel).
+    ///
+    /// # Errors
+    /// What `close` then returns: `EIO`, `ENOSPC`.
+    fn flush(&self, file: &File) -> Result<(), Errno> {
+        let _ = file;
+        Ok(())
+    }
+
+    /// Told once, when the last descriptor of the description is gone.
+    fn release(&self, file: &File) {
+        let _ = file;
+    }
+
+    /// Told when status flags change through `F_SETFL`, `FIONBIO` or `FIOASYNC`.
+    fn flags_changed(&self, file: &File) {
+        let _ = file;
+    }
+
+    /// Lines for `/proc/PID/fdinfo/N` after the common ones.
+    fn fdinfo(&self) -> String {
+        String::new()
+    }
+
+    /// For downcasts (sockets, epoll, pipes, pidfd…).
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Serves `SEEK_SET`, `SEEK_CUR`, `SEEK_END`, `SEEK_DATA` and `SEEK_HOLE` for a file without holes.
+///
+/// # Errors
+/// `EINVAL` for a negative result or an unknown `whence`; `ENXIO` for data or hole beyond the end;
+/// `EOVERFLOW`.
+pub fn seek_plain(
+    at: u64,
+    offset: i64,
+    whence: u32,
+    size: impl Fn() -> Result<u64, Errno>,
+) -> Result<u64, Errno> {
+    use bevor_abi::errno::{ENXIO, EOVERFLOW};
+    let base = match whence {
+        0 => 0,
+        1 => at,
+        2 => size()?,
+        3 | 4 => {
+            let size = size()?;
+            return match u64::try_from(offset) {
+                Ok(offset) if offset < size => Ok(if whence == 3 { offset } else { size }),
+                _ => Err(ENXIO.into()),
+            };
+        }
+        _ => return Err(EINVAL.into()),
+    };
+    let base = i64::try_from(base).map_err(|_| EOVERFLOW)?;
+    let target = base.checked_add(offset).ok_or(EOVERFLOW)?;
+    u64::try_from(target).map_err(|_| EINVAL.into())
+}
+
+static NEXT_FILE: AtomicU64 = AtomicU64::new(1);
+
+/// An open file description: what descriptors refer to and `fork`, `dup` and `SCM_RIGHTS` share.
+pub struct File {
+    /// Unique in the sandbox; what saved records and lock owners name.
+    id: u64,
+    ops: Box<dyn FileOps>,
+    /// The path it was opened by; anonymous files have one on the internal mount.
+    path: Path,
+    flags: AtomicU32,
+    position: Mutex<u64>,
+    /// `fcntl(F_SETOWN, F_SETSIG)`: who gets `SIGIO`.
+    pub owner: Mutex<AsyncOwner>,
+}
+
+/// Whom `SIGIO` goes to (`fcntl(2)`, "Managing signals").
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AsyncOwner {
+    /// `F_OWNER_TID`, `F_OWNER_PID` or `F_OWNER_PGRP`.
+    pub kind: i32,
+    /// The id of that kind, 0 for nobody.
+    pub id: i32,
+    /// The signal, 0 for `SIGIO` without details.
+    pub signo: i32,
+}
+
+impl File {
+    /// Makes a description. `flags` keep what `F_GETFL` shows: access mode and status flags.
+    #[must_use]
+    pub fn new(ops: Box<dyn FileOps>, path: Path, flags: OpenFlags) -> Arc<Self> {
+        // O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC and O_CLOEXEC are not part of the description.
+        let kept = flags.0 & !(0o100 | 0o200 | 0o400 | 0o1000 | 0o2_000_000);
+        Arc::new(Self {
+            id: NEXT_FILE.fetch_add(1, Ordering::Relaxed),
+            ops,
+            path,
+            flags: AtomicU32::new(kept),
+            position: Mutex::new(0),
+            owner: Mutex::default(),
+        })
+    }
+
+    /// Unique number of the description.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The operations.
+    #[must_use]
+    pub fn ops(&self) -> &dyn FileOps {
+        &*self.ops
+    }
+
+    /// The operations as their own type, if they are a `T`.
+    #[must_use]
+    pub fn downcast<T: 'static>(&self) -> Option<&T> {
+        self.ops.as_any().downcast_ref()
+    }
+
+    /// The path it was opened by.
+    #[must_use]
+    pub const fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its inode.
+    #[must_use]
+    pub fn inode(&self) -> &InodeRef {
+        self.path.inode()
+    }
+
+    /// Access mode and status flags (`F_GETFL`).
+    #[must_use]
+    pub fn flags(&self) -> OpenFlags {
+        OpenFlags(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Replaces the status flags `F_SETFL` may change.
+    pub fn set_status(&self, flags: OpenFlags) {
+        let keep = self.flags.load(Ordering::Relaxed) & !OpenFlags::SETFL;
+        self.flags.store(keep | (flags.0 & OpenFlags::SETFL), Ordering::Relaxed);
+        self.ops.flags_changed(self);
+    }
+
+    /// Whether operations must not wait.
+    #[must_use]
+    pub fn nonblocking(&self) -> bool {
+        self.flags().has(OpenFlags::NONBLOCK)
+    }
+
+    /// Locks the position (`f_pos_lock`).
+    pub fn position(&self) -> MutexGuard<'_, u64> {
+        self.position.lock()
+    }
+
+    /// `read(2)`, `readv(2)`: reads at the position and advances it.
+    ///
+    /// # Errors
+    /// `EBADF` if not open for reading; what [`FileOps::read`] says.
+    pub fn read(&self, dst: &mut IoDst<'_>) -> Result<usize, Errno> {
+        if !self.flags().readable() {
+            return Err(EBADF.into());
+        }
+        if self.ops.is_stream() {
+            let done = self.ops.read(self, dst, 0)?;
+            notify::file(self, IN_ACCESS);
+            return Ok(done);
+        }
+        let mut position = self.position.lock();
+        let done = self.ops.read(self, dst, *position)?;
+        *position += done as u64;
+        drop(position);
+        self.was_read();
+        Ok(done)
+    }
+
+    /// Moves the access time and tells watchers, after a read.
+    fn was_read(&self) {
+        self.inode().accessed(access_times(&self.path, self.flags()));
+        notify::file(self, IN_ACCESS);
+    }
+
+    /// `getdents64(2)`: reports entries from the position on and moves it.
+    ///
+    /// # Errors
+    /// `EBADF` for `O_PATH`; what [`FileOps::read_dir`] says.
+    pub fn read_dir(&self, sink: &mut DirSink<'_>) -> Result<(), Errno> {
+        if self.flags().has(OpenFlags::PATH) {
+            return Err(EBADF.into());
+        }
+        let mut position = self.position.lock();
+        *position = self.ops.read_dir(*position, sink)?;
+        drop(position);
+        self.was_read();
+        Ok(())
+    }
+
+    /// `pread64(2)`, `preadv(2)`.
+    ///
+    /// # Errors
+    /// `ESPIPE` for streams, and as [`File::read`].
+    pub fn read_at(&self, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
+        if self.ops.is_stream() {
+            return Err(ESPIPE.into());
+        }
+        if !self.flags().readable() {
+            return Err(EBADF.into());
+        }
+        let done = self.ops.read(self, dst, at)?;
+        self.was_read();
+        Ok(done)
+    }
+
+    /// `write(2)`, `writev(2)`: writes at the position, or the end with `O_APPEND`.
+    ///
+    /// # Errors
+    /// `EBADF` if not open for writing; what [`FileOps::write`] says.
+    pub fn write(&self, src: &mut IoSrc<'_>) -> Result<usize, Errno> {
+        if !self.flags().writable() {
+            return Err(EBADF.into());
+        }
+        if self.ops.is_stream() {
+            let done = self.ops.write(self, src, 0)?;
+            notify::file(self, IN_MODIFY);
+            return Ok(done);
+        }
+        let mut position = self.position.lock();
+        let done;
+        if self.flags().has(OpenFlags::APPEND) {
+            done = self.ops.write(self, src, u64::MAX)?;
+            *position = self.ops.end_after_append(done);
+        } else {
+            done = self.ops.write(self, src, *position)?;
+            *position += done as u64;
+        }
+        drop(position);
+        notify::file(self, IN_MODIFY);
+        Ok(done)
+    }
+
+    /// `pwrite64(2)`, `pwritev(2)`. As on Linux, `O_APPEND` appends whatever `at` says.
+    ///
+    /// # Errors
+    /// `ESPIPE` for streams, and as [`File::write`].
+    pub fn write_at(&self, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
+        if self.ops.is_stream() {
+            return Err(ESPIPE.into());
+        }
+        if !self.flags().writable() {
+            return Err(EBADF.into());
+        }
+        let at = if self.flags().has(OpenFlags::APPEND) { u64::MAX } else { at };
+        let done = self.ops.write(self, src, at)?;
+        notify::file(self, IN_MODIFY);
+        Ok(done)
+    }
+
+    /// `lseek(2)`.
+    ///
+    /// # Errors
+    /// `ESPIPE` for streams; what [`FileOps::seek`] says.
+    pub fn seek(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
+        if self.flags().has(OpenFlags::PATH) {
+            return Err(EBADF.into());
+        }
+        if self.ops.is_stream() {
+            return Err(ESPIPE.into());
+        }
+        let mut position = self.position.lock();
+        *position = self.ops.seek(*position, offset, whence)?;
+        Ok(*position)
+    }
+
+    /// Readiness, limited to what the access mode can use.
+    #[must_use]
+    pub fn poll(&self) -> Ready {
+        self.ops.poll()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let closed = if self.flags().writable() { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE };
+        notify::file(self, closed);
+        self.ops.release(self);
+    }
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "File#{}", self.id)
+    }
+}

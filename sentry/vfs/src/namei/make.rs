@@ -1,0 +1,157 @@
+//! Making names: `mkdir(2)`, `mknod(2)`, `symlink(2)`, `link(2)`.
+
+use crate::inode::{FileType, InodeRef, NewNode};
+use crate::inode::{MAY_READ, MAY_WRITE, S_IALLUGO};
+use crate::mount::Path;
+use crate::namei::{PROTECTED_HARDLINKS, perm};
+use crate::notify;
+use crate::walk::{At, Last, Parent};
+use bevor_abi::Errno;
+use bevor_abi::cap::{CAP_FOWNER, CAP_MKNOD};
+use bevor_abi::conv::usize_of_u32;
+use bevor_abi::errno::{EEXIST, EINVAL, ENAMETOOLONG, ENOENT, EPERM, EXDEV};
+use bevor_abi::fcntl::PATH_MAX;
+use bevor_abi::inotify::{IN_ATTRIB, IN_CREATE};
+use bevor_abi::stat::{S_IFMT, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP};
+use bevor_base::Credentials;
+use std::sync::Arc;
+
+/// Looks up a name to be made and makes it with `make`, which gets the directory and the name.
+fn create_name(
+    at: &At<'_>,
+    path: &[u8],
+    is_dir: bool,
+    make: impl FnOnce(&Path, &[u8]) -> Result<InodeRef, Errno>,
+) -> Result<InodeRef, Errno> {
+    let Parent { dir, last } = at.resolve_parent(path)?;
+    let Last::Name(name, slash) = last else { return Err(EEXIST.into()) };
+    let cache = dir.mount.superblock().cache();
+    let guard = dir.dentry.lock()?;
+    perm::must_be_free(&dir.dentry.lookup_locked(&name, cache, &guard))?;
+    if slash && !is_dir {
+        return Err(ENOENT.because("trailing slash on a name that is to be no directory"));
+    }
+    perm::want_write(&dir)?;
+    let made = make(&dir, &name);
+    if let Err(errno) = &made {
+        if *errno == EEXIST {
+            // Someone else made it behind the cache.
+            dir.dentry.invalidate(&name, &guard);
+        }
+        return Err(*errno);
+    }
+    let inode = made?;
+    let child = dir.dentry.insert(&name, inode.clone(), cache, &guard);
+    drop(guard);
+    notify::entry(&dir.dentry, &child, IN_CREATE);
+    Ok(inode)
+}
+
+/// Makes a directory. `mode` is the argument of `mkdir(2)`; the umask is applied here.
+///
+/// # Errors
+/// `EEXIST`, `EACCES`, `EROFS`, `ENOSPC`, and those of path resolution.
+pub fn mkdir(at: &At<'_>, path: &[u8], mode: u32) -> Result<(), Errno> {
+    create_name(at, path, true, |dir, name| {
+        perm::may_create(dir, at.cred)?;
+        let mode = mode & (0o777 | S_ISVTX) & !at.caller.umask();
+        let attr = perm::new_attr(dir.inode(), at.cred, mode, true)?;
+        dir.inode().create(name, &NewNode::Directory, attr)
+    })?;
+    Ok(())
+}
+
+/// Makes a file, fifo, socket name or device file. `mode` holds type and permission bits; a type of
+/// 0 is a regular file.
+///
+/// # Errors
+/// `EPERM` for directories and devices without `CAP_MKNOD`, `EINVAL` for unknown types, and as
+/// [`mkdir`].
+pub fn mknod(at: &At<'_>, path: &[u8], mode: u32, rdev: u64) -> Result<InodeRef, Errno> {
+    let kind = match mode & S_IFMT {
+        0 => FileType::Regular,
+        bits => FileType::from_mode(bits).ok_or(EINVAL)?,
+    };
+    let node = match kind {
+        FileType::Directory => return Err(EPERM.into()),
+        FileType::Symlink => return Err(EINVAL.into()),
+        FileType::Regular => NewNode::Regular,
+        FileType::Fifo => NewNode::Fifo,
+        FileType::Socket => NewNode::Socket,
+        FileType::CharDevice => NewNode::Device { char: true, rdev },
+        FileType::BlockDevice => NewNode::Device { char: false, rdev },
+    };
+    create_name(at, path, false, |dir, name| {
+        perm::may_create(dir, at.cred)?;
+        let whiteout = kind == FileType::CharDevice && rdev == 0;
+        let is_device = matches!(node, NewNode::Device { .. });
+        if is_device && !whiteout && !at.cred.has_cap(CAP_MKNOD) {
+            return Err(EPERM.because("needs CAP_MKNOD"));
+        }
+        let mode = mode & S_IALLUGO & !at.caller.umask();
+        let attr = perm::new_attr(dir.inode(), at.cred, mode, false)?;
+        dir.inode().create(name, &node, attr)
+    })
+}
+
+/// Makes a symbolic link to `target`.
+///
+/// # Errors
+/// `ENOENT` for an empty target, `ENAMETOOLONG`, and as [`mkdir`].
+pub fn symlink(at: &At<'_>, target: &[u8], path: &[u8]) -> Result<(), Errno> {
+    if target.is_empty() {
+        return Err(ENOENT.into());
+    }
+    if target.len() >= usize_of_u32(PATH_MAX) {
+        return Err(ENAMETOOLONG.into());
+    }
+    create_name(at, path, false, |dir, name| {
+        perm::may_create(dir, at.cred)?;
+        let attr = perm::new_attr(dir.inode(), at.cred, 0o777, false)?;
+        dir.inode().create(name, &NewNode::Symlink(target), attr)
+    })?;
+    Ok(())
+}
+
+/// Gives `old`, already resolved, the further name `path`.
+///
+/// # Errors
+/// `EEXIST`, `EXDEV`, `EPERM` (directories, protected hard links), `EMLINK`, and as [`mkdir`].
+pub fn link(old: &Path, at: &At<'_>, path: &[u8]) -> Result<(), Errno> {
+    create_name(at, path, false, |dir, name| {
+        if !Arc::ptr_eq(&old.mount, &dir.mount) {
+            return Err(EXDEV.into());
+        }
+        may_link(old, at.cred)?;
+        perm::may_create(dir, at.cred)?;
+        let attr = old.inode().attr()?;
+        if attr.attributes & (perm::ATTR_APPEND | perm::ATTR_IMMUTABLE) != 0 || old.dentry.is_dir()
+        {
+            return Err(EPERM.into());
+        }
+        if !old.dentry.is_linkable() {
+            return Err(ENOENT.because("opened with O_TMPFILE and O_EXCL"));
+        }
+        dir.inode().link(name, old.inode())?;
+        Ok(old.inode().clone())
+    })?;
+    notify::inode(old.inode(), IN_ATTRIB);
+    Ok(())
+}
+
+/// Applies `fs.protected_hardlinks`.
+fn may_link(old: &Path, cred: &Credentials) -> Result<(), Errno> {
+    if !PROTECTED_HARDLINKS {
+        return Ok(());
+    }
+    let attr = old.inode().attr()?;
+    let setgid_exec = attr.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP;
+    let safe = old.dentry.kind() == FileType::Regular
+        && attr.mode & S_ISUID == 0
+        && !setgid_exec
+        && old.inode().permission(cred, MAY_READ | MAY_WRITE).is_ok();
+    if safe || cred.fsuid == attr.uid || perm::capable_over(cred, &attr, CAP_FOWNER) {
+        return Ok(());
+    }
+    Err(EPERM.because("fs.protected_hardlinks"))
+}

@@ -1,0 +1,194 @@
+//! Superblocks: one instance of a file system, and the registry of file system types.
+
+use crate::caller::Caller;
+use crate::dentry::{Dentry, DentryCache};
+use crate::inode::InodeRef;
+use bevor_abi::Errno;
+use bevor_abi::errno::{EINVAL, ENODEV};
+use bevor_abi::stat::makedev;
+use bevor_base::UserNamespace;
+use parking_lot::{Mutex, RwLock};
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+/// What the VFS asks of a whole file system.
+pub trait FileSystem: Send + Sync + Any {
+    /// The type's name (`tmpfs`).
+    fn name(&self) -> &'static str;
+
+    /// Options as `/proc/PID/mountinfo` shows them, without `rw`/`ro`; empty if there are none.
+    fn options(&self) -> String {
+        String::new()
+    }
+
+    /// Applies the options of a remount.
+    ///
+    /// # Errors
+    /// `EINVAL` for an option that is unknown or cannot change.
+    fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
+        if options.is_empty() { Ok(()) } else { Err(EINVAL.into()) }
+    }
+
+    /// Told when the last mount is gone.
+    fn unmounted(&self) {}
+
+    /// For downcasts.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// One instance of a file system.
+pub struct Superblock {
+    fs: Box<dyn FileSystem>,
+    dev: u64,
+    root: Arc<Dentry>,
+    cache: DentryCache,
+    read_only: AtomicBool,
+    /// Whose capabilities count over it.
+    user_ns: Arc<UserNamespace>,
+    /// Held by renames between directories, so that ancestry stands still.
+    rename: Mutex<()>,
+    /// How many mounts there are.
+    mounts: AtomicUsize,
+}
+
+impl Superblock {
+    /// Makes an instance whose root directory is `root`.
+    #[must_use]
+    pub fn new(fs: Box<dyn FileSystem>, root: InodeRef, user_ns: Arc<UserNamespace>) -> Arc<Self> {
+        Arc::new(Self {
+            fs,
+            dev: root.dev(),
+            root: Dentry::root(root),
+            cache: DentryCache::new(DentryCache::DEFAULT_CAPACITY),
+            read_only: AtomicBool::new(false),
+            user_ns,
+            rename: Mutex::default(),
+            mounts: AtomicUsize::new(0),
+        })
+    }
+
+    /// The file system.
+    #[must_use]
+    pub fn fs(&self) -> &dyn FileSystem {
+        &*self.fs
+    }
+
+    /// Its device number (`st_dev` of its root).
+    #[must_use]
+    pub const fn dev(&self) -> u64 {
+        self.dev
+    }
+
+    /// Its root directory.
+    #[must_use]
+    pub const fn root(&self) -> &Arc<Dentry> {
+        &self.root
+    }
+
+    /// Its dentry cache.
+    #[must_use]
+    pub const fn cache(&self) -> &DentryCache {
+        &self.cache
+    }
+
+    /// The user namespace it was mounted from.
+    #[must_use]
+    pub const fn user_ns(&self) -> &Arc<UserNamespace> {
+        &self.user_ns
+    }
+
+    /// The lock of renames between directories.
+    #[must_use]
+    pub const fn rename(&self) -> &Mutex<()> {
+        &self.rename
+    }
+
+    /// Whether it is read-only, whatever its mounts are.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Makes it read-only or writable.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    /// Counts a new mount.
+    pub(crate) fn mount_made(&self) {
+        self.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts a mount that is gone; the last one empties the cache.
+    pub(crate) fn mount_gone(&self) {
+        if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.cache.clear();
+            self.fs.unmounted();
+        }
+    }
+}
+
+impl std::fmt::Debug for Superblock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Superblock({}, {:#x})", self.fs.name(), self.dev)
+    }
+}
+
+/// Draws the device number of a new file system without a device: major 0, as Linux does.
+#[must_use]
+pub fn next_anonymous_dev() -> u64 {
+    static NEXT: AtomicU32 = AtomicU32::new(20);
+    makedev(0, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What `mount(2)` gives a file system type.
+pub struct MountRequest<'a> {
+    /// The device or other source.
+    pub source: &'a [u8],
+    /// Comma-separated options, those of the VFS removed.
+    pub options: &'a [u8],
+    /// The user namespace of the mounter.
+    pub user_ns: &'a Arc<UserNamespace>,
+    /// The mounting task.
+    pub caller: &'a dyn Caller,
+}
+
+/// Makes an instance of a file system type.
+pub type MountFn = dyn Fn(&MountRequest<'_>) -> Result<Arc<Superblock>, Errno> + Send + Sync;
+
+/// A type `mount(2)` knows.
+pub struct FsType {
+    /// Whether it needs no block device (`nodev` in `/proc/filesystems`).
+    pub nodev: bool,
+    /// Whether a user namespace's own root may mount it (`FS_USERNS_MOUNT`).
+    pub in_user_ns: bool,
+    /// Makes an instance.
+    pub mount: Box<MountFn>,
+}
+
+static TYPES: RwLock<BTreeMap<&'static str, Arc<FsType>>> = RwLock::new(BTreeMap::new());
+
+/// Makes a file system type known to `mount(2)`.
+pub fn register_fs_type(name: &'static str, fs_type: FsType) {
+    TYPES.write().insert(name, Arc::new(fs_type));
+}
+
+/// Finds a file system type.
+///
+/// # Errors
+/// `ENODEV`.
+pub fn fs_type(name: &[u8]) -> Result<Arc<FsType>, Errno> {
+    let name = std::str::from_utf8(name).map_err(|_| ENODEV)?;
+    TYPES.read().get(name).cloned().ok_or_else(|| ENODEV.into())
+}
+
+/// The lines of `/proc/filesystems`.
+#[must_use]
+pub fn fs_types_text() -> String {
+    let line = |(name, fs_type): (&&str, &Arc<FsType>)| {
+        format!("{}\t{name}\n", if fs_type.nodev { "nodev" } else { "" })
+    };
+    TYPES.read().iter().map(line).collect()
+}
