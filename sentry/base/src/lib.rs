@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod cred;
 pub mod ready;
+mod setid;
 pub mod timer;
 pub mod wait;
 
