@@ -5,25 +5,29 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod clock;
 pub mod docs;
+pub mod futex;
+pub mod ids;
+pub mod memory;
+pub mod pidfd;
+pub mod poll;
+pub mod process;
 pub mod row;
 pub mod sets;
+pub mod signal;
+pub mod sleep;
 pub mod strace;
 pub mod table;
 
 use bevor_abi::Errno;
-use std::marker::PhantomData;
 
-/// What a handler sees of the caller; the kernel's own takes its place.
-#[derive(Debug)]
-pub struct Ctx<'a>(PhantomData<&'a ()>);
-
-/// The value a call returns, or why there is none.
-pub type SysResult = Result<u64, Errno>;
+pub use bevor_kernel::{Ctx, SysResult};
 
 /// Counts a call nobody serves and fails it.
-fn missing(_ctx: &Ctx<'_>, _nr: u64, errno: Errno) -> SysResult {
-    Err(errno)
+fn missing(ctx: &Ctx<'_>, nr: u64, errno: Errno) -> SysResult {
+    ctx.kernel().note_unknown_syscall(nr);
+    Err(errno.into())
 }
 
 /// The row of a call.

@@ -1,0 +1,396 @@
+//! New tasks: `fork`, `vfork`, `clone`, `clone3` (`clone(2)`).
+
+use crate::block::{Block, ObjectKind, Progress, Restart, Stop, SysResult};
+use crate::ctx::Ctx;
+use crate::group::ThreadGroup;
+use crate::limits::{self, Limits};
+use crate::ns::{Namespaces, PlainNamespace, UtsNamespace};
+use crate::pid::{Pid, PidNamespace};
+use crate::signal::{AltStack, SIGCHLD, TaskSignals};
+use crate::task::{Machine, Task, TaskFuture, TaskParts};
+use crate::tree::Node;
+use bevor_abi::Errno;
+use bevor_abi::errno::{EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSPC, EPERM};
+use bevor_abi::sched::{
+    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS,
+    CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME,
+    CLONE_NEWUSER, CLONE_NEWUTS, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS,
+    CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VFORK, CLONE_VM,
+};
+use bevor_base::{Credentials, UserNamespace, WaitQueue};
+use bevor_memory::{ForkOpts, UserAddr};
+use bevor_platform::Space;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Every namespace flag.
+pub const NEW_NAMESPACES: u64 = CLONE_NEWNS
+    | CLONE_NEWCGROUP
+    | CLONE_NEWUTS
+    | CLONE_NEWIPC
+    | CLONE_NEWUSER
+    | CLONE_NEWPID
+    | CLONE_NEWNET
+    | CLONE_NEWTIME;
+
+/// `CAP_SYS_ADMIN`.
+const CAP_SYS_ADMIN: u32 = 21;
+/// Deepest nesting of user and pid namespaces.
+const MAX_NESTING: u32 = 32;
+
+/// What `clone3` asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// `CLONE_*`.
+    pub flags: u64,
+    /// Where the pidfd goes.
+    pub pidfd: u64,
+    /// Where the child's id goes in the child.
+    pub child_tid: u64,
+    /// Where the child's id goes in the parent.
+    pub parent_tid: u64,
+    /// Signal to the parent at the end.
+    pub exit_signal: i32,
+    /// Stack pointer to start with, 0 for the caller's.
+    pub stack: u64,
+    /// TLS base.
+    pub tls: u64,
+    /// Wanted ids, innermost namespace first.
+    pub set_tid: Vec<i32>,
+}
+
+/// Makes a task. For `CLONE_VFORK` the call then waits for the child.
+///
+/// # Errors
+/// `EAGAIN`, `ENOMEM`, `EINVAL`, `EPERM`, `EFAULT`, `ENOSPC`; see `clone(2)`.
+pub fn clone(ctx: &mut Ctx<'_>, request: &Request, pidfd: PidfdMaker) -> SysResult {
+    if let Some(block) = ctx.resumed() {
+        return vfork_again(ctx, block);
+    }
+    let flags = request.flags;
+    check_flags(request)?;
+    let parent = ctx.task().clone();
+    if !parent.group.container.charge_task() {
+        return Err(EAGAIN.because("the container's pids limit").into());
+    }
+    let made = make(ctx, &parent, request, pidfd);
+    let child = match made {
+        Ok(child) => child,
+        Err(errno) => {
+            parent.group.container.uncharge_task();
+            return Err(errno.into());
+        }
+    };
+    let number = child.pid().number_or_zero(parent.pid().namespace());
+    let value = u64::from(number.cast_unsigned());
+    let vfork = (flags & CLONE_VFORK != 0).then(|| {
+        let queue = WaitQueue::new();
+        *child.vfork.lock() = Some(queue.clone());
+        queue
+    });
+    child.schedule();
+    match vfork {
+        Some(queue) => Err(Stop::from(vfork_wait(child.pid().id, value, &queue))),
+        None => Ok(value),
+    }
+}
+
+/// Makes the pidfd of a new process in the caller's table: given by the crate that has pidfds.
+pub type PidfdMaker = fn(&Ctx<'_>, &Arc<ThreadGroup>) -> Result<i32, Errno>;
+
+fn vfork_wait(child: u64, value: u64, queue: &WaitQueue) -> Block {
+    Block::on_object(ObjectKind::Vfork, child, queue)
+        .restarting(Restart::NoIntr)
+        .with_progress(Progress::Numbers(vec![child, value]))
+}
+
+fn vfork_again(ctx: &Ctx<'_>, block: &Block) -> SysResult {
+    let Progress::Numbers(numbers) = &block.progress else { return Err(EINVAL.into()) };
+    let [child, value] = numbers[..] else { return Err(EINVAL.into()) };
+    let child_task = ctx.kernel().tree.lock().tasks.get(&child).cloned();
+    let waits = child_task.and_then(|task| task.vfork.lock().clone());
+    match waits {
+        Some(queue) => Err(Stop::from(vfork_wait(child, value, &queue))),
+        None => Ok(value),
+    }
+}
+
+fn check_flags(request: &Request) -> Result<(), Errno> {
+    let flags = request.flags;
+    let needs = |flag: u64, other: u64| flags & flag == 0 || flags & other != 0;
+    let excludes = |flag: u64, other: u64| flags & flag == 0 || flags & other == 0;
+    let valid = needs(CLONE_SIGHAND, CLONE_VM)
+        && needs(CLONE_THREAD, CLONE_SIGHAND)
+        && excludes(CLONE_FS, CLONE_NEWNS | CLONE_NEWUSER)
+        && excludes(CLONE_THREAD, CLONE_NEWUSER | CLONE_NEWPID)
+        && excludes(CLONE_VM, CLONE_NEWTIME)
+        && excludes(CLONE_CLEAR_SIGHAND, CLONE_SIGHAND)
+        && excludes(CLONE_SYSVSEM, CLONE_NEWIPC)
+        && (0..=64).contains(&request.exit_signal);
+    if valid { Ok(()) } else { Err(EINVAL.into()) }
+}
+
+fn make(
+    ctx: &mut Ctx<'_>,
+    parent: &Arc<Task>,
+    request: &Request,
+    pidfd: PidfdMaker,
+) -> Result<Arc<Task>, Errno> {
+    let flags = request.flags;
+    let cred = new_credentials(parent, flags)?;
+    let namespaces = new_namespaces(&parent.namespaces(), &cred, flags)?;
+    check_nproc(parent, &cred)?;
+    let pid_ns = if flags & CLONE_THREAD != 0 {
+        parent.pid().namespace().clone()
+    } else {
+        namespaces.pid_for_children.clone()
+    };
+    let namespaces = Arc::new(namespaces);
+    let pid = Pid::allocate_with(&pid_ns, &request.set_tid)?;
+    let group = if flags & CLONE_THREAD != 0 {
+        parent.group.clone()
+    } else {
+        let handlers = parent.group.handlers();
+        let handlers = if flags & CLONE_SIGHAND != 0 { handlers } else { handlers.duplicate() };
+        if flags & CLONE_CLEAR_SIGHAND != 0 {
+            handlers.clear();
+        }
+        let limits = Limits::new(parent.group.limits.all());
+        let group = ThreadGroup::new(pid.clone(), parent.group.container.clone(), handlers, limits);
+        let copy = |from: &std::sync::atomic::AtomicU64, to: &std::sync::atomic::AtomicU64| {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        copy(&parent.group.oom_score_adj, &group.oom_score_adj);
+        group
+    };
+
+    // Registers the child starts with.
+    let mut context = ctx.machine.context;
+    context.full = true;
+    context.regs.rax = 0;
+    if request.stack != 0 {
+        context.regs.rsp = request.stack;
+    }
+    if flags & CLONE_SETTLS != 0 {
+        if request.tls >= ctx.kernel().platform.guest_range().end {
+            return Err(EPERM.because("TLS outside the address space"));
+        }
+        context.regs.fs_base = request.tls;
+    }
+    let fp = match ctx.machine.thread.as_deref_mut() {
+        Some(thread) => thread.fp_state().map_err(|_| ENOMEM)?,
+        None => return Err(ENOMEM.into()),
+    };
+
+    // Memory.
+    let mm = if flags & CLONE_VM != 0 {
+        ctx.mm().clone()
+    } else {
+        let space = ctx.kernel().platform.new_space().map_err(|_| ENOMEM)?;
+        let stack_pointer = Some(context.regs.rsp);
+        ctx.mm().fork(space, &ForkOpts { stack_pointer, ..ForkOpts::default() })?
+    };
+    let space: Arc<dyn Space> = mm.space();
+    let mut thread = space.new_thread().map_err(|_| EAGAIN)?;
+    thread.set_fp_state(&fp).map_err(|_| ENOMEM)?;
+    let files =
+        if flags & CLONE_FILES != 0 { ctx.files().clone() } else { ctx.files().duplicate() };
+    let fs = if flags & CLONE_FS != 0 { parent.fs() } else { parent.fs().duplicate() };
+    if flags & CLONE_NEWNS != 0 {
+        let context = fs.context();
+        let copy = context.namespace.copy(cred.user_ns.clone(), &context);
+        fs.set_context(Arc::new(copy));
+    }
+    let signals = {
+        let parent = parent.signals.lock();
+        let keeps_stack = flags & CLONE_VM == 0 || flags & CLONE_VFORK != 0;
+        let alt_stack = if keeps_stack { parent.alt_stack } else { AltStack::disabled() };
+        let blocked = parent.saved.unwrap_or(parent.blocked);
+        TaskSignals { blocked, alt_stack, ..TaskSignals::default() }
+    };
+    let kicker = thread.kicker();
+    let machine = Machine::new(thread, context, mm.clone(), files.clone());
+    let number_in_parent = pid.number_or_zero(parent.pid().namespace());
+    let number_in_child = pid.own_number();
+    let child = Task::new(
+        ctx.kernel().clone(),
+        TaskParts {
+            pid: pid.clone(),
+            group: group.clone(),
+            future: TaskFuture::new(machine),
+            mm: mm.clone(),
+            files,
+            fs,
+            cred: Arc::new(cred),
+            namespaces,
+            signals,
+            comm: parent.comm(),
+            sched_attr: parent.sched_attr.lock().clone(),
+            no_new_privs: parent.no_new_privs.load(Ordering::Relaxed),
+            kicker,
+        },
+    );
+    child.timer_slack_ns.store(parent.timer_slack_ns.load(Ordering::Relaxed), Ordering::Relaxed);
+
+    // What the guest is told in its memory.
+    if flags & CLONE_PARENT_SETTID != 0 {
+        ctx.mm().store_u32(UserAddr(request.parent_tid), number_in_parent.cast_unsigned())?;
+    }
+    if flags & CLONE_CHILD_SETTID != 0 {
+        // As on Linux, a bad address here is the child's own problem.
+        let _ = mm.store_u32(UserAddr(request.child_tid), number_in_child.cast_unsigned());
+    }
+    if flags & CLONE_CHILD_CLEARTID != 0 {
+        child.clear_child_tid.store(request.child_tid, Ordering::Relaxed);
+    }
+    if flags & CLONE_PIDFD != 0 {
+        let fd = pidfd(ctx, &group)?;
+        let stored = ctx.mm().store_u32(UserAddr(request.pidfd), fd.cast_unsigned());
+        if stored.is_err() {
+            drop(ctx.files().remove(fd));
+            return Err(EFAULT.into());
+        }
+    }
+    link(parent, &child, request)?;
+    let answers = child.answers();
+    if let Some(thread) = child.future.lock().machine().thread.as_deref_mut() {
+        thread.set_answers(&answers);
+    }
+    Ok(child)
+}
+
+/// Puts a new task in the tree. Fails if its process began to end meanwhile.
+fn link(parent: &Arc<Task>, child: &Arc<Task>, request: &Request) -> Result<(), Errno> {
+    let flags = request.flags;
+    let mut tree = parent.kernel.tree.lock();
+    let mut threads = child.group.threads.lock();
+    if flags & CLONE_THREAD != 0 {
+        let signals = child.group.signals.lock();
+        if signals.exiting.is_some() || signals.execing.is_some() {
+            return Err(EAGAIN.because("the process is ending"));
+        }
+        if signals.stopped.is_some() {
+            child.sched.set_attention();
+        }
+    }
+    threads.push(child.clone());
+    drop(threads);
+    tree.tasks.insert(child.pid().id, child.clone());
+    if flags & CLONE_THREAD != 0 {
+        return Ok(());
+    }
+    let own = parent.group.id();
+    let parent_node = tree.nodes.get(&own).ok_or(EAGAIN)?;
+    let (parent_id, exit_signal) = if flags & CLONE_PARENT != 0 {
+        (parent_node.parent, parent_node.exit_signal)
+    } else {
+        (own, request.exit_signal)
+    };
+    let node = Node {
+        group: child.group.clone(),
+        parent: parent_id,
+        children: Vec::new(),
+        pgrp: parent_node.pgrp.clone(),
+        session: parent_node.session.clone(),
+        exit_signal,
+        subreaper: false,
+        zombie: None,
+        job_event: None,
+        has_execed: false,
+    };
+    let id = child.group.id();
+    tree.nodes.insert(id, node);
+    if let Some(parent) = tree.nodes.get_mut(&parent_id) {
+        parent.children.push(id);
+    }
+    Ok(())
+}
+
+fn check_nproc(parent: &Task, cred: &Credentials) -> Result<(), Errno> {
+    /// `CAP_SYS_RESOURCE`.
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let limit = parent.group.limits.soft(limits::NPROC);
+    if cred.ruid == 0
+        || limit == limits::INFINITY
+        || cred.has_cap(CAP_SYS_RESOURCE)
+        || cred.has_cap(CAP_SYS_ADMIN)
+    {
+        return Ok(());
+    }
+    let tree = parent.kernel.tree.lock();
+    let mine = tree.tasks.values().filter(|task| task.cred().ruid == cred.ruid).count();
+    if mine as u64 >= limit { Err(EAGAIN.because("RLIMIT_NPROC")) } else { Ok(()) }
+}
+
+/// The credentials of a child: a new user namespace gives it all capabilities in there.
+fn new_credentials(parent: &Task, flags: u64) -> Result<Credentials, Errno> {
+    let cred = parent.cred();
+    if flags & CLONE_NEWUSER == 0 {
+        return Ok((*cred).clone());
+    }
+    in_new_user_namespace(&cred)
+}
+
+/// `unshare(CLONE_NEWUSER)`: the same ids, every capability, an empty map.
+///
+/// # Errors
+/// `ENOSPC` for deep nesting; `EPERM` for unmapped ids.
+pub fn in_new_user_namespace(cred: &Credentials) -> Result<Credentials, Errno> {
+    if cred.user_ns.level >= MAX_NESTING {
+        return Err(ENOSPC.because("user namespaces nest too deep"));
+    }
+    let user_ns = UserNamespace::child(cred.user_ns.clone(), cred.euid, cred.egid);
+    Ok(Credentials {
+        permitted: bevor_base::cred::ALL_CAPS,
+        effective: bevor_base::cred::ALL_CAPS,
+        inheritable: 0,
+        bounding: bevor_base::cred::ALL_CAPS,
+        ambient: 0,
+        securebits: 0,
+        user_ns,
+        ..cred.clone()
+    })
+}
+
+/// The namespaces a child (or `unshare`) gets for the `CLONE_NEW*` of `flags`.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN`; `ENOSPC` for deep nesting.
+pub fn new_namespaces(
+    old: &Namespaces,
+    cred: &Credentials,
+    flags: u64,
+) -> Result<Namespaces, Errno> {
+    let mut new = old.clone();
+    if flags & (NEW_NAMESPACES & !CLONE_NEWUSER) == 0 {
+        return Ok(new);
+    }
+    if !cred.has_cap(CAP_SYS_ADMIN) {
+        return Err(EPERM.into());
+    }
+    let user_ns = &cred.user_ns;
+    if flags & CLONE_NEWUTS != 0 {
+        let (host, domain) = old.uts.names.read().clone();
+        new.uts = UtsNamespace::new(host, domain, user_ns.clone());
+    }
+    let plain = |flag: u64, place: &mut Arc<PlainNamespace>| {
+        if flags & flag != 0 {
+            *place = PlainNamespace::new(user_ns.clone());
+        }
+    };
+    plain(CLONE_NEWIPC, &mut new.ipc);
+    plain(CLONE_NEWNET, &mut new.net);
+    plain(CLONE_NEWCGROUP, &mut new.cgroup);
+    plain(CLONE_NEWTIME, &mut new.time);
+    if flags & CLONE_NEWPID != 0 {
+        if old.pid_for_children.level >= MAX_NESTING {
+            return Err(ENOSPC.because("pid namespaces nest too deep"));
+        }
+        new.pid_for_children =
+            PidNamespace::new(Some(old.pid_for_children.clone()), user_ns.clone());
+    }
+    Ok(new)
+}
+
+/// The exit signal plain `fork` uses.
+pub const FORK_SIGNAL: i32 = SIGCHLD;

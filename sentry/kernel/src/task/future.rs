@@ -1,0 +1,357 @@
+//! The one hand-written future of every task: run the guest, await its next event, serve it.
+
+use super::{Machine, Task};
+use crate::block::{Block, ObjectKind, Source, Stop};
+use crate::ctx::Ctx;
+use crate::executor::Worker;
+use crate::exit;
+use crate::signal::{self, Info, SIGKILL};
+use crate::tree::ExitStatus;
+use bevor_abi::errno::ENOSYS;
+use bevor_abi::time::Timespec;
+use bevor_base::timer::{Timed, TimerId};
+use bevor_base::{Ready, Registration, WaitQueue, Wakeable};
+use bevor_memory::UserAddr;
+use bevor_platform::Event;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What the task does next.
+enum Step {
+    /// Enter the guest, after looking at signals.
+    Enter,
+    /// The guest is running; an event is awaited.
+    Guest,
+    /// A system call waits.
+    Waiting(Box<Waiting>),
+    /// Stopped by job control, perhaps in a waiting call.
+    Stopped(Option<Box<Waiting>>),
+    /// Ended.
+    Dead,
+}
+
+/// A waiting call and its registrations, which end when it goes on.
+struct Waiting {
+    block: Block,
+    _registrations: Vec<Registration>,
+    timer: Option<TimerId>,
+}
+
+/// How a look at pending signals ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// Nothing more to do; `handler` tells whether a handler's frame was pushed.
+    Go {
+        /// Whether a handler will run.
+        handler: bool,
+    },
+    /// The process is stopped: park.
+    Stop,
+    /// The task must end with this status.
+    Exit(ExitStatus),
+}
+
+/// State machine of a task.
+pub struct TaskFuture {
+    machine: Machine,
+    step: Step,
+}
+
+impl Timed for Task {
+    fn expired(&self) {
+        self.wake(Ready::NONE);
+    }
+}
+
+impl TaskFuture {
+    /// A task that enters the guest first.
+    #[must_use]
+    pub const fn new(machine: Machine) -> Self {
+        Self { machine, step: Step::Enter }
+    }
+
+    /// Registers and memory of a task that is parked.
+    pub const fn machine(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    /// The waiting call, if the task waits in one.
+    #[must_use]
+    pub fn block(&self) -> Option<&Block> {
+        match &self.step {
+            Step::Waiting(waiting) => Some(&waiting.block),
+            _ => None,
+        }
+    }
+
+    /// Goes on until the task runs in the guest, waits, is stopped or has ended.
+    pub fn poll(&mut self, task: &Arc<Task>, worker: &mut Worker) {
+        loop {
+            let next = match std::mem::replace(&mut self.step, Step::Dead) {
+                Step::Enter => self.enter(task, worker),
+                Step::Guest => Some(self.serve_event(task)),
+                Step::Waiting(waiting) => self.go_on(task, waiting),
+                Step::Stopped(waiting) => self.stopped(task, waiting),
+                Step::Dead => return,
+            };
+            match next {
+                Some(step) => self.step = step,
+                None => return,
+            }
+        }
+    }
+
+    /// Looks at signals, then resumes the guest. `None` when the worker is done with the task.
+    fn enter(&mut self, task: &Arc<Task>, worker: &mut Worker) -> Option<Step> {
+        if task.sched.take_attention() {
+            self.refresh_answers(task);
+            match signal::deliver::work(task, &mut self.machine) {
+                Flow::Go { .. } => {}
+                Flow::Stop => return Some(Step::Stopped(None)),
+                Flow::Exit(status) => return self.exit(task, status),
+            }
+        }
+        let Some(thread) = self.machine.thread.as_deref_mut() else {
+            return self.exit(task, ExitStatus::Signaled { signo: SIGKILL, core: false });
+        };
+        self.step = Step::Guest;
+        task.sched.enter_guest();
+        if task.sched.attention() {
+            task.sched.begin_poll(worker.index());
+            return Some(Step::Enter);
+        }
+        match worker.resume(task, thread, &self.machine.context) {
+            Ok(()) => {
+                self.machine.context.full = false;
+                // A notifier that saw IN_GUEST before the guest ran kicked too early.
+                if task.sched.attention() {
+                    task.kick();
+                }
+                None
+            }
+            Err(_) => {
+                task.sched.begin_poll(worker.index());
+                self.exit(task, exit::gone_status(task))
+            }
+        }
+    }
+
+    /// Rewrites the in-guest answers if somebody else changed what they say.
+    fn refresh_answers(&mut self, task: &Task) {
+        if task.answers_stale.swap(false, Ordering::Relaxed)
+            && let Some(thread) = self.machine.thread.as_deref_mut()
+        {
+            thread.set_answers(&task.answers());
+        }
+    }
+
+    fn serve_event(&mut self, task: &Arc<Task>) -> Step {
+        let machine = &mut self.machine;
+        let Some(thread) = machine.thread.as_deref_mut() else { return Step::Enter };
+        match thread.take_event(&mut machine.context) {
+            Event::Syscall => return self.syscall(task, None, false),
+            Event::ForeignSyscall { nr } => {
+                task.kernel.note_unknown_syscall(nr);
+                machine.set_return(ENOSYS.as_return());
+            }
+            Event::PageFault { addr, access, code, bus } => {
+                task.counters.minor_faults.fetch_add(1, Ordering::Relaxed);
+                if let Err(fault) = machine.mm.fault(addr, access, bus) {
+                    let error_code = signal::deliver::page_fault_error(access, code);
+                    let info = Info::fault(fault.signo, fault.code, addr, 14, error_code);
+                    signal::send::force(task, info);
+                }
+            }
+            Event::Exception { signo, code, addr, trapno, error_code } => {
+                let info = Info::fault(signo, code, addr, trapno, error_code);
+                signal::send::force(task, info);
+            }
+            Event::Interrupted => {}
+            Event::Gone => {
+                machine.thread = None;
+                signal::send::group_exit(&task.group, exit::gone_status(task));
+            }
+        }
+        Step::Enter
+    }
+
+    /// Calls the handler of the current system call; `waiting` is what it waited with. The old
+    /// registrations stay until the handler has looked, so that no wake-up falls in between.
+    fn syscall(
+        &mut self,
+        task: &Arc<Task>,
+        waiting: Option<Box<Waiting>>,
+        timed_out: bool,
+    ) -> Step {
+        let resumed = waiting.as_ref().map(|waiting| &waiting.block);
+        let result = Ctx::dispatch(task, &mut self.machine, resumed, timed_out);
+        if let Err(Stop::Block(block)) = result {
+            return Self::wait(task, *block, waiting);
+        }
+        if let Some(waiting) = waiting {
+            drop(waiting.finish(task));
+        }
+        match result {
+            Ok(value) => self.machine.set_return(value),
+            Err(Stop::Errno(errno)) => self.machine.set_return(errno.as_return()),
+            Err(Stop::NoReturn | Stop::Block(_)) => {}
+        }
+        if self.machine.thread.is_none() { Step::Dead } else { Step::Enter }
+    }
+
+    fn wait(task: &Arc<Task>, block: Block, waiting: Option<Box<Waiting>>) -> Step {
+        match waiting {
+            Some(mut waiting) if waiting.block.waits_like(&block) => {
+                waiting.block = block;
+                Step::Waiting(waiting)
+            }
+            other => {
+                let next = Self::register(task, block);
+                if let Some(old) = other {
+                    drop(old.finish(task));
+                } else {
+                    task.counters.voluntary_switches.fetch_add(1, Ordering::Relaxed);
+                }
+                // Something may have happened before the registration: look once more.
+                task.sched.set_woken();
+                Step::Waiting(Box::new(next))
+            }
+        }
+    }
+
+    fn register(task: &Arc<Task>, block: Block) -> Waiting {
+        task.signals.lock().wanted = block.wanted_signals;
+        if block.wanted_signals != 0 {
+            task.sched.set_attention();
+        }
+        let registrations = block.sources.iter().filter_map(|(source, ready)| {
+            let waiter: Arc<dyn Wakeable> = task.clone();
+            let queue: WaitQueue = match source {
+                Source::File(file) => file.ops().wait_queue()?.clone(),
+                Source::Object { queue, .. } => queue.clone(),
+                Source::Children => task.group.child_wait.clone(),
+            };
+            Some(queue.register(waiter, *ready))
+        });
+        let registrations = registrations.collect();
+        let timer = block
+            .deadline_ns
+            .map(|deadline_ns| task.kernel.timers.arm(deadline_ns, task.clone() as Arc<dyn Timed>));
+        Waiting { block, _registrations: registrations, timer }
+    }
+
+    /// A waiting call was polled: retries it, ends it, or parks the task.
+    fn go_on(&mut self, task: &Arc<Task>, waiting: Box<Waiting>) -> Option<Step> {
+        let now_ns = bevor_base::clock::monotonic_ns();
+        let timed_out = waiting.block.deadline_ns.is_some_and(|deadline| deadline <= now_ns);
+        if task.sched.take_woken() || timed_out {
+            return Some(self.syscall(task, Some(waiting), timed_out));
+        }
+        if task.sched.take_attention() {
+            return Some(self.interrupt(task, waiting));
+        }
+        self.step = Step::Waiting(waiting);
+        if task.sched.park() {
+            return None;
+        }
+        Some(std::mem::replace(&mut self.step, Step::Dead))
+    }
+
+    /// A signal, a stop or a kill came while a call waited.
+    fn interrupt(&mut self, task: &Arc<Task>, waiting: Box<Waiting>) -> Step {
+        if !signal::deliver::has_work(task) {
+            return Step::Waiting(waiting);
+        }
+        if signal::deliver::has_wanted(task, waiting.block.wanted_signals) {
+            // `rt_sigtimedwait`: its handler takes the signal itself.
+            return self.syscall(task, Some(waiting), false);
+        }
+        let done = waiting.block.done;
+        if done != 0 {
+            drop(waiting.finish(task));
+            self.machine.set_return(done);
+            task.sched.set_attention();
+            return Step::Enter;
+        }
+        self.write_left(&waiting.block);
+        self.machine.interrupted = Some(waiting.block.restart);
+        let flow = signal::deliver::work(task, &mut self.machine);
+        self.machine.interrupted = None;
+        match flow {
+            Flow::Exit(status) => {
+                drop(waiting.finish(task));
+                self.exit(task, status).unwrap_or(Step::Dead)
+            }
+            Flow::Go { handler: true } => {
+                drop(waiting.finish(task));
+                Step::Enter
+            }
+            // Nothing ran: the call goes on waiting where it was, with the same deadline.
+            Flow::Go { handler: false } => Step::Waiting(waiting),
+            Flow::Stop => Step::Stopped(Some(waiting)),
+        }
+    }
+
+    /// Tells an interrupted sleeper how much was left (`nanosleep(2)`).
+    fn write_left(&self, block: &Block) {
+        if let (Some(at), Some(deadline_ns)) = (block.write_left, block.deadline_ns) {
+            let left = deadline_ns.saturating_sub(bevor_base::clock::monotonic_ns());
+            let left = Timespec::from_ns(left.cast_signed());
+            // A bad address shows as an unchanged buffer: the call is interrupted all the same.
+            let _ = self.machine.mm.write(UserAddr(at), &left);
+        }
+    }
+
+    /// Job control has stopped the process; `waiting` is the call it was stopped in.
+    fn stopped(&mut self, task: &Arc<Task>, waiting: Option<Box<Waiting>>) -> Option<Step> {
+        if !task.group.is_stopped() || signal::deliver::must_end(task) {
+            task.sched.set_attention();
+            return Some(match waiting {
+                Some(waiting) => {
+                    task.sched.set_woken();
+                    Step::Waiting(waiting)
+                }
+                None => Step::Enter,
+            });
+        }
+        self.step = Step::Stopped(waiting);
+        if task.sched.park() {
+            return None;
+        }
+        Some(std::mem::replace(&mut self.step, Step::Dead))
+    }
+
+    fn exit(&mut self, task: &Arc<Task>, status: ExitStatus) -> Option<Step> {
+        exit::end_task(task, &mut self.machine, status);
+        Some(Step::Dead)
+    }
+}
+
+impl Waiting {
+    fn finish(mut self: Box<Self>, task: &Task) -> Block {
+        if let Some(timer) = self.timer.take() {
+            task.kernel.timers.disarm(timer);
+        }
+        if self.block.wanted_signals != 0 {
+            task.signals.lock().wanted = 0;
+        }
+        for (source, _) in &self.block.sources {
+            if let Source::Object { kind: ObjectKind::Futex, id, .. } = source
+                && let Some(waiter) = task.kernel.futexes.waiter(*id)
+            {
+                task.kernel.futexes.finish(&waiter);
+            }
+        }
+        self.block
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_future_is_small() {
+        assert!(std::mem::size_of::<TaskFuture>() <= 1024);
+    }
+}

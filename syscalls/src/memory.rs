@@ -1,0 +1,274 @@
+//! Memory: `mmap(2)`, `mprotect(2)`, `mremap(2)`, `brk(2)`, `madvise(2)`, `mlock(2)`, `msync(2)`,
+//! `process_vm_readv(2)`.
+
+use bevor_abi::Errno;
+use bevor_abi::conv::low_u32;
+use bevor_abi::errno::{EACCES, EINVAL, EPERM, ESRCH};
+use bevor_abi::mman::{MAP_ANONYMOUS, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT};
+use bevor_kernel::{Ctx, SysResult};
+use bevor_memory::{IoVecs, MemoryManager, MmapArgs, UserAddr, copy_between};
+use std::sync::Arc;
+
+/// `mmap(2)`.
+///
+/// # Errors
+/// `EACCES`, `EAGAIN`, `EBADF`, `EEXIST`, `EINVAL`, `ENODEV`, `ENOMEM`, `EOVERFLOW`, `EPERM`.
+pub fn mmap(
+    ctx: &mut Ctx<'_>,
+    addr: UserAddr,
+    len: u64,
+    prot: u64,
+    flags: u64,
+    fd: i32,
+    offset: u64,
+) -> SysResult {
+    let (prot, flags) = (low_u32(prot), low_u32(flags));
+    let file = if flags & MAP_ANONYMOUS != 0 {
+        None
+    } else {
+        let file = ctx.file(fd)?;
+        if !file.flags().readable() {
+            return Err(EACCES.because("the file is not open for reading").into());
+        }
+        let shared = matches!(flags & 0x0f, MAP_SHARED | MAP_SHARED_VALIDATE);
+        if shared && prot & 2 != 0 && !file.flags().writable() {
+            return Err(EACCES.because("the file is not open for writing").into());
+        }
+        Some(file.ops().mappable(&file)?)
+    };
+    let args = MmapArgs { addr: addr.0, len, prot, flags, file, offset, name: None };
+    Ok(ctx.mm().mmap(args)?)
+}
+
+/// `munmap(2)`.
+///
+/// # Errors
+/// `EINVAL`, `ENOMEM`.
+pub fn munmap(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64) -> SysResult {
+    ctx.mm().munmap(addr.0, len)?;
+    Ok(0)
+}
+
+/// `mprotect(2)`.
+///
+/// # Errors
+/// `EACCES`, `EINVAL`, `ENOMEM`.
+pub fn mprotect(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, prot: u64) -> SysResult {
+    let prot = u32::try_from(prot).map_err(|_| EINVAL)?;
+    ctx.mm().mprotect(addr.0, len, prot)?;
+    Ok(0)
+}
+
+/// `pkey_mprotect(2)`: without protection keys only the key -1 exists.
+///
+/// # Errors
+/// `EINVAL` for another key, and as [`mprotect`].
+pub fn pkey_mprotect(
+    ctx: &mut Ctx<'_>,
+    addr: UserAddr,
+    len: u64,
+    prot: u64,
+    key: i32,
+) -> SysResult {
+    if key != -1 {
+        return Err(EINVAL.into());
+    }
+    mprotect(ctx, addr, len, prot)
+}
+
+/// `mremap(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `EFAULT`, `EINVAL`, `ENOMEM`.
+pub fn mremap(
+    ctx: &mut Ctx<'_>,
+    old: UserAddr,
+    old_len: u64,
+    new_len: u64,
+    flags: u64,
+    new: UserAddr,
+) -> SysResult {
+    let flags = u32::try_from(flags).map_err(|_| EINVAL)?;
+    Ok(ctx.mm().mremap(old.0, old_len, new_len, flags, new.0)?)
+}
+
+/// `brk(2)`, the system call: returns the end of the data segment.
+///
+/// # Errors
+/// None.
+pub fn brk(ctx: &mut Ctx<'_>, end: UserAddr) -> SysResult {
+    Ok(ctx.mm().brk(end.0))
+}
+
+/// `madvise(2)`.
+///
+/// # Errors
+/// `EACCES`, `EAGAIN`, `EINVAL`, `EIO`, `ENOMEM`, `EPERM`.
+pub fn madvise(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, advice: i32) -> SysResult {
+    ctx.mm().madvise(addr.0, len, advice)?;
+    Ok(0)
+}
+
+/// `mincore(2)`.
+///
+/// # Errors
+/// `EFAULT`, `EINVAL`, `ENOMEM`.
+pub fn mincore(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, vec: UserAddr) -> SysResult {
+    ctx.mm().mincore(addr.0, len, vec)?;
+    Ok(0)
+}
+
+/// `msync(2)`.
+///
+/// # Errors
+/// `EBUSY`, `EINVAL`, `ENOMEM`, `EIO`.
+pub fn msync(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, flags: u32) -> SysResult {
+    ctx.mm().msync(addr.0, len, flags)?;
+    Ok(0)
+}
+
+/// `mlock(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `EINVAL`, `ENOMEM`, `EPERM`.
+pub fn mlock(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64) -> SysResult {
+    ctx.mm().mlock(addr.0, len, false)?;
+    Ok(0)
+}
+
+/// `mlock2(2)`.
+///
+/// # Errors
+/// As [`mlock`].
+pub fn mlock2(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, flags: u32) -> SysResult {
+    if flags & !MLOCK_ONFAULT != 0 {
+        return Err(EINVAL.into());
+    }
+    ctx.mm().mlock(addr.0, len, flags & MLOCK_ONFAULT != 0)?;
+    Ok(0)
+}
+
+/// `munlock(2)`.
+///
+/// # Errors
+/// `EINVAL`, `ENOMEM`.
+pub fn munlock(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64) -> SysResult {
+    ctx.mm().munlock(addr.0, len)?;
+    Ok(0)
+}
+
+/// `mlockall(2)`.
+///
+/// # Errors
+/// `EINVAL`, `ENOMEM`, `EPERM`.
+pub fn mlockall(ctx: &mut Ctx<'_>, flags: u32) -> SysResult {
+    ctx.mm().mlockall(flags)?;
+    Ok(0)
+}
+
+/// `munlockall(2)`.
+///
+/// # Errors
+/// None of its own.
+pub fn munlockall(ctx: &mut Ctx<'_>) -> SysResult {
+    ctx.mm().munlockall()?;
+    Ok(0)
+}
+
+/// `CAP_SYS_PTRACE`.
+const CAP_SYS_PTRACE: u32 = 19;
+
+/// The memory of another task, if the caller may look into it (`ptrace(2)`, "Ptrace access mode
+/// checking", `PTRACE_MODE_ATTACH_REALCREDS`).
+fn memory_of(ctx: &Ctx<'_>, pid: i32) -> Result<Arc<MemoryManager>, Errno> {
+    let target = ctx.task().pid().namespace().find(pid).ok_or(ESRCH)?;
+    let target = ctx.kernel().tree.lock().task(&target).cloned().ok_or(ESRCH)?;
+    let (own, its) = (ctx.task().cred(), target.cred());
+    let same = [its.ruid, its.euid, its.suid].iter().all(|&uid| uid == own.ruid)
+        && [its.rgid, its.egid, its.sgid].iter().all(|&gid| gid == own.rgid);
+    let related = Arc::ptr_eq(&target.group, &ctx.task().group);
+    if !related && !same && !own.has_cap_in(CAP_SYS_PTRACE, &its.user_ns) {
+        return Err(EPERM.into());
+    }
+    target.mm().ok_or_else(|| ESRCH.into())
+}
+
+/// Copies between the caller's segments and another process's; as far as it goes.
+fn transfer(
+    ctx: &Ctx<'_>,
+    pid: i32,
+    local: (UserAddr, usize),
+    remote: (UserAddr, usize),
+    flags: u64,
+    to_local: bool,
+) -> SysResult {
+    if flags != 0 {
+        return Err(EINVAL.into());
+    }
+    let own = ctx.mm();
+    let local: IoVecs = own.read_iovecs(local.0, local.1)?;
+    let remote: IoVecs = own.read_iovecs(remote.0, remote.1)?;
+    let other = memory_of(ctx, pid)?;
+    let mut done = 0_u64;
+    let mut ours = local.segments().iter().copied();
+    let mut theirs = remote.segments().iter().copied();
+    let (mut mine, mut its) = (ours.next(), theirs.next());
+    while let (Some(a), Some(b)) = (mine, its) {
+        let len = a.len.min(b.len);
+        let copied = if len == 0 {
+            Ok(0)
+        } else if to_local {
+            copy_between(&other, b.addr, own, a.addr, len)
+        } else {
+            copy_between(own, a.addr, &other, b.addr, len)
+        };
+        match copied {
+            Ok(copied) => done += copied,
+            Err(errno) if done == 0 => return Err(errno.into()),
+            Err(_) => return Ok(done),
+        }
+        if copied.is_ok_and(|copied| copied < len) {
+            return Ok(done);
+        }
+        let rest = |segment: bevor_memory::UserSlice| {
+            let left = segment.len - len;
+            let addr = UserAddr(segment.addr.0.wrapping_add(len));
+            (left != 0).then_some(bevor_memory::UserSlice { addr, len: left })
+        };
+        mine = rest(a).or_else(|| ours.next());
+        its = rest(b).or_else(|| theirs.next());
+    }
+    Ok(done)
+}
+
+/// `process_vm_readv(2)`.
+///
+/// # Errors
+/// `EFAULT`, `EINVAL`, `EPERM`, `ESRCH`.
+pub fn process_vm_readv(
+    ctx: &mut Ctx<'_>,
+    pid: i32,
+    local: UserAddr,
+    nr_local: usize,
+    remote: UserAddr,
+    nr_remote: usize,
+    flags: u64,
+) -> SysResult {
+    transfer(ctx, pid, (local, nr_local), (remote, nr_remote), flags, true)
+}
+
+/// `process_vm_writev(2)`.
+///
+/// # Errors
+/// `EFAULT`, `EINVAL`, `EPERM`, `ESRCH`.
+pub fn process_vm_writev(
+    ctx: &mut Ctx<'_>,
+    pid: i32,
+    local: UserAddr,
+    nr_local: usize,
+    remote: UserAddr,
+    nr_remote: usize,
+    flags: u64,
+) -> SysResult {
+    transfer(ctx, pid, (local, nr_local), (remote, nr_remote), flags, false)
+}
