@@ -34,8 +34,7 @@ pub const GOFER_CAPABILITIES: &[Capability] = &[
     Capability::CAP_FSETID,
 ];
 
-/// Kernel file systems of the host, whose files act on the host: covered in every view.
-const KERNEL_TREES: [&CStr; 3] = [c"/sys", c"/dev", PROC];
+/// Where the gofer finds its own descriptors.
 const PROC: &CStr = c"/proc";
 
 /// The role a word names. It does not return.
@@ -115,17 +114,15 @@ fn copy_trees(roots: &[RootConfig]) -> io::Result<Vec<OwnedFd>> {
                 continue;
             }
             let Source::Path(path) = &root.source else { continue };
-            for hidden in &root.hidden {
-                cover_if_there(&c_path(path.join(hidden).as_os_str())?)?;
-            }
-            let whole_host = path.as_os_str() == "/";
-            if whole_host {
-                KERNEL_TREES.into_iter().try_for_each(cover_if_there)?;
+            let hidden = root.hidden.iter().map(|below| c_path(path.join(below).as_os_str()));
+            let hidden = hidden.collect::<io::Result<Vec<_>>>()?;
+            for hidden in &hidden {
+                cover_if_there(hidden)?;
             }
             let copy = MountTree::copy_of(&c_path(path.as_os_str())?)?;
             copy.restrict(root.read_only)?;
             *tree = Some(copy.into());
-            if whole_host {
+            if hidden.iter().any(|hidden| hidden.as_c_str() == PROC) {
                 // The gofer needs its own descriptors' directory once more.
                 uncover(PROC)?;
             }

@@ -14,6 +14,9 @@ use crate::failure::{Attempt, Failure};
 /// Host directories that are empty inside unless asked for: other people's and the system's state.
 const HIDDEN: [&str; 5] = ["/root", "/home", "/run", "/boot", "/var/run"];
 
+/// Kernel file systems of the host, whose files act on the host. The sentry mounts its own there.
+const KERNEL_TREES: [&str; 3] = ["/proc", "/sys", "/dev"];
+
 /// A file or directory of the host that the gofer serves.
 #[derive(Debug)]
 pub struct Export {
@@ -74,7 +77,9 @@ impl View {
         let hidden = if whole_host && !wishes.host_home { hidden() } else { Vec::new() };
         let here = if whole_host { std::env::current_dir().ok() } else { None };
         let fd = open(&root, true)?;
-        let below = hidden.iter().filter_map(|path| path.strip_prefix("/").ok());
+        let kernel_trees = KERNEL_TREES.iter().map(Path::new).filter(|_| whole_host);
+        let below = hidden.iter().map(PathBuf::as_path).chain(kernel_trees);
+        let below = below.filter_map(|path| path.strip_prefix("/").ok());
         let below = below.map(|path| path.to_string_lossy().into_owned()).collect();
         view.exports.push(Export { path: root, fd, read_only: true, shared: false, hidden: below });
 

@@ -10,7 +10,9 @@
 //! In both: no-new-privs, not dumpable, no capability beyond [`capabilities`], the host-call filter.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use bevor_abi::Errno;
 use bevor_confine::tables::{KILLED, gofer};
@@ -21,6 +23,7 @@ use bevor_confine::{
 use caps::Capability;
 
 use crate::config::{Confine, HostSockets, RootConfig, Source};
+use crate::hidden::Hidden;
 use crate::host::{self, SelfFd};
 
 /// What a gofer was doing when its start failed.
@@ -116,8 +119,7 @@ pub fn confine(
 fn open_root(mode: Confine, root: &RootConfig) -> io::Result<OwnedFd> {
     let fd = match &root.source {
         Source::Fd(fd) => bevor_confine::inherited(*fd)?,
-        Source::Path(path) => host::open_path(path)
-            .map_err(|errno| io::Error::from_raw_os_error(errno.code.0.into()))?,
+        Source::Path(path) => open_path(path)?,
     };
     if mode == Confine::Landlock {
         return Ok(fd);
@@ -156,6 +158,13 @@ fn landlock(roots: &[(OwnedFd, RootConfig)]) -> Result<(), StartError> {
     for (fd, root) in roots {
         let found = host::statx(fd.as_fd(), c"").map_err(StartError::host(Step::Landlock))?;
         let is_dir = u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFDIR;
+        if let (true, Some(hidden)) =
+            (is_dir, Hidden::new(root.hidden.iter().map(String::as_bytes)))
+        {
+            let here = format!("/proc/self/fd/{}", fd.as_raw_fd()).into();
+            allow_around(&rules, here, &hidden, root.read_only).map_err(&step)?;
+            continue;
+        }
         let rights = match (is_dir, root.read_only) {
             (true, true) => LandlockRights::READ,
             (true, false) => LandlockRights::WRITE,
@@ -165,6 +174,38 @@ fn landlock(roots: &[(OwnedFd, RootConfig)]) -> Result<(), StartError> {
         rules.allow(fd.as_fd(), rights).map_err(&step)?;
     }
     rules.restrict().map_err(&step)
+}
+
+/// Allows what is in a directory, except what is hidden. Names can be listed all the same: landlock
+/// knows no right for one directory that does not hold for those below it.
+fn allow_around(
+    rules: &Landlock,
+    directory: PathBuf,
+    hidden: &Hidden,
+    read_only: bool,
+) -> io::Result<()> {
+    rules.allow(open_path(&directory)?.as_fd(), LandlockRights::LIST)?;
+    for entry in std::fs::read_dir(&directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let rights = match (kind.is_dir(), kind.is_file(), read_only) {
+            (true, _, true) => LandlockRights::READ,
+            (true, _, false) => LandlockRights::WRITE,
+            (_, true, true) => LandlockRights::READ_FILE,
+            (_, true, false) => LandlockRights::WRITE_FILE,
+            _ => continue,
+        };
+        match hidden.child(entry.file_name().as_bytes()) {
+            Some(child) if child.here() => {}
+            Some(child) => allow_around(rules, entry.path(), child, read_only)?,
+            None => rules.allow(open_path(&entry.path())?.as_fd(), rights)?,
+        }
+    }
+    Ok(())
+}
+
+fn open_path(path: &Path) -> io::Result<OwnedFd> {
+    host::open_path(path).map_err(|errno| io::Error::from_raw_os_error(errno.code.0.into()))
 }
 
 /// The capabilities a privileged gofer keeps: to see everything, and with a writable root to act
@@ -203,8 +244,6 @@ pub fn install_filter(
     report: &impl AsFd,
     roots: &[RootConfig],
 ) -> Result<(), StartError> {
-    use std::os::fd::AsRawFd;
-
     let features = gofer::Features {
         writable: roots.iter().any(|root| !root.read_only),
         sockets: roots.iter().any(|root| root.sockets != HostSockets::None),

@@ -26,6 +26,8 @@ pub struct LandlockRights(u64);
 impl LandlockRights {
     /// Reading files and listing directories.
     pub const READ: Self = Self(1 << 2 | 1 << 3);
+    /// Listing directories alone.
+    pub const LIST: Self = Self(1 << 3);
     /// All the host knows but executing.
     pub const WRITE: Self = Self(!1);
     /// Reading one file that is no directory.
