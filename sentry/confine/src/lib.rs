@@ -11,6 +11,7 @@ mod filter_tests;
 mod host;
 pub mod privileges;
 mod row;
+mod sites;
 pub mod tables;
 
 pub use filter::{FilterError, Foreign, Options, Values, compile, ip_within};
@@ -23,3 +24,4 @@ pub use host::{
 pub use libc;
 pub use row::{Arg, Form, Row, Test, Value, call_name, register};
 pub use seccompiler::{BpfProgram, sock_filter};
+pub use sites::{Site, compile_sites};

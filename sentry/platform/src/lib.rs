@@ -11,10 +11,13 @@
 //! Everything read back from a guest-writable page is read once, validated, then used.
 
 mod arch;
+mod mappings;
 mod ptrace;
+mod systrap;
 
 pub use arch::{FpState, UserRegs};
 pub use ptrace::{Ptrace, PtraceConfig};
+pub use systrap::{Systrap, SystrapConfig};
 
 use std::any::Any;
 use std::ops::Range;

@@ -1,6 +1,55 @@
 //! Host calls of stub threads that run guest code.
+//!
+//! Each is allowed at one `syscall` instruction of the stub only, and there with arguments that are
+//! harmless whoever chose them: guest code may jump to it with any registers.
 
 use crate::row::Row;
+use crate::sites::Site;
+use crate::{arg, form, row};
 
-/// The rows.
-pub const ROWS: &[Row] = &[];
+const SYSTRAP: &str = "platform::systrap";
+/// `INT_MAX`.
+const INT_MAX: i32 = i32::MAX;
+
+/// The rows by the stub's symbol after the `syscall` instruction, the hot ones first.
+pub const SITES: &[Site] = &[
+    Site {
+        symbol: "guest_wait_ip",
+        rows: &[row!(
+            SYS_futex,
+            [form!(
+                arg!(1: int op == libc::FUTEX_WAIT),
+                arg!(0: long uaddr >= @areas),
+                arg!(0: long uaddr < @areas_end),
+                arg!(3: long timeout == 0),
+            )],
+            "a parked guest thread waits to be resumed, on slots of its own address space",
+            SYSTRAP
+        )],
+    },
+    Site {
+        symbol: "guest_wake_ip",
+        rows: &[row!(
+            SYS_futex,
+            [form!(
+                arg!(1: int op == libc::FUTEX_WAKE),
+                arg!(0: long uaddr >= @bells),
+                arg!(0: long uaddr < @bells_end),
+                arg!(2: int val == INT_MAX),
+            )],
+            "rings the doorbell of a worker that sleeps; all waiters, so that none steals the wake",
+            SYSTRAP
+        )],
+    },
+    Site {
+        symbol: "guest_sigreturn_ip",
+        rows: &[row!(
+            SYS_rt_sigreturn,
+            "leaves the handler of a kick that came while the stub ran",
+            SYSTRAP
+        )],
+    },
+];
+
+/// The same, without the place.
+pub const ROWS: &[&[Row]] = &[SITES[0].rows, SITES[1].rows, SITES[2].rows];

@@ -74,8 +74,8 @@ pub fn rows(role: Role, features: Features) -> Vec<&'static Row> {
         Role::Gofer => vec![gofer::ROWS, gofer::WRITABLE, gofer::SOCKETS],
         Role::Guest if features.ptrace => vec![ptrace::GUEST],
         Role::Agent if features.ptrace => vec![ptrace::AGENT],
-        Role::Guest => vec![guest::ROWS],
-        Role::Agent => vec![agent::ROWS],
+        Role::Guest => guest::ROWS.to_vec(),
+        Role::Agent => agent::ROWS.to_vec(),
     };
     groups.into_iter().flatten().collect()
 }

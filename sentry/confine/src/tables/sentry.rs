@@ -105,7 +105,29 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// Rows the systrap platform adds.
-pub const SYSTRAP: &[Row] = &[];
+pub const SYSTRAP: &[Row] = &[
+    row!(
+        SYS_kill,
+        [form!(arg!(1: int sig == libc::SIGKILL))],
+        "ends stub processes",
+        "platform::systrap"
+    ),
+    row!(
+        SYS_waitid,
+        [
+            form!(
+                arg!(0: int idtype == libc::P_PGID),
+                arg!(3: int options & (libc::WEXITED) == libc::WEXITED)
+            ),
+            form!(
+                arg!(0: int idtype == libc::P_PID),
+                arg!(3: int options & (libc::WEXITED) == libc::WEXITED)
+            ),
+        ],
+        "learns of dead stub processes and reaps them",
+        "platform::systrap"
+    ),
+];
 
 /// Rows `--net host` adds.
 pub const NET_HOST: &[Row] = &[];

@@ -149,7 +149,9 @@ fn rows_are_complete_and_unique() {
     for (role, rows) in every_table() {
         let mut seen = std::collections::BTreeSet::new();
         for row in rows {
-            assert!(seen.insert(row.nr), "{role}: {} stands twice", row.name);
+            // The stub's tables are lists by instruction, each of which may make the same call.
+            let by_site = matches!(role, Role::Guest | Role::Agent);
+            assert!(seen.insert(row.nr) || by_site, "{role}: {} stands twice", row.name);
             assert!(!row.reason.is_empty(), "{role}: {} has no reason", row.name);
             assert!(!row.test.is_empty(), "{role}: {} names no test", row.name);
             assert!(row.forms.iter().all(|form| !form.args.is_empty()), "{role}: {}", row.name);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use bevor_confine::tables::ptrace::{CLONE_SPACE_FLAGS, CLONE_THREAD_FLAGS};
 
 use crate::arch::ptrace::{call_regs, call_result};
+use crate::mappings::Mappings;
 use crate::ptrace::host::{self, Tid};
 use crate::ptrace::link::Promise;
-use crate::ptrace::mappings::Mappings;
 use crate::ptrace::space::SpaceShared;
 use crate::ptrace::thread::ThreadShared;
 use crate::{Order, PlatformError, Prot};

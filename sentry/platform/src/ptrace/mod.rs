@@ -22,7 +22,6 @@ mod agent;
 mod guest;
 mod host;
 mod link;
-mod mappings;
 mod port;
 mod space;
 mod thread;

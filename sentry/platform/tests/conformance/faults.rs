@@ -261,6 +261,7 @@ fn a_bad_stack_pointer_is_no_concern(platform: &dyn Platform) {
         assert_eq!(world.run(), fault(HOLE, Access::Read, SEGV_MAPERR));
         assert_eq!(world.ctx.regs.rsp, rsp);
         world.ctx.regs.rdi = DATA;
+        world.ctx.full = true;
         assert_eq!(world.run_to_syscall(), 1);
         assert_eq!(world.ctx.regs.rsp, rsp);
     }

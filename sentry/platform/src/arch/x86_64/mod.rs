@@ -1,7 +1,10 @@
 //! x86-64: registers and extended state.
 
 pub(crate) mod access;
+pub(crate) mod clock;
+pub(crate) mod fpu;
 pub(crate) mod ptrace;
+pub(crate) mod systrap;
 pub(crate) mod wait;
 pub(crate) mod xsave;
 
@@ -44,6 +47,12 @@ impl UserRegs {
     #[must_use]
     pub const fn syscall_nr(&self) -> u64 {
         self.orig_rax
+    }
+
+    /// The result register of a system call.
+    #[must_use]
+    pub const fn result(&self) -> u64 {
+        self.rax
     }
 
     /// The six arguments of a system call.

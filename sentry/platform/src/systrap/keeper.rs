@@ -1,0 +1,89 @@
+//! The platform's own two threads: one reaps dead stub processes, one keeps spares ready, cleans
+//! control pages and ends guests that ignore a kick.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::systrap::core::Core;
+use crate::systrap::host::{self, Children};
+
+/// How often unanswered kicks are looked at, while there are any.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a kick may stay unanswered.
+const KICK_PATIENCE_NS: u64 = 10_000_000_000;
+
+/// Starts both threads.
+pub fn start(core: &Arc<Core>) -> io::Result<()> {
+    let spawn = |name: &str, work: fn(&Arc<Core>)| {
+        let core = core.clone();
+        std::thread::Builder::new()
+            .name(name.into())
+            .stack_size(128 << 10)
+            .spawn(move || work(&core))
+    };
+    spawn("reaper", reap)?;
+    spawn("keeper", keep)?;
+    Ok(())
+}
+
+fn reap(core: &Arc<Core>) {
+    // Ends when the last child is gone, the zygote included.
+    while let Ok(pid) = host::wait(Children::Group(core.zygote_pid), libc::WNOWAIT) {
+        if let Some(pid) = pid {
+            core.reap(pid);
+        }
+    }
+}
+
+fn keep(core: &Arc<Core>) {
+    let mut broken = false;
+    loop {
+        let mut state = core.keeper.lock();
+        if state.stop {
+            return;
+        }
+        let dirty = std::mem::take(&mut state.dirty);
+        let short = state.pool.len() < core.config.nr_spares && !broken;
+        if dirty.is_empty() && !short {
+            if state.kicks {
+                core.keeper_wake.wait_for(&mut state, LOOK);
+                state.kicks = false;
+                drop(state);
+                end_deaf_guests(core);
+            } else {
+                core.keeper_wake.wait(&mut state);
+                broken = false;
+            }
+            continue;
+        }
+        drop(state);
+        dirty.into_iter().for_each(|slot| core.free_slot(slot));
+        if short {
+            match core.make_stub() {
+                Ok(stub) => core.keeper.lock().pool.push(stub),
+                Err(error) => {
+                    tracing::warn!(%error, "no spare stub process");
+                    broken = true;
+                }
+            }
+        }
+    }
+}
+
+/// Kills processes one of whose threads has not answered a kick for too long.
+fn end_deaf_guests(core: &Arc<Core>) {
+    core.rewatch_kicks();
+    let stubs: Vec<_> = core.stubs.lock().values().cloned().collect();
+    let now = host::now_ns();
+    for stub in stubs {
+        let oldest = stub.threads.lock().iter().filter_map(|t| t.unanswered_kick()).min();
+        let Some(since) = oldest else { continue };
+        if now.saturating_sub(since) > KICK_PATIENCE_NS {
+            tracing::warn!(pid = stub.pid, "a guest ignores kicks: killing its process");
+            stub.kill();
+        } else {
+            core.watch_kicks();
+        }
+    }
+}

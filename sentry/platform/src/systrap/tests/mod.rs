@@ -1,0 +1,5 @@
+//! Runs raw guest code on the real platform.
+
+mod harness;
+mod hostile;
+mod run;

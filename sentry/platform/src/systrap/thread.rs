@@ -1,0 +1,256 @@
+//! Guest threads: the slot shared with the stub, and the kernel's handle.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
+
+use crate::arch::systrap::{BAD_RIP, loadable, read_event};
+use crate::arch::{clock, fpu};
+use crate::systrap::host::{self, Part};
+use crate::systrap::layout::{DOWN, DOWN_XSAVE, SLOT_LEN, UP, UP_XSAVE, down, up};
+use crate::systrap::space::{Stub, SystrapSpace};
+use crate::systrap::{KICK_SIGNAL, RawEvent};
+use crate::{Answers, Context, Event, FpState, Kick, PlatformError, Thread};
+
+/// How long a parked stub thread may take to hand over its extended state before it counts as lost.
+const FP_PATIENCE_NS: u64 = 2_000_000_000;
+
+/// One host thread of a stub process. Lives until the process is reaped; guest threads come and go.
+#[derive(Debug)]
+pub struct ThreadShared {
+    pub(super) stub: Arc<Stub>,
+    /// Address of the thread area in the stub.
+    pub(super) area: u64,
+    up: Part,
+    pub(super) down: Part,
+    tid: AtomicI32,
+    /// Ticks its guest code ran for.
+    pub(super) ran: AtomicU64,
+    /// Host time of the last kick, for the keeper.
+    kicked_ns: AtomicU64,
+}
+
+impl ThreadShared {
+    pub(super) fn new(stub: Arc<Stub>, slot: u64, area: u64) -> Self {
+        let (up, down) = stub.core.slot(slot);
+        let (tid, ran, kicked_ns) = (AtomicI32::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { stub, area, up, down, tid, ran, kicked_ns }
+    }
+
+    pub(super) fn set_tid(&self, tid: i32) {
+        self.tid.store(tid, Relaxed);
+    }
+
+    /// Number of the current run.
+    #[inline]
+    pub(super) fn go(&self) -> u32 {
+        self.down.u32(down::GO).load(Relaxed)
+    }
+
+    /// Whether the event of the current run is published, or will never be.
+    #[inline]
+    pub(super) fn has_event(&self) -> bool {
+        self.up.u32(up::DONE).load(Acquire) == self.go() || self.stub.is_gone()
+    }
+
+    /// Lets the stub thread go on.
+    #[inline]
+    pub(super) fn release(&self, flags: u32) {
+        self.down.u32(down::FLAGS).store(flags, Relaxed);
+        self.down.u32(down::GO).store(self.go().wrapping_add(1), SeqCst);
+        if self.up.u32(up::SLEEP).load(SeqCst) != 0 {
+            host::futex_wake(self.down.u32(down::GO));
+        }
+    }
+
+    /// Wakes a stub thread that says it sleeps although it was released.
+    pub(super) fn release_again(&self) {
+        if self.up.u32(up::SLEEP).load(SeqCst) != 0 {
+            host::futex_wake(self.down.u32(down::GO));
+        }
+    }
+
+    /// Names the doorbell to ring.
+    pub(super) fn set_bell(&self, address: u64) {
+        let bell = self.down.u64(down::BELL);
+        if bell.load(Relaxed) != address {
+            bell.store(address, Relaxed);
+        }
+    }
+
+    /// Since when a kick is unanswered, host nanoseconds.
+    pub(super) fn unanswered_kick(&self) -> Option<u64> {
+        let kicked = self.kicked_ns.load(Relaxed);
+        let pending = self.down.u32(down::KICK).load(Relaxed) == self.go() && !self.has_event();
+        (pending && kicked != 0).then_some(kicked)
+    }
+}
+
+impl Kick for ThreadShared {
+    fn kick(&self) {
+        let go = self.go();
+        // Compared with the number just read: the thread may be parked and resumed meanwhile.
+        let parked = self.up.u32(up::DONE).load(Acquire) == go || self.stub.is_gone();
+        if parked || self.down.u32(down::KICK).swap(go, SeqCst) == go {
+            return;
+        }
+        self.kicked_ns.store(host::now_ns(), Relaxed);
+        self.stub.core.watch_kicks();
+        self.stub.signal(self.tid.load(Relaxed), KICK_SIGNAL);
+    }
+}
+
+/// The kernel's handle of a guest thread.
+#[derive(Debug)]
+pub struct SystrapThread {
+    space: Arc<SystrapSpace>,
+    pub(super) shared: Arc<ThreadShared>,
+    /// `DOWN_XSAVE` holds a state that is not loaded yet.
+    load_fp: bool,
+    /// The stub cannot raise this event itself.
+    pub(super) instead: Option<Event>,
+    /// A doorbell's owner resumed it and has not taken its event.
+    pub(super) running: bool,
+    answers: Answers,
+}
+
+impl SystrapThread {
+    pub(super) fn new(space: Arc<SystrapSpace>, shared: Arc<ThreadShared>) -> Self {
+        let answers = Answers::default();
+        Self { space, shared, load_fp: false, instead: None, running: false, answers }
+    }
+
+    /// Lets the guest run from `ctx`.
+    #[inline]
+    pub(super) fn start(&mut self, ctx: &Context, bell: u64) -> Result<(), PlatformError> {
+        if self.shared.stub.is_gone() {
+            return Err(PlatformError::Gone);
+        }
+        let page = &self.shared.down;
+        let mut flags = 0;
+        if ctx.full {
+            let Some(regs) = loadable(&ctx.regs, self.shared.area) else {
+                self.instead = Some(BAD_RIP);
+                self.running = true;
+                return Ok(());
+            };
+            page.write_regs(down::REGS, &regs);
+            flags |= down::FULL;
+        } else {
+            page.u64(down::RAX).store(ctx.regs.result(), Relaxed);
+        }
+        if std::mem::take(&mut self.load_fp) {
+            flags |= down::LOAD_FP;
+        }
+        self.shared.set_bell(bell);
+        self.running = true;
+        self.shared.release(flags);
+        Ok(())
+    }
+
+    /// Has the parked stub thread store its extended state in `UP_XSAVE`.
+    fn save_fp(&mut self) -> Result<(), PlatformError> {
+        let stub = &self.shared.stub;
+        let bell = stub.core.bells.take_for_wait();
+        self.shared.set_bell(bell.address());
+        self.shared.release(down::SAVE_FP);
+        let deadline = host::now_ns() + FP_PATIENCE_NS;
+        while !self.shared.has_event() {
+            let now = host::now_ns();
+            if now >= deadline {
+                tracing::warn!(
+                    pid = stub.pid,
+                    "a stub thread does not answer: killing its process"
+                );
+                stub.kill();
+                break;
+            }
+            bell.wait(stub.core.spin, Some(deadline - now), || self.shared.has_event());
+        }
+        if stub.is_gone() { Err(PlatformError::Gone) } else { Ok(()) }
+    }
+}
+
+impl Thread for SystrapThread {
+    fn take_event(&mut self, ctx: &mut Context) -> Event {
+        self.running = false;
+        if let Some(event) = self.instead.take() {
+            ctx.full = true;
+            return event;
+        }
+        let shared = &self.shared;
+        if shared.stub.is_gone() {
+            return Event::Gone;
+        }
+        let RawEvent { event, rip, patched } =
+            read_event(&shared.up, shared.area, KICK_SIGNAL.cast_unsigned(), ctx);
+        if !patched && shared.stub.core.in_image(rip) {
+            tracing::warn!(pid = shared.stub.pid, ?event, rip, "a guest broke into the stub");
+            shared.stub.kill();
+            return Event::Gone;
+        }
+        event
+    }
+
+    fn kicker(&self) -> Arc<dyn Kick> {
+        self.shared.clone()
+    }
+
+    fn fp_state(&mut self) -> Result<FpState, PlatformError> {
+        let mut state = FpState { xsave: vec![0; fpu::XSAVE.len] };
+        if self.load_fp {
+            self.shared.down.read(DOWN_XSAVE - DOWN, &mut state.xsave);
+            return if self.space.stub.is_gone() { Err(PlatformError::Gone) } else { Ok(state) };
+        }
+        self.save_fp()?;
+        self.shared.up.read(UP_XSAVE - UP, &mut state.xsave);
+        Ok(state)
+    }
+
+    fn set_fp_state(&mut self, state: &FpState) -> Result<(), PlatformError> {
+        if self.shared.stub.is_gone() {
+            return Err(PlatformError::Gone);
+        }
+        self.shared.down.write(DOWN_XSAVE - DOWN, &fpu::loadable(state));
+        self.load_fp = true;
+        Ok(())
+    }
+
+    fn set_answers(&mut self, answers: &Answers) {
+        self.answers = *answers;
+    }
+
+    fn cpu_time_ns(&self) -> u64 {
+        clock::ns_of_ticks(self.shared.ran.load(Relaxed))
+    }
+}
+
+impl Drop for SystrapThread {
+    fn drop(&mut self) {
+        if self.running && !self.shared.has_event() {
+            // The caller broke its promise; what the thread does can be nobody's business any more.
+            self.shared.stub.kill();
+            return;
+        }
+        self.shared.ran.store(0, Relaxed);
+        self.shared.stub.park(self.shared.clone());
+    }
+}
+
+const _: () = assert!(UP_XSAVE - UP < SLOT_LEN && DOWN_XSAVE - DOWN < SLOT_LEN);
+
+/// Whether some thread was kicked since the keeper last looked.
+#[derive(Debug, Default)]
+pub struct KickWatch(AtomicBool);
+
+impl KickWatch {
+    /// Notes a kick; `true` if it is the first since [`KickWatch::reset`].
+    pub fn set(&self) -> bool {
+        !self.0.load(Relaxed) && !self.0.swap(true, SeqCst)
+    }
+
+    /// Starts over.
+    pub fn reset(&self) {
+        self.0.store(false, SeqCst);
+    }
+}

@@ -1,0 +1,3 @@
+//! The one place that chooses an architecture.
+
+mod x86_64;

@@ -1,0 +1,245 @@
+# Guest threads between two runs of guest code. No stack; while here:
+#   r15  the thread area              r14d number of the last run
+# All general registers of the guest are in up.regs; the extended ones are in the CPU.
+
+    .section .guest, "ax", @progbits
+
+# Handler of all signals: rdi signal, rsi siginfo, rdx ucontext. Signals are not blocked here, so
+# that leaving needs no rt_sigreturn; what arrives meanwhile finds an instruction pointer in the stub.
+    .globl signal_handler
+signal_handler:
+    mov r15, rsp
+    and r15, -{AREA}
+    mov r10, [rdx + 40 + 16*8]      # rip
+    lea r11, [rip + stub_base]
+    mov rax, r10
+    sub rax, r11
+    lea rcx, [rip + stub_end]
+    sub rcx, r11
+    cmp rax, rcx
+    jb signal_in_stub
+    cmp edi, {KICK_SIGNAL}
+    je signal_kick
+    cmp dword ptr [rsi + 8], 0      # si_code: sent by a process, not raised by the guest
+    jle signal_return
+signal_save:
+    mov rax, [rdx + 40 + 0*8]
+    mov [r15 + {UP_REGS} + {R8}], rax
+    mov rax, [rdx + 40 + 1*8]
+    mov [r15 + {UP_REGS} + {R9}], rax
+    mov rax, [rdx + 40 + 2*8]
+    mov [r15 + {UP_REGS} + {R10}], rax
+    mov rax, [rdx + 40 + 3*8]
+    mov [r15 + {UP_REGS} + {R11}], rax
+    mov rax, [rdx + 40 + 4*8]
+    mov [r15 + {UP_REGS} + {R12}], rax
+    mov rax, [rdx + 40 + 5*8]
+    mov [r15 + {UP_REGS} + {R13}], rax
+    mov rax, [rdx + 40 + 6*8]
+    mov [r15 + {UP_REGS} + {R14}], rax
+    mov rax, [rdx + 40 + 7*8]
+    mov [r15 + {UP_REGS} + {R15}], rax
+    mov rax, [rdx + 40 + 8*8]
+    mov [r15 + {UP_REGS} + {RDI}], rax
+    mov rax, [rdx + 40 + 9*8]
+    mov [r15 + {UP_REGS} + {RSI}], rax
+    mov rax, [rdx + 40 + 10*8]
+    mov [r15 + {UP_REGS} + {RBP}], rax
+    mov rax, [rdx + 40 + 11*8]
+    mov [r15 + {UP_REGS} + {RBX}], rax
+    mov rax, [rdx + 40 + 12*8]
+    mov [r15 + {UP_REGS} + {RDX}], rax
+    mov rax, [rdx + 40 + 13*8]
+    mov [r15 + {UP_REGS} + {RAX}], rax
+    mov rax, [rdx + 40 + 14*8]
+    mov [r15 + {UP_REGS} + {RCX}], rax
+    mov rax, [rdx + 40 + 15*8]
+    mov [r15 + {UP_REGS} + {RSP}], rax
+    mov [r15 + {UP_REGS} + {RIP}], r10
+    mov rax, [rdx + 40 + 17*8]
+    mov [r15 + {UP_REGS} + {EFLAGS}], rax
+    mov rax, [rdx + 40 + 18*8]      # cs, gs, fs, ss: 16 bits each
+    movzx ecx, ax
+    mov [r15 + {UP_REGS} + {CS}], rcx
+    shr rax, 48
+    mov [r15 + {UP_REGS} + {SS}], rax
+    rdfsbase rax
+    mov [r15 + {UP_REGS} + {FS_BASE}], rax
+    rdgsbase rax
+    mov [r15 + {UP_REGS} + {GS_BASE}], rax
+signal_report:
+    mov [r15 + {UP_SIG}], edi
+    mov eax, [rsi + 8]
+    mov [r15 + {UP_CODE}], eax
+    mov rax, [rsi + 16]
+    mov [r15 + {UP_ADDR}], rax
+    mov rax, [rsi + 24]             # si_syscall and si_arch
+    mov [r15 + {UP_NR}], rax
+    mov rax, [rdx + 40 + 20*8]
+    mov [r15 + {UP_TRAPNO}], rax
+    mov rax, [rdx + 40 + 19*8]
+    mov [r15 + {UP_ERR}], rax
+    mov rax, [rdx + 40 + 22*8]
+    mov [r15 + {UP_CR2}], rax
+    mov rcx, [rdx + 40 + 23*8]      # the extended state of the guest goes back into the CPU
+    mov eax, -1
+    mov edx, -1
+    xrstor64 [rcx]
+    jmp guest_park
+
+signal_kick:
+    mov eax, [r15 + {DOWN_KICK}]
+    cmp eax, [r15 + {DOWN_GO}]
+    je signal_save
+signal_return:                      # nothing to do: back to where the signal came
+    add rsp, 8
+    mov eax, 15                     # rt_sigreturn
+    syscall
+    .globl guest_sigreturn_ip
+guest_sigreturn_ip:
+    ud2
+
+signal_in_stub:
+    cmp dword ptr [rsi + 8], 0
+    jg signal_save                  # a fault or a refused call of the stub: the sentry ends the guest
+    cmp edi, {KICK_SIGNAL}
+    jne signal_return
+    lea rax, [rip + guest_restore]
+    cmp r10, rax
+    jb signal_return
+    lea rax, [rip + guest_restore_end]
+    cmp r10, rax
+    jae signal_return
+    mov eax, [r15 + {DOWN_KICK}]    # about to enter the guest, whose state is still in up.regs
+    cmp eax, [r15 + {DOWN_GO}]
+    jne signal_return
+    jmp signal_report
+
+# Publishes the event and waits for the next run.
+guest_park:
+    mov r14d, [r15 + {DOWN_GO}]
+    mov r13, [r15 + {DOWN_BELL}]
+    mov eax, r14d
+    xchg [r15 + {UP_DONE}], eax     # and a full fence
+    cmp dword ptr [r13], {SLEEPING}
+    je guest_ring
+
+guest_wait:
+    mov eax, [r15 + {DOWN_GO}]
+    cmp eax, r14d
+    jne guest_go
+    rdtsc
+    shl rdx, 32
+    lea r9, [rdx + rax]
+1:  pause
+    mov eax, [r15 + {DOWN_GO}]
+    cmp eax, r14d
+    jne guest_go
+    mov r8d, [r15 + {DOWN_SPIN}]
+    rdtsc
+    shl rdx, 32
+    add rax, rdx
+    sub rax, r9
+    cmp rax, r8
+    jb 1b
+    mov eax, 1
+    xchg [r15 + {UP_SLEEP}], eax    # and a full fence
+2:  mov eax, [r15 + {DOWN_GO}]
+    cmp eax, r14d
+    jne 3f
+    mov eax, 202                    # futex(go, FUTEX_WAIT, last, NULL)
+    lea rdi, [r15 + {DOWN_GO}]
+    xor esi, esi
+    mov edx, r14d
+    xor r10d, r10d
+    syscall
+    .globl guest_wait_ip
+guest_wait_ip:
+    jmp 2b
+3:  mov dword ptr [r15 + {UP_SLEEP}], 0
+    jmp guest_go
+
+# The worker sleeps, or is about to: wake until someone was woken, or the worker is awake, or has
+# taken the event and let this thread go on.
+guest_ring:
+    mov eax, 202                    # futex(bell, FUTEX_WAKE, INT_MAX)
+    mov rdi, r13
+    mov esi, 1
+    mov edx, 0x7fffffff
+    syscall
+    .globl guest_wake_ip
+guest_wake_ip:
+    test rax, rax
+    jnz guest_wait
+    pause
+    cmp dword ptr [r13], {SLEEPING}
+    jne guest_wait
+    cmp [r15 + {DOWN_GO}], r14d
+    jne guest_wait
+    jmp guest_ring
+
+guest_go:
+    mov ebx, [r15 + {DOWN_FLAGS}]
+    test ebx, {SAVE_FP}
+    jnz guest_save_fp
+    test ebx, {LOAD_FP}
+    jnz guest_load_fp
+1:  test ebx, {FULL}
+    jnz guest_take_all
+    mov rax, [r15 + {DOWN_RAX}]
+    mov [r15 + {UP_REGS} + {RAX}], rax
+
+# From here to guest_restore_end the guest's state is up.regs and the CPU's extended registers: a kick
+# reports just that.
+    .globl guest_restore
+guest_restore:
+    mov eax, [r15 + {DOWN_KICK}]
+    cmp eax, [r15 + {DOWN_GO}]
+    je guest_interrupted
+    mov rax, [r15 + {UP_REGS} + {FS_BASE}]
+    wrfsbase rax
+    mov rax, [r15 + {UP_REGS} + {GS_BASE}]
+    wrgsbase rax
+    lea rsp, [r15 + {UP_REGS} + {RIP}]
+    mov r14, [r15 + {UP_REGS} + {R14}]
+    mov r13, [r15 + {UP_REGS} + {R13}]
+    mov r12, [r15 + {UP_REGS} + {R12}]
+    mov rbp, [r15 + {UP_REGS} + {RBP}]
+    mov rbx, [r15 + {UP_REGS} + {RBX}]
+    mov r11, [r15 + {UP_REGS} + {R11}]
+    mov r10, [r15 + {UP_REGS} + {R10}]
+    mov r9,  [r15 + {UP_REGS} + {R9}]
+    mov r8,  [r15 + {UP_REGS} + {R8}]
+    mov rax, [r15 + {UP_REGS} + {RAX}]
+    mov rcx, [r15 + {UP_REGS} + {RCX}]
+    mov rdx, [r15 + {UP_REGS} + {RDX}]
+    mov rsi, [r15 + {UP_REGS} + {RSI}]
+    mov rdi, [r15 + {UP_REGS} + {RDI}]
+    mov r15, [r15 + {UP_REGS} + {R15}]
+    iretq                           # reads rip, cs, eflags, rsp and ss from up.regs
+    .globl guest_restore_end
+guest_restore_end:
+
+guest_interrupted:
+    mov dword ptr [r15 + {UP_SIG}], {KICK_SIGNAL}
+    jmp guest_park
+
+guest_take_all:
+    lea rsi, [r15 + {DOWN_REGS}]
+    lea rdi, [r15 + {UP_REGS}]
+    mov ecx, {NR_REGS}
+    cld
+    rep movsq
+    jmp guest_restore
+
+guest_load_fp:
+    mov eax, -1
+    mov edx, -1
+    xrstor64 [r15 + {DOWN_XSAVE}]
+    jmp 1b
+
+guest_save_fp:
+    mov eax, -1
+    mov edx, -1
+    xsave64 [r15 + {UP_XSAVE}]
+    jmp guest_park
