@@ -7,6 +7,7 @@ use std::time::Duration;
 use bevor_boot::config::{Net, PlatformKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::failure::Failure;
 use crate::quantity;
 
 /// Runs Linux programs in a sandbox that serves their system calls itself.
@@ -168,4 +169,22 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// Refuses a flag nobody knows, which the parser takes for the program's name.
+///
+/// # Errors
+/// The line that says so.
+pub fn known_flags(args: &Do) -> Result<(), Failure> {
+    let Some(program) = args.program.first() else { return Ok(()) };
+    let all: Vec<OsString> = std::env::args_os().collect();
+    let after_dashes = all
+        .iter()
+        .position(|arg| arg == "--")
+        .is_some_and(|at| all.len() == at + 1 + args.program.len());
+    if program.as_encoded_bytes().starts_with(b"-") && !after_dashes {
+        let flag = program.to_string_lossy();
+        return Err(Failure::new(format!("unexpected argument '{flag}' (see bevor do --help)")));
+    }
+    Ok(())
 }
