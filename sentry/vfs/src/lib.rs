@@ -14,6 +14,7 @@ pub mod dev;
 pub mod file;
 pub mod host;
 pub mod inode;
+pub mod memfd;
 pub mod meta;
 pub mod mount;
 pub mod namei;

@@ -1,6 +1,6 @@
 //! A task without a kernel, for tests.
 
-use crate::caller::{Caller, JobControl};
+use crate::caller::{Caller, JobControl, KernelCaller};
 use crate::context::FsContext;
 use crate::file::{File, OpenFlags};
 use crate::mount::{Mount, MountFlags, MountNamespace};
@@ -9,51 +9,17 @@ use crate::superblock::Superblock;
 use crate::tmpfs::{TmpFs, TmpfsOptions};
 use crate::walk::{At, LastLink};
 use bevor_abi::Errno;
-use bevor_abi::errno::EPERM;
 use bevor_base::{Credentials, UserNamespace};
 use bevor_memory::{Account, IoDst, IoSrc, MemoryManager, MemoryPool};
-use bevor_platform::{Order, PlatformError, Space, SpaceId, Thread};
 use std::any::Any;
 use std::sync::Arc;
-
-struct NoSpace;
-
-impl Space for NoSpace {
-    fn id(&self) -> SpaceId {
-        SpaceId(1)
-    }
-
-    fn apply(&self, _: &[Order]) -> Result<(), PlatformError> {
-        Ok(())
-    }
-
-    fn new_thread(self: Arc<Self>) -> Result<Box<dyn Thread>, PlatformError> {
-        Err(PlatformError::Gone)
-    }
-
-    fn is_gone(&self) -> bool {
-        false
-    }
-
-    fn kill(&self) {}
-
-    fn membarrier(&self) -> Result<(), PlatformError> {
-        Ok(())
-    }
-
-    fn cpu_time_ns(&self) -> u64 {
-        0
-    }
-
-    fn forget_patches(&self, _: u64, _: u64) {}
-}
 
 /// A task and the file tree it sees: an empty tmpfs.
 pub(crate) struct TestTask {
     pub(crate) fs: FsContext,
     pub(crate) cred: Arc<Credentials>,
     pub(crate) umask: u32,
-    mm: Arc<MemoryManager>,
+    kernel: KernelCaller,
 }
 
 impl Caller for TestTask {
@@ -62,7 +28,7 @@ impl Caller for TestTask {
     }
 
     fn mm(&self) -> &Arc<MemoryManager> {
-        &self.mm
+        self.kernel.mm()
     }
 
     fn umask(&self) -> u32 {
@@ -78,7 +44,7 @@ impl Caller for TestTask {
     }
 
     fn terminal(&self) -> &dyn JobControl {
-        self
+        self.kernel.terminal()
     }
 
     fn rlimit(&self, _: u32) -> u64 {
@@ -90,51 +56,6 @@ impl Caller for TestTask {
     fn as_any(&self) -> &dyn Any {
         self
     }
-}
-
-impl JobControl for TestTask {
-    fn sid(&self) -> i32 {
-        1
-    }
-
-    fn pgid(&self) -> i32 {
-        1
-    }
-
-    fn is_session_leader(&self) -> bool {
-        true
-    }
-
-    fn group_in_session(&self, _: i32, _: i32) -> bool {
-        false
-    }
-
-    fn is_orphaned(&self, _: i32) -> bool {
-        false
-    }
-
-    fn ignores(&self, _: i32) -> bool {
-        false
-    }
-
-    fn signal_group(&self, _: i32, _: i32) {}
-
-    fn controlling_tty(&self) -> Option<u64> {
-        None
-    }
-
-    fn set_controlling_tty(&self, _: u64) -> Result<(), Errno> {
-        Err(EPERM.into())
-    }
-
-    fn drop_controlling_tty(&self) {}
-}
-
-/// A new, empty tmpfs.
-pub(crate) fn new_tmpfs(task: &TestTask) -> Arc<Superblock> {
-    let mm = task.mm();
-    let user_ns = task.cred.user_ns.clone();
-    TmpFs::superblock(mm.pool(), mm.account(), &TmpfsOptions::default(), user_ns).unwrap()
 }
 
 /// Credentials of a user without privileges.
@@ -163,9 +84,9 @@ impl TestTask {
         let namespace = MountNamespace::new(mount, user_ns.clone());
         Self {
             fs: FsContext::at_root(namespace),
-            cred: Arc::new(Credentials::user(0, 0, &[], user_ns)),
+            cred: Arc::new(Credentials::user(0, 0, &[], user_ns.clone())),
             umask: 0,
-            mm: MemoryManager::new(Arc::new(NoSpace), pool, account).unwrap(),
+            kernel: KernelCaller::new(&pool, &account, user_ns).unwrap(),
         }
     }
 

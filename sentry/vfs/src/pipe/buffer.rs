@@ -139,8 +139,9 @@ impl Ring {
         max: usize,
         drain: &mut dyn FnMut(&[u8]) -> Result<usize, Errno>,
     ) -> Result<usize, Errno> {
-        let whole_packet = self.runs.front().filter(|run| run.packet).map(|run| run.len);
-        let max = max.min(whole_packet.unwrap_or(self.len)).min(self.len);
+        let front = self.runs.front();
+        let whole_packet = front.filter(|run| run.packet).map(|run| run.len);
+        let max = max.min(front.map_or(self.len, |run| run.len)).min(self.len);
         let mut done = 0;
         let mut failure = None;
         while done < max {

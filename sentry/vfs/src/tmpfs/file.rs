@@ -263,8 +263,8 @@ impl Mappable for StoreMapping {
     fn describe(&self) -> MapName {
         MapName {
             path: self.path.absolute_text().for_link(),
-            dev: self.inode.dev(),
-            ino: self.inode.ino(),
+            dev: self.path.inode().dev(),
+            ino: self.path.inode().ino(),
         }
     }
 

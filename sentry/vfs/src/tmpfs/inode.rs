@@ -16,7 +16,7 @@ use bevor_abi::Errno;
 use bevor_abi::errno::{
     EACCES, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, ENXIO, EOPNOTSUPP, EPERM, EXDEV,
 };
-use bevor_abi::fcntl::{RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
+use bevor_abi::fcntl::{F_SEAL_EXEC, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
 use bevor_base::Credentials;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::any::Any;
@@ -132,6 +132,11 @@ impl TmpInode {
         }
     }
 
+    /// The operations of a new open description of a regular file.
+    pub(crate) fn open_content(self: Arc<Self>) -> Box<dyn FileOps> {
+        Box::new(RegularFile { inode: self })
+    }
+
     fn of(inode: &InodeRef) -> Result<&Self, Errno> {
         inode.as_any().downcast_ref().ok_or_else(|| EXDEV.into())
     }
@@ -226,6 +231,12 @@ impl Inode for TmpInode {
     fn set_attr(&self, change: &SetAttr) -> Result<(), Errno> {
         if let Some(size) = change.size {
             self.content()?.set_size(size)?;
+        }
+        if let (Some(mode), Body::Regular(content)) = (change.mode, &self.body)
+            && content.seals() & F_SEAL_EXEC != 0
+            && (mode ^ self.meta.read().mode) & 0o111 != 0
+        {
+            return Err(EPERM.because("sealed against changing execute permission"));
         }
         let mut meta = self.meta.write();
         meta.apply(change);
@@ -425,7 +436,7 @@ impl Inode for TmpInode {
         caller: &dyn Caller,
     ) -> Result<Box<dyn FileOps>, Errno> {
         match &self.body {
-            Body::Regular(_) => Ok(Box::new(RegularFile { inode: self })),
+            Body::Regular(_) => Ok(self.open_content()),
             Body::Directory(_) => Ok(Box::new(DirFile { inode: self })),
             Body::Fifo(fifo) => fifo.open(flags),
             Body::Device(rdev) => dev::open(self.kind, *rdev, flags, caller),

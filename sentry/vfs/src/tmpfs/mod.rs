@@ -55,8 +55,29 @@ impl TmpFs {
         account: &Arc<Account>,
         options: &TmpfsOptions,
     ) -> Result<(Arc<Self>, InodeRef), Errno> {
+        let fs = Self::empty(pool, account, options);
+        let attr = NewAttr {
+            mode: options.mode.unwrap_or(0o1777),
+            uid: options.uid.unwrap_or(0),
+            gid: options.gid.unwrap_or(0),
+        };
+        let root = TmpInode::directory(&fs, attr, None)?;
+        Ok((fs, root))
+    }
+
+    /// Makes an instance without a root, for files without names; only the account limits it.
+    pub(crate) fn unlimited(pool: &Arc<MemoryPool>, account: &Arc<Account>) -> Arc<Self> {
+        let options = TmpfsOptions {
+            size: Some(options::Size::Bytes(0)),
+            inodes: Some(0),
+            ..TmpfsOptions::default()
+        };
+        Self::empty(pool, account, &options)
+    }
+
+    fn empty(pool: &Arc<MemoryPool>, account: &Arc<Account>, options: &TmpfsOptions) -> Arc<Self> {
         let total = account.limit().min(pool.total_memory());
-        let fs = Arc::new(Self {
+        Arc::new(Self {
             dev: next_anonymous_dev(),
             pool: pool.clone(),
             account: account.clone(),
@@ -66,14 +87,7 @@ impl TmpFs {
             next_ino: AtomicU64::new(1),
             topology: Mutex::default(),
             shown: Mutex::new(options.clone()),
-        });
-        let attr = NewAttr {
-            mode: options.mode.unwrap_or(0o1777),
-            uid: options.uid.unwrap_or(0),
-            gid: options.gid.unwrap_or(0),
-        };
-        let root = TmpInode::directory(&fs, attr, None)?;
-        Ok((fs, root))
+        })
     }
 
     /// Makes an instance ready to be mounted.

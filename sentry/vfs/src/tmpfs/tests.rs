@@ -1,4 +1,3 @@
-use crate::Inode;
 use crate::inode::SetAttr;
 use crate::namei;
 use crate::testing::{TestTask, read, user, write};

@@ -1,5 +1,9 @@
 //! What a file operation may ask of the task that makes it.
 
+mod kernel;
+
+pub use kernel::KernelCaller;
+
 use bevor_abi::Errno;
 use bevor_base::Credentials;
 use bevor_memory::MemoryManager;
