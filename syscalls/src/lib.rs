@@ -5,18 +5,29 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod attr;
 pub mod clock;
+pub mod dir;
 pub mod docs;
+pub mod fd;
 pub mod futex;
 pub mod ids;
+pub mod io;
+pub mod link;
+pub mod locks;
+pub mod memfd;
 pub mod memory;
+pub mod open;
+pub mod paths;
 pub mod pidfd;
+pub mod pipe;
 pub mod poll;
 pub mod process;
 pub mod row;
 pub mod sets;
 pub mod signal;
 pub mod sleep;
+pub mod stat;
 pub mod strace;
 pub mod table;
 

@@ -158,6 +158,12 @@ pub trait FileOps: Send + Sync + Any {
         Err(ENODEV.into())
     }
 
+    /// How long a blocking read (or, with `sending`, write) waits: `SO_RCVTIMEO`, `SO_SNDTIMEO`.
+    fn timeout_ns(&self, sending: bool) -> Option<u64> {
+        let _ = sending;
+        None
+    }
+
     /// `fsync(2)`, `fdatasync(2)`.
     ///
     /// # Errors

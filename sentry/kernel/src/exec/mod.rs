@@ -367,7 +367,10 @@ pub fn read_strings(
     let mut total = 0;
     let limit = (stack_limit / 4).clamp(131_072, 6 << 20);
     let mut at = UserAddr(array);
-    while array != 0 {
+    if array == 0 {
+        return Ok(strings);
+    }
+    loop {
         let mut pointer = [0; 8];
         mm.read_bytes(at, &mut pointer)?;
         let pointer = u64::from_ne_bytes(pointer);

@@ -1,0 +1,254 @@
+//! Descriptors: `dup(2)`, `fcntl(2)`, `ioctl(2)`, `fsync(2)`.
+
+use bevor_abi::Errno;
+use bevor_abi::conv::{as_i32, low_u32};
+use bevor_abi::errno::{EBADF, EINVAL, ENOTTY};
+use bevor_kernel::{Ctx, SysResult, limits};
+use bevor_memory::UserAddr;
+use bevor_vfs::file::{AsyncOwner, File, OpenFlags};
+use std::sync::Arc;
+
+/// Tells a file that a descriptor of it was closed, and drops the caller's record locks on it.
+///
+/// # Errors
+/// `EIO`, `ENOSPC` from the file's flush.
+pub fn closed(ctx: &Ctx<'_>, file: &Arc<File>) -> Result<(), Errno> {
+    crate::locks::release_posix(ctx, file);
+    if file.flags().has(OpenFlags::PATH) { Ok(()) } else { file.ops().flush(file) }
+}
+
+fn number(fd: i32) -> SysResult {
+    Ok(u64::from(fd.cast_unsigned()))
+}
+
+/// `dup(2)`.
+///
+/// # Errors
+/// `EBADF`, `EMFILE`.
+pub fn dup(ctx: &mut Ctx<'_>, fd: i32) -> SysResult {
+    let file = ctx.files().get_any(fd)?;
+    number(ctx.install(file, false)?)
+}
+
+/// `dup2(2)`.
+///
+/// # Errors
+/// `EBADF`.
+pub fn dup2(ctx: &mut Ctx<'_>, old: i32, new: i32) -> SysResult {
+    if old == new {
+        ctx.files().get_any(old)?;
+        return number(new);
+    }
+    duplicate(ctx, old, new, false)
+}
+
+/// `dup3(2)`.
+///
+/// # Errors
+/// `EBADF`, `EINVAL`.
+pub fn dup3(ctx: &mut Ctx<'_>, old: i32, new: i32, flags: u32) -> SysResult {
+    if old == new || flags & !bevor_abi::fcntl::O_CLOEXEC != 0 {
+        return Err(EINVAL.into());
+    }
+    duplicate(ctx, old, new, flags != 0)
+}
+
+fn duplicate(ctx: &Ctx<'_>, old: i32, new: i32, close_on_exec: bool) -> SysResult {
+    let file = ctx.files().get_any(old)?;
+    let limit = ctx.task().group.limits.soft(limits::NOFILE);
+    let replaced = ctx.files().replace(new, file, close_on_exec, limit)?;
+    if let Some(replaced) = replaced {
+        // As on Linux, errors of the implicit close are lost.
+        let _ = closed(ctx, &replaced);
+    }
+    number(new)
+}
+
+const F_DUPFD: u32 = 0;
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
+const F_GETFL: u32 = 3;
+const F_SETFL: u32 = 4;
+const F_GETLK: u32 = 5;
+const F_SETLK: u32 = 6;
+const F_SETLKW: u32 = 7;
+const F_SETOWN: u32 = 8;
+const F_GETOWN: u32 = 9;
+const F_SETSIG: u32 = 10;
+const F_GETSIG: u32 = 11;
+const F_SETOWN_EX: u32 = 15;
+const F_GETOWN_EX: u32 = 16;
+const F_OFD_GETLK: u32 = 36;
+const F_OFD_SETLK: u32 = 37;
+const F_OFD_SETLKW: u32 = 38;
+const F_SETLEASE: u32 = 1024;
+const F_GETLEASE: u32 = 1025;
+const F_DUPFD_CLOEXEC: u32 = 1030;
+const F_SETPIPE_SZ: u32 = 1031;
+const F_GETPIPE_SZ: u32 = 1032;
+const F_ADD_SEALS: u32 = 1033;
+const F_GET_SEALS: u32 = 1034;
+/// `F_OWNER_TID`, `F_OWNER_PID`, `F_OWNER_PGRP`.
+const F_OWNER_PID: i32 = 1;
+const F_OWNER_PGRP: i32 = 2;
+/// `F_UNLCK`.
+const F_UNLCK: u64 = 2;
+
+/// `fcntl(2)`.
+///
+/// # Errors
+/// `EACCES`, `EAGAIN`, `EBADF`, `EBUSY`, `EDEADLK`, `EFAULT`, `EINTR`, `EINVAL`, `EMFILE`,
+/// `ENOLCK`, `EPERM`.
+pub fn fcntl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
+    let file = ctx.files().get_any(fd)?;
+    let allowed_on_path =
+        matches!(command, F_DUPFD | F_DUPFD_CLOEXEC | F_GETFD | F_SETFD | F_GETFL);
+    if file.flags().has(OpenFlags::PATH) && !allowed_on_path {
+        return Err(EBADF.because("O_PATH descriptor").into());
+    }
+    match command {
+        F_DUPFD | F_DUPFD_CLOEXEC => {
+            let low = as_i32(arg);
+            let limit = ctx.task().group.limits.soft(limits::NOFILE);
+            if u64::try_from(low).is_ok_and(|low| low < limit) {
+                let close_on_exec = command == F_DUPFD_CLOEXEC;
+                return number(ctx.files().install(file, close_on_exec, low, limit)?);
+            }
+            Err(EINVAL.into())
+        }
+        F_GETFD => Ok(u64::from(ctx.files().close_on_exec(fd)?)),
+        F_SETFD => {
+            ctx.files().set_close_on_exec(fd, arg & 1 != 0)?;
+            Ok(0)
+        }
+        F_GETFL => Ok(u64::from(file.flags().0 | bevor_abi::fcntl::O_LARGEFILE)),
+        F_SETFL => {
+            file.set_status(OpenFlags(low_u32(arg)));
+            Ok(0)
+        }
+        F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => {
+            crate::locks::fcntl(ctx, &file, command, UserAddr(arg))
+        }
+        F_SETOWN | F_GETOWN | F_SETOWN_EX | F_GETOWN_EX | F_SETSIG | F_GETSIG => {
+            owner(ctx, &file, command, arg)
+        }
+        F_GETLEASE => Ok(F_UNLCK),
+        F_SETLEASE if arg == F_UNLCK => Err(bevor_abi::errno::EAGAIN.into()),
+        F_SETLEASE => Err(EINVAL.because("leases are not offered").into()),
+        F_SETPIPE_SZ | F_GETPIPE_SZ => crate::pipe::size(ctx, &file, command == F_SETPIPE_SZ, arg),
+        F_ADD_SEALS | F_GET_SEALS => crate::memfd::seals(&file, command == F_ADD_SEALS, arg),
+        _ => Err(EINVAL.into()),
+    }
+}
+
+/// The commands about who gets `SIGIO`.
+fn owner(ctx: &Ctx<'_>, file: &File, command: u32, arg: u64) -> SysResult {
+    let mut owner = file.owner.lock();
+    match command {
+        F_SETOWN => {
+            let id = as_i32(arg);
+            let kind = if id < 0 { F_OWNER_PGRP } else { F_OWNER_PID };
+            let id = id.checked_abs().ok_or(EINVAL)?;
+            if id != 0 && ctx.task().pid().namespace().find(id).is_none() {
+                return Err(bevor_abi::errno::ESRCH.into());
+            }
+            *owner = AsyncOwner { kind, id, ..*owner };
+            Ok(0)
+        }
+        F_GETOWN => {
+            let id = if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id };
+            Ok(bevor_abi::conv::sign_extend(id))
+        }
+        F_SETOWN_EX => {
+            let [kind, id] = ctx.mm().read::<[i32; 2]>(UserAddr(arg))?;
+            if !(0..=F_OWNER_PGRP).contains(&kind) {
+                return Err(EINVAL.into());
+            }
+            if id != 0 && ctx.task().pid().namespace().find(id).is_none() {
+                return Err(bevor_abi::errno::ESRCH.into());
+            }
+            *owner = AsyncOwner { kind, id, ..*owner };
+            Ok(0)
+        }
+        F_GETOWN_EX => {
+            let shown = [owner.kind, owner.id];
+            drop(owner);
+            ctx.mm().write(UserAddr(arg), &shown)?;
+            Ok(0)
+        }
+        F_SETSIG => {
+            let signo = as_i32(arg);
+            if !(0..=64).contains(&signo) {
+                return Err(EINVAL.into());
+            }
+            owner.signo = signo;
+            Ok(0)
+        }
+        _ => Ok(u64::from(owner.signo.cast_unsigned())),
+    }
+}
+
+const FIONCLEX: u32 = 0x5450;
+const FIOCLEX: u32 = 0x5451;
+const FIONBIO: u32 = 0x5421;
+const FIOASYNC: u32 = 0x5452;
+const FIGETBSZ: u32 = 2;
+const FIOQSIZE: u32 = 0x5460;
+/// `O_ASYNC`.
+const O_ASYNC: u32 = 0o20_000;
+
+/// `ioctl(2)`: the commands every file knows, then the file's own.
+///
+/// # Errors
+/// `EBADF`, `EFAULT`, `EINVAL`, `ENOTTY`.
+pub fn ioctl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
+    let file = ctx.file(fd)?;
+    let switch = |flag: u32| -> Result<(), Errno> {
+        let on = ctx.mm().read::<i32>(UserAddr(arg))? != 0;
+        let flags = file.flags().0;
+        file.set_status(OpenFlags(if on { flags | flag } else { flags & !flag }));
+        Ok(())
+    };
+    match command {
+        FIOCLEX | FIONCLEX => ctx.files().set_close_on_exec(fd, command == FIOCLEX)?,
+        FIONBIO => switch(OpenFlags::NONBLOCK)?,
+        FIOASYNC => switch(O_ASYNC)?,
+        FIGETBSZ => {
+            let attr = file.inode().attr()?;
+            ctx.mm().write(UserAddr(arg), &attr.blksize)?;
+        }
+        FIOQSIZE => {
+            let size = file.ops().size().map_err(|_| ENOTTY)?;
+            ctx.mm().write(UserAddr(arg), &size)?;
+        }
+        _ => return Ok(file.ops().ioctl(&file, ctx, command, arg)?),
+    }
+    Ok(0)
+}
+
+/// `fsync(2)`.
+///
+/// # Errors
+/// `EBADF`, `EINVAL`, `EIO`, `ENOSPC`.
+pub fn fsync(ctx: &mut Ctx<'_>, fd: i32) -> SysResult {
+    ctx.file(fd)?.ops().fsync(false)?;
+    Ok(0)
+}
+
+/// `fdatasync(2)`.
+///
+/// # Errors
+/// As [`fsync`].
+pub fn fdatasync(ctx: &mut Ctx<'_>, fd: i32) -> SysResult {
+    ctx.file(fd)?.ops().fsync(true)?;
+    Ok(0)
+}
+
+/// `syncfs(2)`.
+///
+/// # Errors
+/// `EBADF`, `EIO`.
+pub fn syncfs(ctx: &mut Ctx<'_>, fd: i32) -> SysResult {
+    ctx.files().get_any(fd)?.inode().sync_fs()?;
+    Ok(0)
+}
