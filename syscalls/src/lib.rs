@@ -7,6 +7,7 @@
 pub mod args;
 pub mod attr;
 pub mod clock;
+pub mod credentials;
 pub mod dir;
 pub mod docs;
 pub mod fd;
@@ -22,17 +23,21 @@ pub mod paths;
 pub mod pidfd;
 pub mod pipe;
 pub mod poll;
+pub mod prctl;
 pub mod process;
+pub mod rlimit;
 pub mod row;
+pub mod sched;
 pub mod sets;
 pub mod signal;
 pub mod sleep;
 pub mod stat;
 pub mod strace;
+pub mod system;
 pub mod table;
+pub mod target;
 
 use bevor_abi::Errno;
-
 pub use bevor_kernel::{Ctx, SysResult};
 
 /// Counts a call nobody serves and fails it.

@@ -34,6 +34,8 @@ uapi! {
         PR_SET_SECUREBITS = 28,
         PR_SET_TIMERSLACK = 29,
         PR_GET_TIMERSLACK = 30,
+        PR_TASK_PERF_EVENTS_DISABLE = 31,
+        PR_TASK_PERF_EVENTS_ENABLE = 32,
         PR_MCE_KILL = 33,
         PR_MCE_KILL_GET = 34,
         PR_SET_MM = 35,

@@ -3,11 +3,13 @@
 //! Arguments the call reads are decoded when it starts, those it writes when it has succeeded.
 
 mod compact;
+mod dispatch;
 pub mod format;
 pub mod shape;
 mod sockaddr;
 mod text;
 mod trace;
 
+pub use dispatch::{Sink, dispatch, install};
 pub use format::Peek;
 pub use trace::{Call, Outcome};

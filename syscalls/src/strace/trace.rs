@@ -51,6 +51,13 @@ impl Call {
         Self { name: found.name.into(), row, regs, shown }
     }
 
+    /// The line of a call that waits: `read(3, ...`.
+    #[must_use]
+    pub fn wait(&self) -> String {
+        let shown: Vec<_> = self.shown.iter().map_while(Option::as_deref).collect();
+        format!("{}({} ... waits", self.name, shown.join(", "))
+    }
+
     /// The line of the call: `read(3, "abc", 10) = 3 <0.000012>`.
     #[must_use]
     pub fn leave<M: Peek>(&self, outcome: Outcome, took: Duration, memory: &M) -> String {
