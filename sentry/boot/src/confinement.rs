@@ -9,8 +9,9 @@ use bevor_confine::{
 
 use crate::config::{Net, PlatformKind, SentryConfig};
 
-/// The first walls: namespaces, an empty root, no identity, no capability. Afterwards the process can
-/// open nothing by path, and has nothing left to give up but host calls.
+/// The first walls: namespaces, an empty root, no identity, no capability, no path, no signal to
+/// outsiders. Afterwards the process has nothing left to give up but host calls. Made before the
+/// platform: stubs get these walls too.
 ///
 /// # Errors
 /// The step and the host's refusal.
@@ -30,20 +31,19 @@ pub fn leave_the_host(config: &SentryConfig) -> io::Result<()> {
     privileges::no_new_privs().map_err(step("no-new-privs"))?;
     privileges::not_dumpable().map_err(step("dumpable"))?;
     // The changes above have undone what was asked for before the exec.
-    privileges::die_with_parent().map_err(step("parent"))
+    privileges::die_with_parent().map_err(step("parent"))?;
+    // Before the first stub process and every thread: Landlock lets a process signal only those that
+    // are under the same rules, and the sentry must kick and kill its stubs.
+    match Landlock::new().map_err(step("landlock"))? {
+        Some(nothing) => nothing.restrict().map_err(step("landlock")),
+        None => Ok(()),
+    }
 }
 
-/// The walls that the first stub process must not inherit: no new code, no paths, no signals to
-/// outsiders.
-///
-/// # Errors
-/// The step and the host's refusal.
-pub fn close_to_new_code() -> io::Result<()> {
+/// The wall that the first stub process must not inherit, because guests make code of their own: no
+/// executable memory.
+pub fn close_to_new_code() {
     privileges::refuse_executable_memory();
-    if let Some(nothing) = Landlock::new()? {
-        nothing.restrict()?;
-    }
-    Ok(())
 }
 
 /// The last wall: host calls outside the table end the process, on all its threads.

@@ -4,16 +4,19 @@ mod conformance;
 
 use std::process::ExitCode;
 
+use bevor_confine::tables::Features;
 use bevor_platform::{Event, Platform, Ptrace, PtraceConfig};
 use conformance::{Case, World, guest_code};
 
 fn main() -> ExitCode {
-    let platform = Ptrace::new(PtraceConfig::from_host()).expect("this host allows tracing");
     let own = [
         Case { name: "ptrace::the_stub_page_is_harmless", run: the_stub_page_is_harmless },
         Case { name: "ptrace::nothing_else_is_mapped", run: nothing_else_is_mapped },
     ];
-    conformance::main(&platform, &own)
+    let make = || -> Box<dyn Platform> {
+        Box::new(Ptrace::new(PtraceConfig::from_host()).expect("this host allows tracing"))
+    };
+    conformance::main(make, Features { ptrace: true, ..Features::default() }, &own)
 }
 
 guest_code!(jump, "mov eax, 39", "jmp rdi");

@@ -98,7 +98,9 @@ impl Ptrace {
         // A thread of its own, because the hook may wait for the tracer.
         let (deaths, dead) = channel();
         let told = hook.clone();
+        let (up, is_up) = promise();
         let obituaries = move || {
+            up.keep(Ok(()));
             for id in dead {
                 if let Some(hook) = told.get() {
                     hook(id);
@@ -128,6 +130,8 @@ impl Ptrace {
         let obituaries =
             spawn("ptrace-deaths").spawn(obituaries).map_err(host("thread of the death hook"))?;
         platform.threads.push(obituaries);
+        // A thread that is still being born makes host calls the sentry's filter has no row for.
+        is_up.wait()?;
         Ok(platform)
     }
 }

@@ -25,11 +25,14 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
-/// Runs the cases whose name contains one of the arguments (all without arguments).
+/// Runs the cases whose name contains one of `args` (all without arguments).
 ///
 /// Test profiles abort on panic, so the first failure ends the run; its name is printed before.
-pub fn run(platform: &dyn Platform, cases: impl Iterator<Item = Case>) -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+pub fn run(
+    platform: &dyn Platform,
+    args: &[String],
+    cases: impl Iterator<Item = Case>,
+) -> ExitCode {
     let list = args.iter().any(|arg| arg == "--list");
     let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut ran = 0;
@@ -46,6 +49,10 @@ pub fn run(platform: &dyn Platform, cases: impl Iterator<Item = Case>) -> ExitCo
         std::io::stdout().flush().expect("standard output can be written");
         (case.run)(platform);
         println!("ok");
+    }
+    if ran == 0 {
+        println!("test result: FAILED. no case has such a name");
+        return ExitCode::FAILURE;
     }
     println!("test result: ok. {ran} passed on {}", platform.name());
     ExitCode::SUCCESS

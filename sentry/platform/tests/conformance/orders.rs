@@ -25,6 +25,21 @@ pub const CASES: &[Case] = cases![
     orders_while_a_thread_runs,
 ];
 
+/// Those that need nothing of the host but the platform.
+pub const CASES_INSIDE: &[Case] = cases![
+    batches_are_carried_out_in_order,
+    unmapped_memory_is_gone,
+    mapping_replaces_what_was_there,
+    a_batch_of_many_orders,
+    orders_outside_the_guest_are_refused,
+    the_edges_of_the_guest_can_be_mapped,
+    a_host_error_is_reported,
+    advice_is_passed_on,
+    executable_and_writable_memory,
+    two_spaces_share_a_page,
+    orders_while_a_thread_runs,
+];
+
 const AT: u64 = 0x7000_0000;
 const NOTHING: Prot = Prot { read: false, write: false, exec: false };
 
