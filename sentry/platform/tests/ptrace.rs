@@ -1,22 +1,36 @@
 //! The ptrace platform against the suite every platform must pass, and what is its own.
 
 mod conformance;
+mod walls;
 
 use std::process::ExitCode;
 
 use bevor_confine::tables::Features;
 use bevor_platform::{Event, Platform, Ptrace, PtraceConfig};
-use conformance::{Case, World, guest_code};
+use conformance::case::{Case, cases};
+use conformance::world::{Stub, World, guest_code};
+
+const CASES: &[Case] = cases![the_stub_page_is_harmless, nothing_else_is_mapped];
 
 fn main() -> ExitCode {
-    let own = [
-        Case { name: "ptrace::the_stub_page_is_harmless", run: the_stub_page_is_harmless },
-        Case { name: "ptrace::nothing_else_is_mapped", run: nothing_else_is_mapped },
-    ];
     let make = || -> Box<dyn Platform> {
         Box::new(Ptrace::new(PtraceConfig::from_host()).expect("this host allows tracing"))
     };
-    conformance::main(make, Features { ptrace: true, ..Features::default() }, &own)
+    let features = Features { ptrace: true, ..Features::default() };
+    if let Some(code) = walls::play_part(features, make) {
+        return code;
+    }
+    let own: Vec<Case> = [CASES, walls::CASES].concat();
+    conformance::main(make().as_ref(), &own)
+}
+
+/// Start addresses of a stub's executable mappings.
+fn executable(stub: &Stub) -> Vec<u64> {
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", stub.pid)).expect("it is alive");
+    maps.lines()
+        .filter(|line| line.split_whitespace().nth(1).is_some_and(|rights| rights.contains('x')))
+        .filter_map(|line| u64::from_str_radix(line.split('-').next()?, 16).ok())
+        .collect()
 }
 
 guest_code!(jump, "mov eax, 39", "jmp rdi");
@@ -25,7 +39,7 @@ guest_code!(jump, "mov eax, 39", "jmp rdi");
 fn the_stub_page_is_harmless(platform: &dyn Platform) {
     let mut world = World::new(platform, jump());
     let end = platform.guest_range().end;
-    let stub: Vec<u64> = world.stub().executable().into_iter().filter(|&at| at >= end).collect();
+    let stub: Vec<u64> = executable(&world.stub()).into_iter().filter(|&at| at >= end).collect();
     assert!(!stub.is_empty());
     for at in stub {
         world.jump(0);

@@ -17,7 +17,7 @@ pub struct Case {
 /// Makes a list of [`Case`]s from function names.
 macro_rules! cases {
     ($($name:ident),+ $(,)?) => {
-        &[$($crate::conformance::Case {
+        &[$($crate::conformance::case::Case {
             name: concat!(module_path!(), "::", stringify!($name)),
             run: $name,
         }),+]

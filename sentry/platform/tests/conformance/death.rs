@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 
 use bevor_platform::{Context, Event, Platform, PlatformError, SpaceId, Wake};
 
-use crate::conformance::Case;
+use crate::conformance::case::Case;
 use crate::conformance::case::cases;
 use crate::conformance::world::{DATA, World, eventually, guest_code, now_ns, start_regs};
 

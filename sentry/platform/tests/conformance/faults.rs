@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 
 use bevor_platform::{Access, Event, Order, Platform};
 
-use crate::conformance::Case;
+use crate::conformance::case::Case;
 use crate::conformance::case::cases;
 use crate::conformance::world::{
     CODE, DATA, NONE, PAGE, R, RW, RX, World, guest_code, map, memory_file,

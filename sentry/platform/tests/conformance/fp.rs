@@ -2,7 +2,7 @@
 
 use bevor_platform::{FpState, Platform};
 
-use crate::conformance::Case;
+use crate::conformance::case::Case;
 use crate::conformance::case::cases;
 use crate::conformance::world::{DATA, World, guest_code};
 

@@ -2,7 +2,7 @@
 
 use bevor_platform::Platform;
 
-use crate::conformance::Case;
+use crate::conformance::case::Case;
 use crate::conformance::case::cases;
 use crate::conformance::world::{World, eventually, guest_code};
 

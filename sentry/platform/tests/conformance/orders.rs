@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bevor_platform::{Access, Event, Order, Platform, PlatformError, Prot, Space};
 
-use crate::conformance::Case;
+use crate::conformance::case::Case;
 use crate::conformance::case::cases;
 use crate::conformance::world::{DATA, PAGE, R, RW, RX, World, guest_code, map, memory_file};
 
@@ -21,21 +21,6 @@ pub const CASES: &[Case] = cases![
     populated_pages_are_there,
     executable_and_writable_memory,
     too_many_mappings_are_refused_before_anything_is_done,
-    two_spaces_share_a_page,
-    orders_while_a_thread_runs,
-];
-
-/// Those that need nothing of the host but the platform.
-pub const CASES_INSIDE: &[Case] = cases![
-    batches_are_carried_out_in_order,
-    unmapped_memory_is_gone,
-    mapping_replaces_what_was_there,
-    a_batch_of_many_orders,
-    orders_outside_the_guest_are_refused,
-    the_edges_of_the_guest_can_be_mapped,
-    a_host_error_is_reported,
-    advice_is_passed_on,
-    executable_and_writable_memory,
     two_spaces_share_a_page,
     orders_while_a_thread_runs,
 ];

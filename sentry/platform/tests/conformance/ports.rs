@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bevor_platform::{Event, Platform, Wake};
 
-use crate::conformance::Case;
+use crate::conformance::case::Case;
 use crate::conformance::case::cases;
 use crate::conformance::world::{World, guest_code, now_ns};
 

@@ -2,7 +2,7 @@
 
 use bevor_platform::{Event, Platform};
 
-use crate::conformance::Case;
+use crate::conformance::case::Case;
 use crate::conformance::case::cases;
 use crate::conformance::world::{CODE, DATA, DATA_LEN, PAGE, RW, RX, World, guest_code, map};
 

@@ -2,7 +2,7 @@
 
 use bevor_platform::{Event, Platform, UserRegs};
 
-use crate::conformance::Case;
+use crate::conformance::case::Case;
 use crate::conformance::case::cases;
 use crate::conformance::world::{CODE, DATA, World, guest_code};
 

@@ -2,7 +2,7 @@
 
 use bevor_platform::{Context, Event, Platform, Thread, Token, Wake};
 
-use crate::conformance::Case;
+use crate::conformance::case::Case;
 use crate::conformance::case::cases;
 use crate::conformance::world::{DATA, PAGE, World, eventually, guest_code, now_ns};
 

@@ -219,18 +219,6 @@ impl Stub {
             })
             .collect()
     }
-
-    /// Start addresses of its executable mappings.
-    pub fn executable(&self) -> Vec<u64> {
-        let maps =
-            std::fs::read_to_string(format!("/proc/{}/maps", self.pid)).expect("it is alive");
-        maps.lines()
-            .filter(|line| {
-                line.split_whitespace().nth(1).is_some_and(|rights| rights.contains('x'))
-            })
-            .filter_map(|line| u64::from_str_radix(line.split('-').next()?, 16).ok())
-            .collect()
-    }
 }
 
 /// An order that maps part of a file.
