@@ -101,7 +101,7 @@ impl MemoryFile {
     /// # Errors
     /// `ENOMEM`: the account's limit, or no room in the file. `EINVAL` for a bad length.
     pub fn alloc(self: &Arc<Self>, len: u64, opts: AllocOpts) -> Result<FileRange, Errno> {
-        if len == 0 || len % PAGE_SIZE != 0 {
+        if len == 0 || !len.is_multiple_of(PAGE_SIZE) {
             return Err(EINVAL.because("allocation not of whole pages"));
         }
         if !opts.reserve {
@@ -209,7 +209,7 @@ impl FileRange {
     #[must_use]
     pub fn share_part(&self, start: u64, len: u64) -> Self {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len));
-        assert!((start | len) % PAGE_SIZE == 0);
+        assert!((start | len).is_multiple_of(PAGE_SIZE));
         let offset = self.offset + start;
         if len != 0 {
             self.file.state.lock().acquire(offset, len);
@@ -249,7 +249,7 @@ impl FileRange {
     /// `at` is not within the range, or not page aligned.
     #[must_use]
     pub fn split_off(&mut self, at: u64) -> Self {
-        assert!(at <= self.len && at % PAGE_SIZE == 0);
+        assert!(at <= self.len && at.is_multiple_of(PAGE_SIZE));
         let back =
             Self { file: Arc::clone(&self.file), offset: self.offset + at, len: self.len - at };
         self.len = at;

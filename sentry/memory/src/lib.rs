@@ -22,6 +22,9 @@ mod recover;
 mod shared;
 mod store;
 
+#[cfg(test)]
+mod testing;
+
 pub use account::{Account, LimitHit, LimitHook};
 pub use addr::{
     GUEST_END, GUEST_MIN, IoVecs, MAX_RW_COUNT, PAGE_SIZE, TASK_SIZE, UIO_MAXIOV, UserAddr,

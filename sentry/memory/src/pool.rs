@@ -75,6 +75,14 @@ impl MemoryPool {
         mine.map(|f| f.committed_bytes()).sum()
     }
 
+    /// Bytes allocated (mapped or reserved somewhere) for `account`, committed or not.
+    #[must_use]
+    pub fn allocated_bytes(&self, account: &Arc<Account>) -> u64 {
+        let files = self.files.lock();
+        let mine = files.iter().filter(|f| Arc::ptr_eq(f.account(), account));
+        mine.map(|f| f.allocated_bytes()).sum()
+    }
+
     /// The shared view of a host file named `id`.
     pub(crate) fn host_file(&self, id: u64, fd: &Arc<OwnedFd>, writable: bool) -> Arc<HostFile> {
         let mut files = self.host_files.lock();

@@ -358,7 +358,7 @@ impl PageStore {
     /// # Errors
     /// `ENOSPC`, `ENOMEM`.
     pub fn backing(&self, offset: u64, len: u64) -> Result<Vec<BackingRun>, Errno> {
-        if (offset | len) % PAGE_SIZE != 0 {
+        if !(offset | len).is_multiple_of(PAGE_SIZE) {
             return Err(EINVAL.because("not page aligned"));
         }
         let mut state = self.state.write();

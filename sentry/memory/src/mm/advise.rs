@@ -56,7 +56,7 @@ impl MemoryManager {
         if !is_known(advice) {
             return Err(EINVAL.because("unknown advice"));
         }
-        if addr % PAGE_SIZE != 0 {
+        if !addr.is_multiple_of(PAGE_SIZE) {
             return Err(EINVAL.because("address not page aligned"));
         }
         let len = page_ceil(len).ok_or(EINVAL)?;
@@ -161,7 +161,7 @@ impl MemoryManager {
     pub fn msync(&self, addr: u64, len: u64, flags: u32) -> Result<(), Errno> {
         if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0
             || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC
-            || addr % PAGE_SIZE != 0
+            || !addr.is_multiple_of(PAGE_SIZE)
         {
             return Err(EINVAL.because("bad msync arguments"));
         }
@@ -257,6 +257,29 @@ impl State {
         Ok(())
     }
 
+    /// As [`State::commit`], but fails where the file ends.
+    fn commit_file_part(
+        &mut self,
+        part: &Range<u64>,
+        vma: &Vma,
+        vma_start: u64,
+        write: bool,
+    ) -> Result<(), Errno> {
+        let mut inside = part.clone();
+        if let Some(file) = vma.file() {
+            let size = page_ceil(file.size()).unwrap_or(u64::MAX);
+            let left = size.saturating_sub(vma.file_offset(part.start - vma_start));
+            inside.end = part.end.min(part.start.saturating_add(left));
+        }
+        if !inside.is_empty() {
+            self.commit(&inside, write)?;
+        }
+        if inside.end < part.end {
+            return Err(EFAULT.because("the file ends before the range"));
+        }
+        Ok(())
+    }
+
     fn madvise(
         &mut self,
         range: Range<u64>,
@@ -283,7 +306,7 @@ impl State {
             if advice == MADV_REMOVE {
                 removed.push(Self::check_remove(&vma, vma_start, &part)?);
             } else {
-                self.advise_part(&part, &vma, advice)?;
+                self.advise_part(&part, &vma, vma_start, advice)?;
             }
         }
         if gap || covered < range.end {
@@ -296,14 +319,20 @@ impl State {
         let Some(file) = vma.file().filter(|_| !vma.flags.contains(VmFlags::LOCKED)) else {
             return Err(EINVAL.because("MADV_REMOVE of anonymous or locked memory"));
         };
-        if !vma.is_shared() || !vma.prot.write {
-            return Err(EACCES.because("MADV_REMOVE needs a shared writable mapping"));
+        if !vma.flags.contains(VmFlags::SHARED | VmFlags::MAYWRITE) {
+            return Err(EACCES.because("MADV_REMOVE of what stores cannot reach"));
         }
         let from = vma.file_offset(part.start - vma_start);
         Ok((Arc::clone(file), from..from + (part.end - part.start)))
     }
 
-    fn advise_part(&mut self, part: &Range<u64>, vma: &Vma, advice: i32) -> Result<(), Errno> {
+    fn advise_part(
+        &mut self,
+        part: &Range<u64>,
+        vma: &Vma,
+        vma_start: u64,
+        advice: i32,
+    ) -> Result<(), Errno> {
         let locked = vma.flags.contains(VmFlags::LOCKED);
         let (clear, set) = match advice {
             MADV_NORMAL => (VmFlags::SEQ_READ | VmFlags::RAND_READ, VmFlags::empty()),
@@ -349,16 +378,16 @@ impl State {
                 return Ok(());
             }
             MADV_POPULATE_READ => {
-                if !vma.is_accessible() {
-                    return Err(EFAULT.because("cannot populate PROT_NONE"));
+                if !vma.prot.read {
+                    return Err(EINVAL.because("not readable"));
                 }
-                return self.commit(part, false);
+                return self.commit_file_part(part, vma, vma_start, false);
             }
             MADV_POPULATE_WRITE => {
                 if !vma.prot.write {
-                    return Err(EFAULT.because("not writable"));
+                    return Err(EINVAL.because("not writable"));
                 }
-                return self.commit(part, true);
+                return self.commit_file_part(part, vma, vma_start, true);
             }
             // Read-ahead and huge page collapse are the host's to decide on.
             _ => return Ok(()),

@@ -351,9 +351,11 @@ impl State {
         Ok(())
     }
 
-    /// Gives the chunk around `page` pages of its own. There is a copy-on-write mapping.
+    /// Gives the chunk around `page` pages of its own, if it is copy-on-write.
     pub(super) fn break_cow(&mut self, page: u64) -> Result<(), Errno> {
-        let Some((start, pma)) = self.pmas.get(page) else { return Ok(()) };
+        let Some((start, pma)) = self.pmas.get(page).filter(|(_, pma)| pma.cow) else {
+            return Ok(());
+        };
         let whole = start..start + pma.len();
         let chunk_start = (page & !(COW_CHUNK - 1)).max(whole.start);
         let chunk = chunk_start..((page & !(COW_CHUNK - 1)) + COW_CHUNK).min(whole.end);

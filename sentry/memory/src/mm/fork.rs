@@ -1,10 +1,10 @@
 //! `fork`: the child shares all pages; private ones are copied when either side stores to them.
 
-use super::fault::COW_CHUNK;
 use super::pma::Pma;
 use super::vma::{VmFlags, Vma};
 use super::{MappedFile, MemoryManager, State, push_order};
 use crate::account::Account;
+use crate::addr::page_floor;
 use crate::rangemap::{Piece, RangeMap};
 use bevor_abi::Errno;
 use bevor_platform::{Order, Space};
@@ -127,10 +127,11 @@ impl State {
 
     /// Copies the chunk around the stack pointer for the child; the parent keeps its own.
     fn copy_for_child(&mut self, child: &mut State, sp: u64) {
-        let is_stack = child.pmas.get(sp).is_some_and(|(_, pma)| pma.prot.write && pma.cow);
-        if is_stack && child.break_cow(sp & !(COW_CHUNK - 1)).is_ok() {
+        let page = page_floor(sp);
+        let is_stack = child.pmas.get(page).is_some_and(|(_, pma)| pma.prot.write && pma.cow);
+        if is_stack && child.break_cow(page).is_ok() {
             child.garbage.clear();
-            let _ = self.break_cow(sp & !(COW_CHUNK - 1));
+            let _ = self.break_cow(page);
         }
     }
 

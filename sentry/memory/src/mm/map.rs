@@ -106,7 +106,7 @@ impl MemoryManager {
 impl State {
     /// Checks an unmapping or advice range: aligned, not empty, in the guest's half.
     pub(super) fn user_range(&self, addr: u64, len: u64) -> Result<Range<u64>, Errno> {
-        if addr % PAGE_SIZE != 0 {
+        if !addr.is_multiple_of(PAGE_SIZE) {
             return Err(EINVAL.because("address not page aligned"));
         }
         let len = page_ceil(len).ok_or(EINVAL)?;
@@ -133,7 +133,7 @@ impl State {
             return Err(EINVAL.because("zero length"));
         }
         let len = page_ceil(args.len).ok_or(ENOMEM)?;
-        if args.offset % PAGE_SIZE != 0 {
+        if !args.offset.is_multiple_of(PAGE_SIZE) {
             return Err(EINVAL.because("file offset not page aligned"));
         }
         if args.offset.checked_add(len).is_none() {
@@ -190,7 +190,7 @@ impl State {
             if args.addr > bounds.end - len {
                 return Err(ENOMEM.because("beyond the address space"));
             }
-            if args.addr % PAGE_SIZE != 0 {
+            if !args.addr.is_multiple_of(PAGE_SIZE) {
                 return Err(EINVAL.because("fixed address not page aligned"));
             }
             if args.addr < bounds.start {

@@ -236,6 +236,14 @@ impl MemoryManager {
         })
     }
 
+    /// What is known about an address, for failing tests.
+    #[cfg(test)]
+    pub(crate) fn describe(&self, addr: u64) -> String {
+        let st = self.state.read();
+        let vma = st.vmas.get(addr).map(|(start, vma)| (start, vma.len(), vma.prot, vma.flags));
+        format!("{vma:x?} {:x?}", st.pmas.get(addr))
+    }
+
     /// Runs `f` with the state locked, then applies the orders it collected.
     fn change<R>(&self, f: impl FnOnce(&mut State) -> Result<R, Errno>) -> Result<R, Errno> {
         let mut st = self.state.write();

@@ -30,9 +30,14 @@ pub(crate) struct Pma {
 }
 
 impl Pma {
-    /// The rights of the host mapping.
+    /// The rights of the host mapping. The right to write includes that to read, as on x86, also
+    /// while stores are held back.
     pub(crate) fn host_prot(&self) -> Prot {
-        Prot { write: self.prot.write && !self.cow, ..self.prot }
+        Prot {
+            read: self.prot.read || self.prot.write,
+            write: self.prot.write && !self.cow,
+            exec: self.prot.exec,
+        }
     }
 
     /// Whether the guest may load from it.

@@ -33,7 +33,7 @@ impl State {
         if grows == PROT_GROWSDOWN | PROT_GROWSUP {
             return Err(EINVAL.because("both PROT_GROWSDOWN and PROT_GROWSUP"));
         }
-        if addr % PAGE_SIZE != 0 {
+        if !addr.is_multiple_of(PAGE_SIZE) {
             return Err(EINVAL.because("address not page aligned"));
         }
         if len == 0 {

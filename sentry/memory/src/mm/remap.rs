@@ -47,7 +47,7 @@ impl State {
         if flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
             || ((fixed || keep_old) && !may_move)
             || (keep_old && old_len != new_len)
-            || addr % PAGE_SIZE != 0
+            || !addr.is_multiple_of(PAGE_SIZE)
         {
             return Err(EINVAL.into());
         }
@@ -59,7 +59,7 @@ impl State {
         let old_end = addr.checked_add(old_len).ok_or(EINVAL)?;
         if fixed || keep_old {
             let new_end = new_addr.checked_add(new_len).ok_or(EINVAL)?;
-            if new_addr % PAGE_SIZE != 0 || (fixed && new_end > self.layout.end) {
+            if !new_addr.is_multiple_of(PAGE_SIZE) || (fixed && new_end > self.layout.end) {
                 return Err(EINVAL.because("bad new address"));
             }
             if fixed && addr < new_end && new_addr < old_end {
@@ -74,24 +74,15 @@ impl State {
         self.check_map_count(4)?;
         if !fixed && !keep_old && old_len >= new_len {
             if old_len > new_len {
-                if self.vmas.covers(addr..old_end) {
-                    self.munmap(addr + new_len..old_end)?;
-                } else {
-                    return Err(EFAULT.because("a gap in the old range"));
-                }
+                self.munmap(addr + new_len..old_end)?;
             }
             return Ok(addr);
         }
-        let is_pure_move = fixed && !keep_old && old_len == new_len;
-        if is_pure_move && old_end > vma_end {
-            if !self.vmas.covers(addr..old_end) {
-                return Err(EFAULT.because("a gap in the old range"));
-            }
-            self.unmap_target(new_addr, new_len)?;
-            self.move_range(addr..old_end, new_addr, false);
-            return Ok(new_addr);
+        if fixed && old_len == new_len {
+            return self.move_areas(addr..old_end, new_addr, keep_old);
         }
-        if old_end > vma_end {
+        // What is cut off may cross mappings.
+        if addr + old_len.min(new_len) > vma_end {
             return Err(EFAULT.because("old range crosses mappings"));
         }
         if old_len == 0 && !vma.is_shared() {
@@ -141,6 +132,28 @@ impl State {
             self.extend(&vma, start, target + moved..target + new_len)?;
         }
         Ok(target)
+    }
+
+    /// Moves all areas of `from`, the gaps between them kept, as Linux 6.17 and later do.
+    fn move_areas(&mut self, from: Range<u64>, to: u64, keep_old: bool) -> Result<u64, Errno> {
+        let areas: Vec<(Range<u64>, Vma)> = self
+            .vmas
+            .overlapping(from.clone())
+            .map(|(at, vma)| (at.max(from.start)..(at + vma.len()).min(from.end), vma.clone()))
+            .collect();
+        for (part, vma) in areas {
+            let len = part.end - part.start;
+            let target = to + (part.start - from.start);
+            if keep_old {
+                if vma.flags.contains(VmFlags::LOCKED) && !self.may_lock_more(len) {
+                    return Err(EAGAIN.because("RLIMIT_MEMLOCK"));
+                }
+                self.check_room(len, &vma)?;
+            }
+            self.unmap_target(target, len)?;
+            self.move_range(part, target, keep_old);
+        }
+        Ok(to)
     }
 
     fn unmap_target(&mut self, addr: u64, len: u64) -> Result<(), Errno> {

@@ -40,7 +40,7 @@ impl MemoryManager {
     /// # Errors
     /// `EINVAL`: unaligned. `ENOMEM`: a gap. `EFAULT`: `vec`.
     pub fn mincore(&self, addr: u64, len: u64, vec: UserAddr) -> Result<(), Errno> {
-        if addr % PAGE_SIZE != 0 {
+        if !addr.is_multiple_of(PAGE_SIZE) {
             return Err(EINVAL.because("address not page aligned"));
         }
         let end = page_ceil(len)

@@ -1,4 +1,10 @@
 //! Guests without a platform: address spaces emulated inside the test process.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests count in small numbers"
+)]
 
 mod host_oracle;
 mod mm_behaviour;

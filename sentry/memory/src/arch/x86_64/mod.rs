@@ -147,5 +147,4 @@ pub(crate) fn recover(context: &mut libc::ucontext_t) -> bool {
     false
 }
 
-#[expect(clippy::cast_sign_loss, reason = "a small non-negative index of the C headers")]
 const REG_RIP: usize = libc::REG_RIP as usize;
