@@ -12,6 +12,7 @@ pub mod context;
 pub mod dentry;
 pub mod dev;
 pub mod file;
+pub mod gofer;
 pub mod host;
 pub mod inode;
 pub mod memfd;

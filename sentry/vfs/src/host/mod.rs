@@ -1,5 +1,5 @@
 //! The host's side of the VFS: the few host calls it makes.
 
-mod calls;
+pub(crate) mod calls;
 
 pub use calls::random;

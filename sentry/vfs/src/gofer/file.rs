@@ -1,0 +1,146 @@
+//! Open regular files of the gofer: contents move through the donated descriptor.
+
+use crate::file::{File, FileOps};
+use crate::gofer::GoferInode;
+use crate::host::calls;
+use crate::inode::Inode;
+use crate::mount::{MountFlags, Path};
+use bevor_abi::Errno;
+use bevor_abi::errno::ESPIPE;
+use bevor_abi::fcntl::{SEEK_DATA, SEEK_HOLE};
+use bevor_gofer_protocol::wire::SyncKind;
+use bevor_memory::{BackingRun, IoDst, IoSrc, MapName, Mappable, MappingSet};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+/// A file and the descriptor it is used through.
+#[derive(Clone)]
+pub(super) struct Opened {
+    pub(super) inode: Arc<GoferInode>,
+    pub(super) fd: Arc<OwnedFd>,
+}
+
+/// An open regular file.
+pub(super) struct GoferFile {
+    opened: Opened,
+    /// Held by appends, which find the end themselves.
+    append: Mutex<()>,
+}
+
+impl GoferFile {
+    pub(super) fn new(opened: Opened) -> Self {
+        opened.inode.opened();
+        Self { opened, append: Mutex::default() }
+    }
+}
+
+impl FileOps for GoferFile {
+    fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
+        let _ = file;
+        let max = dst.remaining();
+        dst.host_read(self.opened.fd.as_fd(), Some(at), max)
+    }
+
+    fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
+        let _ = file;
+        let max = src.remaining();
+        let _append = (at == u64::MAX).then(|| self.append.lock());
+        let at = if at == u64::MAX { self.size()? } else { at };
+        let done = src.host_write(self.opened.fd.as_fd(), Some(at), max)?;
+        self.opened.inode.written(at + done as u64);
+        Ok(done)
+    }
+
+    fn size(&self) -> Result<u64, Errno> {
+        self.opened.inode.size()
+    }
+
+    fn seek(&self, at: u64, offset: i64, whence: u32) -> Result<u64, Errno> {
+        match whence {
+            SEEK_DATA | SEEK_HOLE => calls::seek(self.opened.fd.as_fd(), offset, whence),
+            _ => crate::file::seek_plain(at, offset, whence, || self.size()),
+        }
+    }
+
+    fn mappable(&self, file: &File) -> Result<Arc<dyn Mappable>, Errno> {
+        Ok(Arc::new(GoferMapping {
+            opened: self.opened.clone(),
+            path: file.path().clone(),
+            writable: file.flags().writable(),
+        }))
+    }
+
+    fn fsync(&self, data_only: bool) -> Result<(), Errno> {
+        let kind = if data_only { SyncKind::Data } else { SyncKind::File };
+        let inode = &self.opened.inode;
+        inode.fs.client.sync(&inode.handle, kind)
+    }
+
+    fn fallocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+        let end = offset.checked_add(len).ok_or(ESPIPE)?;
+        calls::fallocate(self.opened.fd.as_fd(), mode, offset, len)?;
+        // FALLOC_FL_KEEP_SIZE is 1.
+        let grows = mode & 1 == 0;
+        self.opened.inode.written(if grows { end } else { 0 });
+        Ok(())
+    }
+
+    fn release(&self, file: &File) {
+        let _ = file;
+        self.opened.inode.closed();
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A regular file of the host as the memory crate maps it.
+struct GoferMapping {
+    opened: Opened,
+    path: Path,
+    writable: bool,
+}
+
+impl Mappable for GoferMapping {
+    fn id(&self) -> u64 {
+        self.opened.inode.mappable_id
+    }
+
+    fn backing(&self, offset: u64, len: u64, for_write: bool) -> Result<Vec<BackingRun>, Errno> {
+        let _ = for_write;
+        Ok(vec![BackingRun::host(self.opened.fd.clone(), offset, len)])
+    }
+
+    fn size(&self) -> u64 {
+        self.opened.inode.size().unwrap_or_else(|_| self.opened.inode.cached_size())
+    }
+
+    fn describe(&self) -> MapName {
+        MapName {
+            path: self.path.absolute_text().for_link(),
+            dev: self.opened.inode.dev(),
+            ino: self.opened.inode.ino(),
+        }
+    }
+
+    fn mappings(&self) -> &MappingSet {
+        &self.opened.inode.mappings
+    }
+
+    fn may_write(&self) -> bool {
+        self.writable
+    }
+
+    fn may_exec(&self) -> bool {
+        !self.path.mount.flags().has(MountFlags::NOEXEC)
+    }
+
+    fn msync(&self, range: std::ops::Range<u64>) -> Result<(), Errno> {
+        let _ = range;
+        let inode = &self.opened.inode;
+        inode.fs.client.sync(&inode.handle, SyncKind::Data)
+    }
+}

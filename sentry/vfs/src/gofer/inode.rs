@@ -1,0 +1,444 @@
+//! Inodes of the gofer's files.
+
+use crate::caller::Caller;
+use crate::file::{FileOps, OpenFlags};
+use crate::gofer::dir::GoferDir;
+use crate::gofer::file::{GoferFile, Opened};
+use crate::gofer::{FileKey, GoferFs, Sharing};
+use crate::inode::{
+    Attr, CachePolicy, FileTime, FileType, FsStat, Inode, InodeRef, NewAttr, NewNode, SetAttr,
+};
+use bevor_abi::Errno;
+use bevor_abi::errno::{EIO, ENOENT, ENXIO, EPERM, EXDEV};
+use bevor_abi::fcntl::{AT_REMOVEDIR, O_RDWR, O_TMPFILE};
+use bevor_gofer_protocol::client::{Created, MakeArgs, SetAttrArgs, TimeChange, WalkStop};
+use bevor_gofer_protocol::wire::SyncKind;
+use bevor_gofer_protocol::{Attr as WireAttr, AttrFlags, Device, Handle, Time};
+use bevor_memory::{MappingSet, next_mappable_id};
+use parking_lot::{Mutex, RwLock};
+use std::any::Any;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Nanoseconds a second has.
+const NSEC_PER_SEC: u64 = 1_000_000_000;
+
+/// A file of the host.
+pub struct GoferInode {
+    pub(super) fs: Arc<GoferFs>,
+    pub(super) handle: Handle,
+    key: FileKey,
+    birth: Time,
+    kind: FileType,
+    dev: u64,
+    attr: RwLock<WireAttr>,
+    /// Target of a symbolic link, once read.
+    target: Mutex<Option<Vec<u8>>>,
+    /// Host descriptors, shared by all that have the file open: for reading, and for both.
+    descriptors: Mutex<Descriptors>,
+    /// How many descriptions have it open.
+    open: AtomicUsize,
+    pub(super) mappings: MappingSet,
+    pub(super) mappable_id: u64,
+}
+
+#[derive(Default)]
+struct Descriptors {
+    read: Option<Arc<OwnedFd>>,
+    write: Option<Arc<OwnedFd>>,
+}
+
+pub(super) fn file_time(time: Time) -> FileTime {
+    FileTime { sec: time.sec, nsec: u32::try_from(time.nsec % NSEC_PER_SEC).unwrap_or(0) }
+}
+
+fn wire_time(time: FileTime) -> TimeChange {
+    TimeChange::To(Time { sec: time.sec, nsec: u64::from(time.nsec) })
+}
+
+impl GoferInode {
+    pub(super) fn new(
+        fs: Arc<GoferFs>,
+        handle: Handle,
+        attr: &WireAttr,
+        dev: u64,
+        target: Option<Vec<u8>>,
+    ) -> Option<Self> {
+        Some(Self {
+            fs,
+            handle,
+            key: FileKey::of(attr),
+            birth: attr.btime,
+            kind: FileType::from_mode(attr.mode)?,
+            dev,
+            attr: RwLock::new(*attr),
+            target: Mutex::new(target),
+            descriptors: Mutex::default(),
+            open: AtomicUsize::new(0),
+            mappings: MappingSet::default(),
+            mappable_id: next_mappable_id(),
+        })
+    }
+
+    /// Whether `attr` is of this file and not of a later one with its number.
+    pub(super) fn same_birth(&self, attr: &WireAttr) -> bool {
+        self.birth == attr.btime && FileType::from_mode(attr.mode) == Some(self.kind)
+    }
+
+    pub(super) fn refresh(&self, attr: &WireAttr) {
+        *self.attr.write() = *attr;
+    }
+
+    /// Attributes: cached if nobody else changes the file.
+    fn current(&self) -> Result<WireAttr, Errno> {
+        if self.fs.sharing == Sharing::Exclusive {
+            return Ok(*self.attr.read());
+        }
+        let attr = self.fs.client.getattr(&self.handle)?;
+        self.refresh(&attr);
+        Ok(attr)
+    }
+
+    /// Notes that contents were written up to `end`.
+    pub(super) fn written(&self, end: u64) {
+        let mut attr = self.attr.write();
+        attr.size = attr.size.max(end);
+        let now = FileTime::now();
+        let now = Time { sec: now.sec, nsec: u64::from(now.nsec) };
+        attr.mtime = now;
+        attr.ctime = now;
+    }
+
+    /// Size in bytes.
+    pub(super) fn size(&self) -> Result<u64, Errno> {
+        Ok(self.current()?.size)
+    }
+
+    pub(super) fn cached_size(&self) -> u64 {
+        self.attr.read().size
+    }
+
+    /// A host descriptor of a regular file, opened if there is none yet.
+    pub(super) fn descriptor(&self, writable: bool) -> Result<Arc<OwnedFd>, Errno> {
+        let mut descriptors = self.descriptors.lock();
+        let kept = if writable { &descriptors.write } else { &descriptors.read };
+        if let Some(fd) = kept.as_ref().or(descriptors.write.as_ref()) {
+            return Ok(fd.clone());
+        }
+        let opened = self.fs.client.open(&self.handle, if writable { O_RDWR } else { 0 })?;
+        let fd = Arc::new(opened.file);
+        self.refresh(&opened.attr);
+        if writable {
+            descriptors.write = Some(fd.clone());
+        } else {
+            descriptors.read = Some(fd.clone());
+        }
+        Ok(fd)
+    }
+
+    pub(super) fn opened(&self) {
+        self.open.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A description was closed; the last one makes the descriptors idle.
+    pub(super) fn closed(self: &Arc<Self>) {
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.fs.keep_idle(self.clone());
+        }
+    }
+
+    /// Gives the descriptors back, unless the file was opened again.
+    pub(super) fn close_idle(&self) {
+        let mut descriptors = self.descriptors.lock();
+        if self.open.load(Ordering::Acquire) == 0 {
+            *descriptors = Descriptors::default();
+        }
+    }
+
+    fn dir_changed(&self) {
+        if let Ok(attr) = self.fs.client.getattr(&self.handle) {
+            self.refresh(&attr);
+        }
+    }
+
+    fn made(&self, created: Created, target: Option<Vec<u8>>) -> Result<InodeRef, Errno> {
+        self.dir_changed();
+        Ok(self.fs.adopt(created.handle, &created.attr, target)?)
+    }
+
+    fn is_boundary(&self) -> bool {
+        self.attr.read().flags & AttrFlags::BOUNDARY.bits() != 0
+    }
+}
+
+impl Drop for GoferInode {
+    fn drop(&mut self) {
+        self.fs.forget(&self.key);
+    }
+}
+
+impl Inode for GoferInode {
+    fn file_type(&self) -> FileType {
+        self.kind
+    }
+
+    fn ino(&self) -> u64 {
+        self.key.ino
+    }
+
+    fn dev(&self) -> u64 {
+        self.dev
+    }
+
+    fn attr(&self) -> Result<Attr, Errno> {
+        let attr = self.current()?;
+        let mut attributes = 0;
+        if attr.flags & AttrFlags::APPEND.bits() != 0 {
+            attributes |= crate::namei::perm::ATTR_APPEND;
+        }
+        if attr.flags & AttrFlags::IMMUTABLE.bits() != 0 {
+            attributes |= crate::namei::perm::ATTR_IMMUTABLE;
+        }
+        Ok(Attr {
+            dev: self.dev,
+            ino: attr.ino,
+            mode: attr.mode,
+            nlink: attr.nlink,
+            uid: attr.uid,
+            gid: attr.gid,
+            rdev: bevor_abi::stat::makedev(attr.rdev.major, attr.rdev.minor),
+            size: attr.size,
+            blocks: attr.blocks,
+            blksize: attr.blksize,
+            atime: file_time(attr.atime),
+            mtime: file_time(attr.mtime),
+            ctime: file_time(attr.ctime),
+            btime: (attr.btime != Time::default()).then(|| file_time(attr.btime)),
+            attributes,
+        })
+    }
+
+    fn set_attr(&self, change: &SetAttr) -> Result<(), Errno> {
+        let old_size = self.cached_size();
+        let args = SetAttrArgs {
+            mode: change.mode,
+            uid: change.uid,
+            gid: change.gid,
+            size: change.size,
+            atime: change.atime.map(wire_time),
+            mtime: change.mtime.map(wire_time),
+        };
+        let attr = self.fs.client.setattr(&self.handle, &args)?;
+        self.refresh(&attr);
+        if let Some(size) = change.size.filter(|&size| size < old_size) {
+            self.mappings.invalidate(self.mappable_id, size..u64::MAX);
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<InodeRef, Errno> {
+        if self.is_boundary() {
+            return Err(ENOENT.into());
+        }
+        let mut walk = self.fs.client.walk(&self.handle, &[name])?;
+        let target = match walk.stop {
+            WalkStop::Complete => None,
+            WalkStop::Symlink(target) => Some(target),
+            WalkStop::Error(errno) => return Err(errno),
+        };
+        let node = walk.nodes.pop().ok_or(EIO)?;
+        Ok(self.fs.adopt(node.handle, &node.attr, target)?)
+    }
+
+    fn cache_policy(&self) -> CachePolicy {
+        match self.fs.sharing {
+            Sharing::Exclusive => CachePolicy::Keep,
+            Sharing::Shared => CachePolicy::Revalidate,
+        }
+    }
+
+    fn revalidate(&self, name: &[u8], child: Option<&InodeRef>) -> bool {
+        let Ok(walk) = self.fs.client.probe(&self.handle, &[name]) else { return false };
+        match (walk.nodes.first(), child) {
+            (None, None) => true,
+            (Some(node), Some(child)) => {
+                child.as_any().downcast_ref::<Self>().is_some_and(|child| {
+                    let same = child.key == FileKey::of(&node.attr) && child.same_birth(&node.attr);
+                    if same {
+                        child.refresh(&node.attr);
+                    }
+                    same
+                })
+            }
+            _ => false,
+        }
+    }
+
+    fn create(&self, name: &[u8], node: &NewNode<'_>, attr: NewAttr) -> Result<InodeRef, Errno> {
+        let args = |kind: FileType| MakeArgs {
+            mode: kind.mode_bits() | attr.mode,
+            uid: Some(attr.uid),
+            gid: Some(attr.gid),
+        };
+        let client = &self.fs.client;
+        let none = Device::default();
+        let mknod = |kind| client.mknod(&self.handle, name, args(kind), none);
+        let created = match node {
+            NewNode::Regular => mknod(FileType::Regular)?,
+            NewNode::Fifo => mknod(FileType::Fifo)?,
+            NewNode::Socket => mknod(FileType::Socket)?,
+            NewNode::Directory => {
+                let args = MakeArgs { mode: attr.mode, ..args(FileType::Directory) };
+                client.mkdir(&self.handle, name, args)?
+            }
+            NewNode::Symlink(target) => {
+                let created =
+                    client.symlink(&self.handle, name, target, args(FileType::Symlink))?;
+                return self.made(created, Some(target.to_vec()));
+            }
+            NewNode::Device { .. } => {
+                return Err(EPERM.because("no device files on the host's file systems"));
+            }
+        };
+        self.made(created, None)
+    }
+
+    fn create_unnamed(&self, attr: NewAttr) -> Result<InodeRef, Errno> {
+        let args = MakeArgs { mode: attr.mode, uid: Some(attr.uid), gid: Some(attr.gid) };
+        let flags = O_TMPFILE | O_RDWR;
+        let (created, fd) = self.fs.client.create(&self.handle, b"", flags, args)?;
+        let inode = self.fs.adopt(created.handle, &created.attr, None)?;
+        inode.descriptors.lock().write = Some(Arc::new(fd));
+        Ok(inode)
+    }
+
+    fn link(&self, name: &[u8], target: &InodeRef) -> Result<(), Errno> {
+        let target = target.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
+        let created = self.fs.client.link(&target.handle, &self.handle, name)?;
+        target.refresh(&created.attr);
+        self.dir_changed();
+        Ok(())
+    }
+
+    fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
+        let gone = self.fs.client.walk(&self.handle, &[name]).ok();
+        self.fs.client.unlink(&self.handle, name, None, 0)?;
+        if let Some(node) = gone.and_then(|mut walk| walk.nodes.pop()) {
+            let inodes = self.fs.inodes.lock();
+            let inode = inodes.get(&FileKey::of(&node.attr)).and_then(std::sync::Weak::upgrade);
+            drop(inodes);
+            if let Some(inode) = inode {
+                let mut attr = inode.attr.write();
+                attr.nlink = attr.nlink.saturating_sub(1);
+            }
+        }
+        self.dir_changed();
+        Ok(())
+    }
+
+    fn rmdir(&self, name: &[u8]) -> Result<(), Errno> {
+        self.fs.client.unlink(&self.handle, name, None, AT_REMOVEDIR)?;
+        self.dir_changed();
+        Ok(())
+    }
+
+    fn rename(
+        &self,
+        name: &[u8],
+        new_dir: &InodeRef,
+        new_name: &[u8],
+        flags: u32,
+    ) -> Result<(), Errno> {
+        let new_dir = new_dir.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
+        let moved = self.live(name);
+        let replaced = new_dir.live(new_name);
+        self.fs.client.rename(
+            (&self.handle, name),
+            (&new_dir.handle, new_name),
+            moved.as_ref().map(|inode| &inode.handle),
+            replaced.as_ref().map(|inode| &inode.handle),
+            flags,
+        )?;
+        self.dir_changed();
+        new_dir.dir_changed();
+        Ok(())
+    }
+
+    fn read_link(&self, caller: &dyn Caller) -> Result<Vec<u8>, Errno> {
+        let _ = caller;
+        let mut target = self.target.lock();
+        if let Some(target) = &*target {
+            return Ok(target.clone());
+        }
+        let read = self.fs.client.readlink(&self.handle)?;
+        *target = Some(read.clone());
+        Ok(read)
+    }
+
+    fn open(
+        self: Arc<Self>,
+        flags: OpenFlags,
+        caller: &dyn Caller,
+    ) -> Result<Box<dyn FileOps>, Errno> {
+        let _ = caller;
+        match self.kind {
+            FileType::Directory => Ok(Box::new(GoferDir::new(self))),
+            FileType::Regular => {
+                let fd = self.descriptor(flags.writable())?;
+                Ok(Box::new(GoferFile::new(Opened { inode: self, fd })))
+            }
+            _ => Err(ENXIO.into()),
+        }
+    }
+
+    fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.fs.client.getxattr(&self.handle, name)
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+        self.fs.client.setxattr(&self.handle, name, value, flags)
+    }
+
+    fn list_xattr(&self) -> Result<Vec<Vec<u8>>, Errno> {
+        let names = self.fs.client.listxattr(&self.handle)?;
+        let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+        Ok(names.map(<[u8]>::to_vec).collect())
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
+        self.fs.client.removexattr(&self.handle, name)
+    }
+
+    fn statfs(&self) -> Result<FsStat, Errno> {
+        let stat = self.fs.client.statfs(&self.handle)?;
+        Ok(FsStat {
+            magic: stat.kind,
+            block_size: stat.block_size,
+            blocks: stat.blocks,
+            free: stat.blocks_free,
+            available: stat.blocks_available,
+            files: stat.files,
+            files_free: stat.files_free,
+            fsid: [bevor_abi::conv::low_u32(stat.fsid), bevor_abi::conv::high_u32(stat.fsid)],
+            name_len: stat.name_len,
+        })
+    }
+
+    fn sync_fs(&self) -> Result<(), Errno> {
+        self.fs.client.sync(&self.handle, SyncKind::FileSystem)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl GoferInode {
+    /// The live inode of a child, if there is one.
+    fn live(&self, name: &[u8]) -> Option<Arc<Self>> {
+        let walk = self.fs.client.probe(&self.handle, &[name]).ok()?;
+        let key = FileKey::of(&walk.nodes.first()?.attr);
+        self.fs.inodes.lock().get(&key)?.upgrade()
+    }
+}

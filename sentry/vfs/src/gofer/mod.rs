@@ -1,0 +1,170 @@
+//! Files of the host, through the gofer.
+//!
+//! The gofer resolves names and donates descriptors of regular files; contents then move without
+//! it. A file system is *exclusive* (only this sandbox changes it: attributes and names are cached)
+//! or *shared* (others may change it: names and attributes are asked for again).
+
+mod dir;
+mod file;
+mod inode;
+
+pub use inode::GoferInode;
+
+use crate::superblock::{FileSystem, Superblock, next_anonymous_dev};
+use bevor_abi::Errno;
+use bevor_abi::errno::EIO;
+use bevor_base::UserNamespace;
+use bevor_gofer_protocol::client::Root;
+use bevor_gofer_protocol::{Attr as WireAttr, Client, Device};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+
+/// Who may change the files of a mount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sharing {
+    /// Only this sandbox.
+    Exclusive,
+    /// Others, too.
+    Shared,
+}
+
+/// Most idle host descriptors a file system keeps for files that may be opened again.
+const IDLE_FILES: usize = 1024;
+
+/// Identity of a file of the host.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct FileKey {
+    dev: Device,
+    ino: u64,
+    mount_id: u64,
+}
+
+impl FileKey {
+    const fn of(attr: &WireAttr) -> Self {
+        Self { dev: attr.dev, ino: attr.ino, mount_id: attr.mount_id }
+    }
+}
+
+/// One served root.
+pub struct GoferFs {
+    client: Client,
+    sharing: Sharing,
+    /// Device numbers of the host's file systems as the guest sees them.
+    devices: Mutex<HashMap<Device, u64>>,
+    /// Live inodes, so that hard links and repeated look-ups share one.
+    inodes: Mutex<HashMap<FileKey, Weak<GoferInode>>>,
+    /// Inodes whose descriptor is kept although nothing has them open.
+    idle: Mutex<VecDeque<Arc<GoferInode>>>,
+    options: String,
+}
+
+impl GoferFs {
+    /// Makes the file system of one root.
+    ///
+    /// # Errors
+    /// `EIO` when the root is of a kind no file can have.
+    pub fn mount(
+        client: Client,
+        root: Root,
+        sharing: Sharing,
+        user_ns: Arc<UserNamespace>,
+    ) -> Result<Arc<Superblock>, Errno> {
+        let mode = match sharing {
+            Sharing::Exclusive => "exclusive",
+            Sharing::Shared => "shared",
+        };
+        let fs = Arc::new(Self {
+            client,
+            sharing,
+            devices: Mutex::default(),
+            inodes: Mutex::default(),
+            idle: Mutex::default(),
+            options: format!("cache={mode}"),
+        });
+        let read_only = root.flags.contains(bevor_gofer_protocol::wire::RootFlags::READ_ONLY);
+        let inode = fs.adopt(root.handle, &root.attr, None)?;
+        let superblock = Superblock::new(Box::new(Fs(fs)), inode, user_ns);
+        superblock.set_read_only(read_only);
+        Ok(superblock)
+    }
+
+    /// The inode of a file the gofer named: the one there is already, or a new one.
+    fn adopt(
+        self: &Arc<Self>,
+        handle: bevor_gofer_protocol::Handle,
+        attr: &WireAttr,
+        target: Option<Vec<u8>>,
+    ) -> Result<Arc<GoferInode>, Errno> {
+        let key = FileKey::of(attr);
+        let mut inodes = self.inodes.lock();
+        // A directory can be reached by one name only: its handle is where it is now.
+        if let Some(inode) = inodes.get(&key).and_then(Weak::upgrade)
+            && inode.same_birth(attr)
+            && !attr.is_dir()
+        {
+            drop(inodes);
+            inode.refresh(attr);
+            return Ok(inode);
+        }
+        let dev = self.device(attr.dev);
+        let inode = GoferInode::new(self.clone(), handle, attr, dev, target)
+            .ok_or_else(|| EIO.because("the gofer named a file of no known kind"))?;
+        let inode = Arc::new(inode);
+        inodes.insert(key, Arc::downgrade(&inode));
+        Ok(inode)
+    }
+
+    fn forget(&self, key: &FileKey) {
+        let mut inodes = self.inodes.lock();
+        if inodes.get(key).is_some_and(|inode| inode.strong_count() == 0) {
+            inodes.remove(key);
+        }
+    }
+
+    /// The guest's device number of a host device: the same, so that `stat` shows what it shows
+    /// natively.
+    fn device(&self, device: Device) -> u64 {
+        let number = bevor_abi::stat::makedev(device.major, device.minor);
+        if number != 0 {
+            return number;
+        }
+        *self.devices.lock().entry(device).or_insert_with(next_anonymous_dev)
+    }
+
+    /// Keeps the descriptor of an inode nothing has open any more, in place of the oldest kept.
+    fn keep_idle(&self, inode: Arc<GoferInode>) {
+        let mut idle = self.idle.lock();
+        idle.push_back(inode);
+        let oldest = if idle.len() > IDLE_FILES { idle.pop_front() } else { None };
+        drop(idle);
+        if let Some(oldest) = oldest {
+            oldest.close_idle();
+        }
+    }
+}
+
+/// What the superblock holds.
+struct Fs(Arc<GoferFs>);
+
+impl FileSystem for Fs {
+    fn name(&self) -> &'static str {
+        "gofer"
+    }
+
+    fn options(&self) -> String {
+        self.0.options.clone()
+    }
+
+    fn unmounted(&self) {
+        let idle = std::mem::take(&mut *self.0.idle.lock());
+        for inode in idle {
+            inode.close_idle();
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
