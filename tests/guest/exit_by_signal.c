@@ -1,4 +1,4 @@
-/* The status of a program that dies by a signal. bevor-test: user=both */
+/* The status of a program that dies by a signal. bevor-test: user=both exit=138 */
 #include "t.h"
 int main(void)
 {

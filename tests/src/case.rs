@@ -12,7 +12,7 @@
 //! | `flags=A,B` | more flags for the compiler |
 //! | `do=A,B` | more flags for `bevor do` |
 //! | `stderr=ignore` | standard error need not be the same |
-//! | `exit=N` | hostile programs: the status that is expected |
+//! | `exit=N` | the status that is expected: in Bevor for `hostile/`, on the host for the others (below 96) |
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -104,7 +104,7 @@ pub struct Case {
     pub do_flags: Vec<String>,
     /// Compare standard error as well.
     pub compare_stderr: bool,
-    /// Expected status of a hostile program.
+    /// Status that is expected, in Bevor of a hostile program, else on the host.
     pub exit: Option<i32>,
 }
 

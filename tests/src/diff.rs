@@ -24,7 +24,7 @@ pub fn run(context: &Context, case: &Case, user: User) -> Vec<Verdict> {
         Ok(outcome) => outcome,
         Err(message) => return vec![Verdict::fail(&native_name, &message)],
     };
-    if let Some(message) = broken_natively(&native) {
+    if let Some(message) = broken_natively(case, &native) {
         return vec![Verdict::fail(&native_name, &message)];
     }
     if context.options.native_only {
@@ -71,7 +71,7 @@ fn twice(
     name: &str,
 ) -> Verdict {
     match one_run(context, case, user, stem, "again", argv, case.timeout_s) {
-        Ok(second) => judge(name, case, first, &second),
+        Ok(second) => judge(name, case, first, &Outcome { leftover: Vec::new(), ..second }),
         Err(message) => Verdict::fail(name, &message),
     }
 }
@@ -116,12 +116,16 @@ fn one_run(
 }
 
 /// Says why a program is no use as a test, if it is none.
-fn broken_natively(outcome: &Outcome) -> Option<String> {
+fn broken_natively(case: &Case, outcome: &Outcome) -> Option<String> {
     let text = String::from_utf8_lossy(&outcome.stdout);
     if outcome.timed_out {
         return Some("the time limit struck on the host".to_owned());
     }
-    if outcome.status == 127 || outcome.status == 126 {
+    let ended_badly = match case.exit {
+        Some(status) => outcome.status != status,
+        None => outcome.status >= 96,
+    };
+    if ended_badly {
         return Some(format!(
             "status {}: {}",
             outcome.status,
