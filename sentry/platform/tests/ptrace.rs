@@ -6,11 +6,17 @@ mod walls;
 use std::process::ExitCode;
 
 use bevor_confine::tables::Features;
-use bevor_platform::{Event, Platform, Ptrace, PtraceConfig};
+use bevor_platform::{Event, Platform, PlatformError, Ptrace, PtraceConfig};
 use conformance::case::{Case, cases};
-use conformance::world::{Stub, World, guest_code};
+use conformance::world::{Stub, World, eventually, guest_code};
 
-const CASES: &[Case] = cases![the_stub_page_is_harmless, nothing_else_is_mapped];
+const CASES: &[Case] = cases![
+    the_stub_page_is_harmless,
+    nothing_else_is_mapped,
+    a_dropped_platform_takes_its_guests_along,
+    without_the_first_stub_nothing_hangs,
+    a_running_thread_refuses_requests,
+];
 
 fn main() -> ExitCode {
     let make = || -> Box<dyn Platform> {
@@ -67,4 +73,74 @@ fn nothing_else_is_mapped(platform: &dyn Platform) {
         .collect();
     assert_eq!(others.len(), 1, "{maps}");
     assert!(others[0].contains("r-xp"), "{maps}");
+}
+
+guest_code!(spin, "2:", "jmp 2b");
+
+fn another_platform() -> Ptrace {
+    Ptrace::new(PtraceConfig::from_host()).expect("this host allows tracing")
+}
+
+fn is_gone<T>(answer: &Result<T, PlatformError>) -> bool {
+    matches!(answer, Err(PlatformError::Gone))
+}
+
+fn a_dropped_platform_takes_its_guests_along(_: &dyn Platform) {
+    let platform = another_platform();
+    let mut running = World::new(&platform, spin());
+    let mut parked = World::new(&platform, spin());
+    let (_another, _) = parked.another_thread();
+    let stubs = [running.stub(), parked.stub()];
+    running.resume();
+    drop(platform);
+    assert_eq!(running.wait(), Event::Gone);
+    assert!(is_gone(&parked.port.resume(1, parked.thread.as_mut(), &parked.ctx)));
+    assert!(is_gone(&parked.space.apply(&[])));
+    assert!(is_gone(&parked.thread.fp_state()));
+    assert!(is_gone(&parked.space.clone().new_thread()));
+    for stub in stubs {
+        assert!(!std::fs::exists(format!("/proc/{}", stub.pid)).expect("/proc is mounted"));
+    }
+}
+
+fn without_the_first_stub_nothing_hangs(_: &dyn Platform) {
+    let before = children();
+    let platform = another_platform();
+    let zygote = children().into_iter().find(|pid| !before.contains(pid)).expect("a first stub");
+    let mut world = World::new(&platform, jump());
+    Stub { pid: zygote }.signal(libc::SIGKILL);
+    eventually("no more spaces", || is_gone(&platform.new_space()));
+    // What is there goes on.
+    world.ctx.regs.rdi = platform.guest_range().end;
+    assert!(matches!(world.run(), Event::PageFault { .. }));
+    let (_another, _) = world.another_thread();
+    let pid = world.stub().pid;
+    world.space.kill();
+    eventually("nothing is left to trace", || !children().contains(&pid));
+    assert!(is_gone(&platform.new_space()));
+}
+
+/// Children of this process, whichever thread made them.
+fn children() -> Vec<u32> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc is mounted");
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|text| {
+            text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
+fn a_running_thread_refuses_requests(platform: &dyn Platform) {
+    let mut world = World::new(platform, spin());
+    world.resume();
+    let refused = |answer: Result<(), PlatformError>| {
+        assert!(matches!(answer, Err(PlatformError::Host { .. })), "{answer:?}");
+    };
+    refused(world.thread.fp_state().map(drop));
+    refused(world.port.resume(1, world.thread.as_mut(), &world.ctx));
+    world.thread.kicker().kick();
+    assert_eq!(world.wait(), Event::Interrupted);
+    world.thread.fp_state().expect("parked again");
 }

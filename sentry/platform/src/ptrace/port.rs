@@ -87,10 +87,8 @@ impl Port for PtracePort {
                 source: io::ErrorKind::InvalidInput.into(),
             });
         };
+        thread.check_parked()?;
         let shared = thread.shared();
-        if shared.space.is_gone() {
-            return Err(PlatformError::Gone);
-        }
         {
             let mut slot = shared.slot.lock();
             slot.regs = ctx.regs;

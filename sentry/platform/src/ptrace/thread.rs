@@ -1,5 +1,6 @@
 //! A guest thread as the kernel above holds it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -110,8 +111,18 @@ impl PtraceThread {
         &self.shared
     }
 
-    fn check(&self) -> Result<(), PlatformError> {
-        if self.shared.space.is_gone() { Err(PlatformError::Gone) } else { Ok(()) }
+    /// Whether requests that need a parked thread make sense.
+    pub fn check_parked(&self) -> Result<(), PlatformError> {
+        if self.shared.space.is_gone() {
+            return Err(PlatformError::Gone);
+        }
+        if self.shared.is_running() {
+            return Err(PlatformError::Host {
+                what: "a request to a running guest thread",
+                source: io::ErrorKind::ResourceBusy.into(),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -138,14 +149,14 @@ impl Thread for PtraceThread {
     }
 
     fn fp_state(&mut self) -> Result<FpState, PlatformError> {
-        self.check()?;
+        self.check_parked()?;
         let (promise, answer) = promise();
         self.link.send(Message::GetFp(self.shared.clone(), promise))?;
         answer.wait()
     }
 
     fn set_fp_state(&mut self, state: &FpState) -> Result<(), PlatformError> {
-        self.check()?;
+        self.check_parked()?;
         let (promise, answer) = promise();
         self.link.send(Message::SetFp(self.shared.clone(), state.clone(), promise))?;
         answer.wait()

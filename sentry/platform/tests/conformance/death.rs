@@ -6,7 +6,7 @@ use bevor_platform::{Context, Event, Platform, PlatformError, SpaceId, Wake};
 
 use crate::conformance::case::Case;
 use crate::conformance::case::cases;
-use crate::conformance::world::{DATA, World, eventually, guest_code, now_ns, start_regs};
+use crate::conformance::world::{DATA, R, RW, World, eventually, guest_code, now_ns, start_regs};
 
 pub const CASES: &[Case] = cases![
     a_killed_running_guest_is_gone,
@@ -63,7 +63,7 @@ fn a_killed_space_refuses_everything(platform: &dyn Platform) {
     let gone = |answer: Result<(), PlatformError>| {
         assert!(matches!(answer, Err(PlatformError::Gone)), "{answer:?}");
     };
-    gone(world.space.apply(&[world.alias(DATA, 0, crate::conformance::world::R)]));
+    gone(world.space.apply(&[world.alias(DATA, 0, R)]));
     gone(world.space.clone().new_thread().map(|_| ()));
     gone(world.space.membarrier());
     gone(world.thread.fp_state().map(|_| ()));
@@ -148,6 +148,17 @@ fn stopped_and_continued_from_outside(platform: &dyn Platform) {
     world.thread.kicker().kick();
     assert_eq!(world.wait(), Event::Interrupted);
     assert!(!world.space.is_gone());
+    // Orders and new threads go through, too.
+    for signal in [libc::SIGSTOP, libc::SIGUSR1, libc::SIGCONT] {
+        stub.signal(signal);
+    }
+    world.space.apply(&[world.alias(0x7000_0000, 0, RW)]).expect("a page can be mapped");
+    let (mut thread, mut ctx) = world.another_thread();
+    ctx.regs.rdi = 0x7000_0000;
+    world.port.resume(1, thread.as_mut(), &ctx).expect("a parked thread runs");
+    thread.kicker().kick();
+    assert_eq!(world.port.next(Some(now_ns() + 30_000_000_000)), Wake::Event(1));
+    assert_eq!(thread.take_event(&mut ctx), Event::Interrupted);
 }
 
 fn dropping_a_running_space(platform: &dyn Platform) {
