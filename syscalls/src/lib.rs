@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod attr;
+pub mod barrier;
 pub mod clock;
 pub mod credentials;
 pub mod dir;
@@ -14,10 +15,12 @@ pub mod fd;
 pub mod futex;
 pub mod ids;
 pub mod io;
+pub mod kcmp;
 pub mod link;
 pub mod locks;
 pub mod memfd;
 pub mod memory;
+pub mod numa;
 pub mod open;
 pub mod paths;
 pub mod pidfd;

@@ -4,10 +4,14 @@
 use bevor_abi::Errno;
 use bevor_abi::conv::low_u32;
 use bevor_abi::errno::{EACCES, EINVAL, EPERM, ESRCH};
-use bevor_abi::mman::{MAP_ANONYMOUS, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT};
+use bevor_abi::mman::{
+    MAP_ANONYMOUS, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT, PROT_EXEC, PROT_READ,
+};
+use bevor_abi::prctl::READ_IMPLIES_EXEC;
 use bevor_kernel::{Ctx, SysResult};
 use bevor_memory::{IoVecs, MemoryManager, MmapArgs, UserAddr, copy_between};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// `mmap(2)`.
 ///
@@ -22,7 +26,7 @@ pub fn mmap(
     fd: i32,
     offset: u64,
 ) -> SysResult {
-    let (prot, flags) = (low_u32(prot), low_u32(flags));
+    let (prot, flags) = (effective_prot(ctx, low_u32(prot)), low_u32(flags));
     let file = if flags & MAP_ANONYMOUS != 0 {
         None
     } else {
@@ -40,6 +44,12 @@ pub fn mmap(
     Ok(ctx.mm().mmap(args)?)
 }
 
+/// With the personality `READ_IMPLIES_EXEC`, what can be read can be executed.
+fn effective_prot(ctx: &Ctx<'_>, prot: u32) -> u32 {
+    let implies = ctx.task().personality.load(Ordering::Relaxed) & READ_IMPLIES_EXEC != 0;
+    if implies && prot & PROT_READ != 0 { prot | PROT_EXEC } else { prot }
+}
+
 /// `munmap(2)`.
 ///
 /// # Errors
@@ -55,7 +65,7 @@ pub fn munmap(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64) -> SysResult {
 /// `EACCES`, `EINVAL`, `ENOMEM`.
 pub fn mprotect(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, prot: u64) -> SysResult {
     let prot = u32::try_from(prot).map_err(|_| EINVAL)?;
-    ctx.mm().mprotect(addr.0, len, prot)?;
+    ctx.mm().mprotect(addr.0, len, effective_prot(ctx, prot))?;
     Ok(0)
 }
 
@@ -175,19 +185,12 @@ pub fn munlockall(ctx: &mut Ctx<'_>) -> SysResult {
     Ok(0)
 }
 
-/// `CAP_SYS_PTRACE`.
-const CAP_SYS_PTRACE: u32 = 19;
-
 /// The memory of another task, if the caller may look into it (`ptrace(2)`, "Ptrace access mode
 /// checking", `PTRACE_MODE_ATTACH_REALCREDS`).
 fn memory_of(ctx: &Ctx<'_>, pid: i32) -> Result<Arc<MemoryManager>, Errno> {
     let target = ctx.task().pid().namespace().find(pid).ok_or(ESRCH)?;
     let target = ctx.kernel().tree.lock().task(&target).cloned().ok_or(ESRCH)?;
-    let (own, its) = (ctx.task().cred(), target.cred());
-    let same = [its.ruid, its.euid, its.suid].iter().all(|&uid| uid == own.ruid)
-        && [its.rgid, its.egid, its.sgid].iter().all(|&gid| gid == own.rgid);
-    let related = Arc::ptr_eq(&target.group, &ctx.task().group);
-    if !related && !same && !own.has_cap_in(CAP_SYS_PTRACE, &its.user_ns) {
+    if !ctx.task().may_inspect(&target) {
         return Err(EPERM.into());
     }
     target.mm().ok_or_else(|| ESRCH.into())

@@ -130,10 +130,7 @@ pub fn pidfd_getfd(ctx: &mut Ctx<'_>, fd: i32, target_fd: i32, flags: u32) -> Sy
     let file = ctx.file(fd)?;
     let pid = pid_of(&file).ok_or(EBADF)?;
     let target = ctx.kernel().tree.lock().task(&pid).cloned().ok_or(ESRCH)?;
-    let (own, its) = (ctx.task().cred(), target.cred());
-    /// `CAP_SYS_PTRACE`.
-    const CAP_SYS_PTRACE: u32 = 19;
-    if own.euid != its.ruid && !own.has_cap_in(CAP_SYS_PTRACE, &its.user_ns) {
+    if !ctx.task().may_inspect(&target) {
         return Err(EPERM.into());
     }
     let stolen = target.files().ok_or(ESRCH)?.get_any(target_fd)?;

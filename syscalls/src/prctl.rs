@@ -2,14 +2,14 @@
 
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_LAST_CAP;
-use bevor_abi::conv::{as_i32, as_i64, low_u32};
+use bevor_abi::conv::{as_i32, as_i64, low_u32, u64_of, usize_of};
 use bevor_abi::errno::{EINVAL, ENODEV, ENXIO, EPERM};
 use bevor_abi::prctl::{
     ARCH_GET_CPUID, ARCH_GET_FS, ARCH_GET_GS, ARCH_SET_CPUID, ARCH_SET_FS, ARCH_SET_GS,
-    PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_IS_SET, PR_CAP_AMBIENT_LOWER,
-    PR_CAP_AMBIENT_RAISE, PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER,
-    PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_MDWE, PR_GET_MEMORY_MERGE, PR_GET_NAME,
-    PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS,
+    PERSONALITY_READ, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_IS_SET,
+    PR_CAP_AMBIENT_LOWER, PR_CAP_AMBIENT_RAISE, PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_AUXV,
+    PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_MDWE, PR_GET_MEMORY_MERGE,
+    PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS,
     PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK,
     PR_GET_TIMING, PR_GET_TSC, PR_MCE_KILL_DEFAULT, PR_MCE_KILL_GET, PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
@@ -22,6 +22,7 @@ use bevor_abi::signal::Signal;
 use bevor_kernel::{Ctx, SysResult};
 use bevor_memory::{TASK_SIZE, UserAddr};
 use std::sync::atomic::Ordering;
+use zerocopy::IntoBytes;
 
 /// Timer slack of a task that asks for the default, nanoseconds.
 const DEFAULT_TIMER_SLACK_NS: u64 = 50_000;
@@ -98,6 +99,7 @@ pub fn prctl(
             change(ctx, |cred| cred.drop_bounding(cap))
         }
         PR_CAP_AMBIENT if arg4 == 0 && arg5 == 0 => ambient(ctx, low_u32(arg2), arg3),
+        PR_GET_AUXV if arg4 == 0 && arg5 == 0 => auxiliary_vector(ctx, UserAddr(arg2), arg3),
         // No filter can be installed, so none is.
         PR_GET_SECCOMP => Ok(0),
         PR_GET_TSC => put_int(ctx, arg2, PR_TSC_ENABLE.cast_signed()),
@@ -209,6 +211,31 @@ fn ambient(ctx: &mut Ctx<'_>, operation: u32, cap: u64) -> SysResult {
         }),
         _ => Err(EINVAL.into()),
     }
+}
+
+/// `personality(2)`: returns the old one.
+///
+/// # Errors
+/// None.
+pub fn personality(ctx: &mut Ctx<'_>, persona: u32) -> SysResult {
+    let current = &ctx.task().personality;
+    let old = if persona == PERSONALITY_READ {
+        current.load(Ordering::Relaxed)
+    } else {
+        current.swap(persona, Ordering::Relaxed)
+    };
+    Ok(old.into())
+}
+
+/// The auxiliary vector as `execve` made it; returns its whole length in bytes.
+fn auxiliary_vector(ctx: &Ctx<'_>, buf: UserAddr, room: u64) -> SysResult {
+    let image = ctx.task().group.image.read().clone();
+    let auxv = image.map(|image| image.info.auxv).unwrap_or_default();
+    let words: Vec<u64> = auxv.into_iter().flat_map(|(kind, value)| [kind, value]).collect();
+    let bytes = words.as_bytes();
+    let shown = bytes.get(..usize_of(room)).unwrap_or(bytes);
+    ctx.mm().write_bytes(buf, shown)?;
+    Ok(u64_of(bytes.len()))
 }
 
 /// `arch_prctl(2)`.

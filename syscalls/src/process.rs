@@ -25,6 +25,7 @@ use bevor_kernel::wait::{self, Found, Options, Which};
 use bevor_kernel::{Block, Ctx, Restart, Stop, SysResult, exit, limits};
 use bevor_memory::UserAddr;
 use bevor_vfs::{At, LastLink};
+use std::sync::atomic::Ordering;
 
 /// Flags `clone3` knows beyond those of `clone`.
 const CLONE3_FLAGS: u64 = 0x3_ffff_ffff & !0xff;
@@ -193,8 +194,10 @@ pub fn execveat(
     let stack_limit = ctx.task().group.limits.soft(limits::STACK);
     let args = exec::read_strings(ctx.mm(), argv.0, stack_limit)?;
     let envs = exec::read_strings(ctx.mm(), envp.0, stack_limit)?;
-    let loaded =
-        exec::prepare(ctx, Program { file, filename, args, envs, open: &open, inaccessible })?;
+    let personality = ctx.task().personality.load(Ordering::Relaxed);
+    let open = &open;
+    let program = Program { file, filename, args, envs, open, inaccessible, personality };
+    let loaded = exec::prepare(ctx, program)?;
     exec::replace(ctx, loaded)
 }
 

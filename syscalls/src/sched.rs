@@ -408,8 +408,13 @@ pub fn setpriority(ctx: &mut Ctx<'_>, which: u32, who: i32, nice: i32) -> SysRes
         return Err(ESRCH.into());
     }
     // One failure does not keep the others from being set; the last one is reported.
-    let results = threads.iter().map(|task| set_nice(ctx, task, nice));
-    results.fold(Ok(0), |all, one| one.and(all))
+    let mut result = Ok(0);
+    for task in &threads {
+        if let Err(stop) = set_nice(ctx, task, nice) {
+            result = Err(stop);
+        }
+    }
+    result
 }
 
 fn set_nice(ctx: &Ctx<'_>, target: &Task, nice: i32) -> SysResult {

@@ -2,7 +2,7 @@
 //! `sigtimedwait(2)`, `sigqueue(3)`.
 
 use bevor_abi::Errno;
-use bevor_abi::errno::{EAGAIN, EINVAL, ENOMEM, EPERM, ESRCH};
+use bevor_abi::errno::{EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ESRCH};
 use bevor_abi::signal::{Sigaction, StackT};
 use bevor_abi::time::Timespec;
 use bevor_base::clock::monotonic_ns;
@@ -235,6 +235,14 @@ pub fn rt_sigtimedwait(
     let mut block = Block::new(Restart::Never).until(deadline);
     block.wanted_signals = wanted;
     Err(block.into())
+}
+
+/// `restart_syscall(2)`: calls restart without it, so there is never one to go on with.
+///
+/// # Errors
+/// `EINTR`.
+pub fn restart_syscall(_ctx: &mut Ctx<'_>) -> SysResult {
+    Err(EINTR.into())
 }
 
 /// `rt_sigreturn(2)`.

@@ -5,6 +5,7 @@ use bevor_abi::Errno;
 use bevor_abi::cap::{CAP_SYS_ADMIN, CAP_SYSLOG};
 use bevor_abi::conv::{u64_of, usize_of, usize_of_u32};
 use bevor_abi::errno::{EFAULT, EINVAL, EOPNOTSUPP, EPERM};
+use bevor_abi::prctl::{PER_LINUX32, UNAME26};
 use bevor_abi::system::{
     GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, SYSLOG_ACTION_CLEAR, SYSLOG_ACTION_CLOSE,
     SYSLOG_ACTION_CONSOLE_LEVEL, SYSLOG_ACTION_CONSOLE_OFF, SYSLOG_ACTION_CONSOLE_ON,
@@ -17,6 +18,7 @@ use bevor_abi::time::{
 use bevor_base::clock;
 use bevor_kernel::{Ctx, SysResult, host};
 use bevor_memory::{UserAddr, UserPtr};
+use std::sync::atomic::Ordering;
 
 /// Longest host or domain name, bytes.
 const MAX_NAME: usize = 64;
@@ -34,16 +36,28 @@ const LOG_SIZE: u64 = 1 << 17;
 pub fn uname(ctx: &mut Ctx<'_>, buf: UserAddr) -> SysResult {
     let config = &ctx.kernel().config;
     let (nodename, domainname) = ctx.task().namespaces().uts.names.read().clone();
+    let persona = ctx.task().personality.load(Ordering::Relaxed);
+    let release =
+        if persona & UNAME26 == 0 { config.release.clone() } else { as_26(&config.release) };
+    let machine = if persona & 0xff == PER_LINUX32 { "i686" } else { std::env::consts::ARCH };
     let answer = Utsname {
         sysname: field(b"Linux"),
         nodename: field(&nodename),
-        release: field(config.release.as_bytes()),
+        release: field(release.as_bytes()),
         version: field(config.version.as_bytes()),
-        machine: field(std::env::consts::ARCH.as_bytes()),
+        machine: field(machine.as_bytes()),
         domainname: field(&domainname),
     };
     ctx.mm().write(buf, &answer)?;
     Ok(0)
+}
+
+/// The release as programs want it that know no version after 2.6: 6.18.0-x is 2.6.78-x.
+fn as_26(release: &str) -> String {
+    let mut numbers = release.split('.');
+    let minor = numbers.nth(1).and_then(|minor| minor.parse::<u32>().ok()).unwrap_or(0);
+    let rest = numbers.next().unwrap_or_default().trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("2.6.{}{rest}", minor + 60)
 }
 
 /// A field of `utsname`: cut so that a NUL follows.

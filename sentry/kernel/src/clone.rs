@@ -161,6 +161,8 @@ fn make(
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         };
         copy(&parent.group.oom_score_adj, &group.oom_score_adj);
+        let registered = parent.group.membarrier.load(Ordering::Relaxed);
+        group.membarrier.store(registered, Ordering::Relaxed);
         group
     };
 
@@ -225,12 +227,14 @@ fn make(
             namespaces,
             signals,
             comm: parent.comm(),
-            sched_attr: parent.sched_attr.lock().clone(),
+            sched_attr: parent.sched_attr.lock().inherit(),
             no_new_privs: parent.no_new_privs.load(Ordering::Relaxed),
             kicker,
         },
     );
     child.timer_slack_ns.store(parent.timer_slack_ns.load(Ordering::Relaxed), Ordering::Relaxed);
+    child.personality.store(parent.personality.load(Ordering::Relaxed), Ordering::Relaxed);
+    *child.mempolicy.lock() = *parent.mempolicy.lock();
 
     // What the guest is told in its memory.
     if flags & CLONE_PARENT_SETTID != 0 {

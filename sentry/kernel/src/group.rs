@@ -11,7 +11,7 @@ use bevor_base::WaitQueue;
 use bevor_vfs::file::File;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Signal and stop state shared by the threads of a process.
 #[derive(Debug, Default)]
@@ -98,6 +98,8 @@ pub struct ThreadGroup {
     pub continued: AtomicBool,
     /// `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
+    /// `membarrier(2)` commands it has registered for, a bit each.
+    pub membarrier: AtomicU32,
     /// `oom_score_adj`, offset by 1000.
     pub oom_score_adj: AtomicU64,
     /// The running program.
@@ -130,6 +132,7 @@ impl ThreadGroup {
             start_ns: bevor_base::clock::monotonic_ns(),
             continued: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
+            membarrier: AtomicU32::new(0),
             oom_score_adj: AtomicU64::new(1000),
             image: RwLock::new(None),
             timers: crate::timers::GroupTimers::default(),

@@ -24,6 +24,7 @@ pub mod fs;
 pub mod futex;
 pub mod group;
 pub mod host;
+pub mod inspect;
 pub mod kernel;
 pub mod limits;
 pub mod ns;

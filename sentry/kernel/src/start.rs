@@ -157,6 +157,7 @@ fn try_start(
         envs: spec.envs,
         open: &open,
         inaccessible: false,
+        personality: 0,
     };
     let may_gain = kernel.config.allow_suid && !spec.no_new_privs;
     let privileges = Privileges { may_gain };

@@ -25,7 +25,7 @@ const ELEMENTS_MAX: u64 = 16;
 const STRINGS_MAX: u64 = 32;
 
 /// Bytes of a buffer fetched: more than are shown, so that the cut is seen.
-const FETCH_MAX: u64 = 40;
+const FETCH_MAX: usize = 40;
 
 /// Guest memory as far as it can be read.
 pub trait Peek {
@@ -172,8 +172,8 @@ impl<M: Peek> Values<'_, M> {
     }
 
     fn bytes(&self, addr: u64, len: u64, out: &mut String) {
-        let mut bytes = [0; FETCH_MAX as usize];
-        let want = usize_of(len.min(FETCH_MAX));
+        let mut bytes = [0; FETCH_MAX];
+        let want = usize_of(len).min(FETCH_MAX);
         let got = self.memory.peek(addr, &mut bytes[..want]).min(want);
         if got == 0 && len > 0 {
             return address(addr, out);

@@ -18,6 +18,7 @@ use crate::kernel::Kernel;
 use crate::limits::{self, Limits};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EFAULT, EINVAL, ELIBBAD, ELOOP, ENOEXEC, ENOMEM};
+use bevor_abi::prctl::ADDR_NO_RANDOMIZE;
 use bevor_base::Credentials;
 use bevor_memory::{Account, IoDst, Layout, MemoryManager, MmapArgs, UserAddr};
 use bevor_platform::{Context, UserRegs};
@@ -54,6 +55,8 @@ pub struct Program<'a> {
     /// Whether the path is only reachable through a close-on-exec descriptor, so that an
     /// interpreter could not open it.
     pub inaccessible: bool,
+    /// `personality(2)` of the caller.
+    pub personality: u32,
 }
 
 /// A loaded program: a new address space and the registers it starts with.
@@ -148,7 +151,8 @@ pub fn load(
     let space = kernel.platform.new_space().map_err(|_| ENOMEM)?;
     let mm = MemoryManager::new(space, kernel.memory.clone(), account.clone())?;
     mm.set_limits(memory_limits(limits, &cred));
-    let layout = Layout::new(stack_limit, host::random_words());
+    let fixed = program.personality & ADDR_NO_RANDOMIZE != 0;
+    let layout = Layout::new(stack_limit, if fixed { [0; 4] } else { host::random_words() });
     mm.set_layout(layout);
     let guest_end = kernel.platform.guest_range().end;
 

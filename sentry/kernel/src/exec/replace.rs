@@ -8,10 +8,15 @@ use crate::signal::AltStack;
 use crate::task::Task;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, ENOMEM};
+use bevor_abi::prctl::{ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, READ_IMPLIES_EXEC};
 use bevor_base::WaitQueue;
 use bevor_platform::FpState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Parts of the personality a program with more privileges than its caller does not inherit.
+const CLEARED_IF_SECURE: u32 =
+    READ_IMPLIES_EXEC | ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO;
 
 /// Loads what the calling task is about to execute. The process is unharmed if that fails.
 ///
@@ -101,7 +106,9 @@ fn commit(ctx: &mut Ctx<'_>, task: &Arc<Task>, loaded: Loaded) -> SysResult {
     let secure = loaded.cred.euid != task.cred().euid || loaded.cred.egid != task.cred().egid;
     if secure {
         task.parent_death_signal.store(0, Ordering::Relaxed);
+        task.personality.fetch_and(!CLEARED_IF_SECURE, Ordering::Relaxed);
     }
+    task.group.membarrier.store(0, Ordering::Relaxed);
     task.group.dumpable.store(!secure, Ordering::Relaxed);
     task.set_cred(loaded.cred);
     task.set_comm(&loaded.comm);

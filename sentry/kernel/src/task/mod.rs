@@ -18,11 +18,12 @@ use crate::kernel::Kernel;
 use crate::ns::Namespaces;
 use crate::pid::Pid;
 use crate::signal::TaskSignals;
+use bevor_abi::sched::{SCHED_FLAG_RESET_ON_FORK, SCHED_NORMAL};
 use bevor_base::{Credentials, Ready, WaitQueue, Wakeable};
 use bevor_memory::MemoryManager;
 use bevor_platform::{Answers, Kick};
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// A guest thread.
@@ -60,6 +61,10 @@ pub struct Task {
     pub no_new_privs: AtomicBool,
     /// `PR_SET_TIMERSLACK`, nanoseconds.
     pub timer_slack_ns: AtomicU64,
+    /// `personality(2)`.
+    pub personality: AtomicU32,
+    /// `set_mempolicy(2)`: mode with its flags, and the nodes, a bit each.
+    pub mempolicy: Mutex<(u32, u64)>,
     /// Start time, host `CLOCK_MONOTONIC`.
     pub start_ns: u64,
     /// Scheduling attributes as set by the guest.
@@ -101,6 +106,18 @@ impl SchedAttributes {
             affinity[cpu / 64] |= 1 << (cpu % 64);
         }
         Self { policy: 0, priority: 0, nice: 0, flags: 0, affinity, ioprio: 0 }
+    }
+
+    /// What a child gets: the same, or the defaults after `SCHED_RESET_ON_FORK`.
+    #[must_use]
+    pub fn inherit(&self) -> Self {
+        let mut child = self.clone();
+        if self.flags & SCHED_FLAG_RESET_ON_FORK != 0 {
+            child.flags &= !SCHED_FLAG_RESET_ON_FORK;
+            (child.policy, child.priority) = (SCHED_NORMAL, 0);
+            child.nice = child.nice.max(0);
+        }
+        child
     }
 }
 
@@ -178,6 +195,8 @@ impl Task {
             parent_death_signal: AtomicI32::new(0),
             no_new_privs: AtomicBool::new(parts.no_new_privs),
             timer_slack_ns: AtomicU64::new(50_000),
+            personality: AtomicU32::new(0),
+            mempolicy: Mutex::default(),
             start_ns: bevor_base::clock::monotonic_ns(),
             sched_attr: Mutex::new(parts.sched_attr),
             counters: Counters::default(),
