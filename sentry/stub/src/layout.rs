@@ -48,6 +48,10 @@ pub mod up {
     pub const SIG: u64 = 0x08;
     /// `i32`: `si_code`.
     pub const CODE: u64 = 0x0c;
+    /// `u64`: time stamp when the thread saw the current run's number. A hint.
+    pub const STARTED: u64 = 0x10;
+    /// `u64`: time stamp just before the event was published. A hint.
+    pub const STOPPED: u64 = 0x18;
     /// `UserRegs`.
     pub const REGS: u64 = 0x28;
     /// `u64`: `si_addr`.

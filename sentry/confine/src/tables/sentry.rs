@@ -107,6 +107,11 @@ pub const ROWS: &[Row] = &[
 /// Rows the systrap platform adds.
 pub const SYSTRAP: &[Row] = &[
     row!(
+        SYS_sched_setaffinity,
+        "keeps a worker and its guest on one core while no core is to spare",
+        "platform::systrap"
+    ),
+    row!(
         SYS_kill,
         [form!(arg!(1: int sig == libc::SIGKILL))],
         "ends stub processes",

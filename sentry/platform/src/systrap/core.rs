@@ -14,7 +14,7 @@ use crate::DeathHook;
 use crate::arch::{clock, fpu};
 use crate::systrap::agent::{Agent, Call, EventFds};
 use crate::systrap::bell::Bells;
-use crate::systrap::host::{self, Children, Exec, Part, Window};
+use crate::systrap::host::{self, Children, Cpus, Exec, Part, Window};
 use crate::systrap::image::Image;
 use crate::systrap::layout::{
     ALT_STACK_LEN, CONFIG_LEN, SLOT_LEN, XSAVE_MAX, agent_down, agent_up,
@@ -73,6 +73,7 @@ pub struct Core {
     /// The zygote was made by the main thread, whose end is the process's.
     pub(super) dies_with_parent: bool,
     pub(super) spin: u32,
+    pub(super) cpus: Cpus,
     next_id: AtomicU64,
     /// Live processes by pid.
     pub(super) stubs: Mutex<HashMap<i32, Arc<Stub>>>,
@@ -130,7 +131,8 @@ impl Core {
         let page = config_pages.part(0, CONFIG_LEN);
         zygote::write_config(&page, &image, &region)?;
 
-        let spin = if host::nr_cpus() > 1 { clock::ticks_of_us(SPIN_US) } else { 0 };
+        let cpus = Cpus::current()?;
+        let spin = if cpus.count() > 1 { clock::ticks_of_us(SPIN_US) } else { 0 };
         let results = up.part(0, SLOT_LEN);
         let zygote = Agent::new(down.part(0, SLOT_LEN), results, spin);
         let zygote_pid = zygote::start(&files, &zygote, 0, &results, &image, &region, &own)?;
@@ -150,6 +152,7 @@ impl Core {
             can_seal: host::can_seal(),
             dies_with_parent: host::is_main_thread(),
             spin,
+            cpus,
             next_id: AtomicU64::new(1),
             stubs: Mutex::new(HashMap::new()),
             keeper: Mutex::new(KeeperState::default()),

@@ -230,10 +230,10 @@ pub fn kill(pid: i32) {
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
-/// Sends a signal to one thread of a child that was not reaped yet.
-pub fn tgkill(pid: i32, tid: i32, signal: i32) {
+/// Sends a signal to one thread of a child that was not reaped yet; 0 only looks whether it is one.
+pub fn tgkill(pid: i32, tid: i32, signal: i32) -> bool {
     // SAFETY: no pointers.
-    unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
+    unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) == 0 }
 }
 
 /// Which children to wait for.
@@ -359,7 +359,58 @@ pub fn has_fsgsbase() -> bool {
     unsafe { libc::getauxval(libc::AT_HWCAP2) & HWCAP2_FSGSBASE != 0 }
 }
 
-/// How many processors this process may run on.
-pub fn nr_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+/// The processors this process may run on.
+pub struct Cpus(libc::cpu_set_t);
+
+impl std::fmt::Debug for Cpus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cpus({})", self.count())
+    }
+}
+
+const CPU_SET_LEN: usize = size_of::<libc::cpu_set_t>();
+
+impl Cpus {
+    /// Reads the calling thread's.
+    pub fn current() -> io::Result<Self> {
+        // SAFETY: all zeros is an empty set.
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: a live set of that length.
+        check(unsafe { libc::sched_getaffinity(0, CPU_SET_LEN, &raw mut set) })?;
+        Ok(Self(set))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        // SAFETY: a live set.
+        usize::try_from(unsafe { libc::CPU_COUNT(&self.0) }).unwrap_or(1).max(1)
+    }
+
+    /// Keeps a thread (0: the caller) on one of them. A refusal is only slower.
+    pub fn pin(&self, tid: i32, cpu: usize) {
+        if cpu >= 8 * CPU_SET_LEN {
+            return;
+        }
+        // SAFETY: all zeros is an empty set.
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the number is within the set.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+        set_affinity(tid, &set);
+    }
+
+    /// Lets a thread run on all of them again.
+    pub fn unpin(&self, tid: i32) {
+        set_affinity(tid, &self.0);
+    }
+}
+
+fn set_affinity(tid: i32, set: &libc::cpu_set_t) {
+    // SAFETY: a live set of that length.
+    unsafe { libc::sched_setaffinity(tid, CPU_SET_LEN, set) };
+}
+
+/// The processor the caller runs on.
+pub fn current_cpu() -> usize {
+    // SAFETY: no pointers.
+    usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
 }

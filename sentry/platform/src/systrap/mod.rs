@@ -20,6 +20,7 @@ mod keeper;
 #[expect(dead_code, reason = "some of it is for the stub's side")]
 #[path = "../../../stub/src/layout.rs"]
 pub(crate) mod layout;
+mod pace;
 mod port;
 mod region;
 mod space;

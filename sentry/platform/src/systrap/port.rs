@@ -9,12 +9,15 @@ use crate::arch::clock;
 use crate::systrap::bell::Bell;
 use crate::systrap::core::Core;
 use crate::systrap::host;
+use crate::systrap::pace::{HandOver, Pace, Way};
 use crate::systrap::thread::{SystrapThread, ThreadShared};
 use crate::{Context, Notify, PlatformError, Port, Thread, Token, Wake};
 
 /// While guests run, a sleeping worker looks at them this often, whatever it was told: a lost wake-up
 /// costs time, never a hang.
 const RESCAN_NS: u64 = 500_000_000;
+/// A guest that shares the worker's core may compute this long before it is set free.
+const PINNED_NS: u64 = 2_000_000;
 
 #[derive(Debug)]
 struct Running {
@@ -46,12 +49,16 @@ pub struct SystrapPort {
     running: Vec<Running>,
     /// Where the next scan starts, so that no guest is starved.
     next: usize,
+    pace: Pace,
+    /// The core this worker is pinned to, with its guests.
+    pinned: Option<usize>,
 }
 
 impl SystrapPort {
     pub(super) fn new(core: Arc<Core>, bell: Bell) -> Self {
         let notifier = Arc::new(Notifier { bell, notified: AtomicBool::new(false) });
-        Self { core, notifier, running: Vec::new(), next: 0 }
+        let pace = Pace::new(core.cpus.count());
+        Self { core, notifier, running: Vec::new(), next: 0, pace, pinned: None }
     }
 
     /// Whether a scan would find something.
@@ -69,11 +76,38 @@ impl SystrapPort {
             if self.running[index].thread.has_event() {
                 let found = self.running.swap_remove(index);
                 self.next = index;
-                found.thread.ran.fetch_add(clock::ticks().saturating_sub(found.since), Relaxed);
+                self.learn(&found);
                 return Some(Wake::Event(found.token));
             }
         }
         None
+    }
+
+    fn learn(&mut self, found: &Running) {
+        let total = clock::ticks().saturating_sub(found.since);
+        let guest = found.thread.guest_ticks().min(total);
+        found.thread.ran.fetch_add(guest, Relaxed);
+        if self.pace.learn(HandOver { total, guest }) {
+            match self.pace.way() {
+                Way::Spin => {
+                    if self.pinned.take().is_some() {
+                        self.core.cpus.unpin(0);
+                    }
+                }
+                Way::Pair => {
+                    let cpu = host::current_cpu();
+                    self.core.cpus.pin(0, cpu);
+                    self.pinned = Some(cpu);
+                }
+            }
+        }
+    }
+
+    /// Sets guests free that turned out to compute.
+    fn unpin_guests(&self) {
+        for running in &self.running {
+            running.thread.pin(None);
+        }
     }
 }
 
@@ -88,8 +122,10 @@ impl Port for SystrapPort {
         let thread = thread
             .downcast_mut::<SystrapThread>()
             .expect("a port is given threads of its own platform");
-        thread.start(ctx, self.notifier.bell.address())?;
+        thread.shared.pin(self.pinned);
+        thread.shared.set_spin(self.pace.guest_spin());
         let since = clock::ticks();
+        thread.start(ctx, self.notifier.bell.address())?;
         self.running.push(Running { token, thread: thread.shared.clone(), since });
         Ok(())
     }
@@ -99,18 +135,20 @@ impl Port for SystrapPort {
             if let Some(wake) = self.scan() {
                 return wake;
             }
-            let mut timeout = (!self.running.is_empty()).then_some(RESCAN_NS);
+            let look = if self.pinned.is_some() { PINNED_NS } else { RESCAN_NS };
+            let mut timeout = (!self.running.is_empty()).then_some(look);
             if let Some(deadline) = deadline_ns {
                 let left = deadline.saturating_sub(host::now_ns());
                 if left == 0 {
                     return Wake::Deadline;
                 }
-                timeout = Some(timeout.map_or(left, |rescan| rescan.min(left)));
+                timeout = Some(timeout.map_or(left, |look| look.min(left)));
             }
-            let spin = if self.running.is_empty() { 0 } else { self.core.spin };
+            let spin = if self.running.is_empty() { 0 } else { self.pace.port_spin() };
             self.notifier.bell.wait(spin, timeout, || self.is_ready());
-            if timeout == Some(RESCAN_NS) {
+            if timeout == Some(look) && !self.is_ready() {
                 self.running.iter().for_each(|r| r.thread.release_again());
+                self.unpin_guests();
             }
         }
     }
@@ -125,5 +163,14 @@ impl Port for SystrapPort {
 
     fn nr_running(&self) -> usize {
         self.running.len()
+    }
+}
+
+impl Drop for SystrapPort {
+    fn drop(&mut self) {
+        self.unpin_guests();
+        if self.pinned.is_some() {
+            self.core.cpus.unpin(0);
+        }
     }
 }

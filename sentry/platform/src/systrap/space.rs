@@ -86,12 +86,19 @@ impl Stub {
         }
     }
 
-    /// Signals one of its threads, unless the process was reaped.
-    pub fn signal(&self, tid: i32, signal: i32) {
+    /// Does something with the ids of its threads, unless they may be another process's by now.
+    pub fn with_live(&self, act: impl FnOnce()) {
         let life = self.life.lock();
         if *life == Life::Alive {
-            host::tgkill(self.pid, tid, signal);
+            act();
         }
+    }
+
+    /// Signals one of its threads.
+    pub fn signal(&self, tid: i32, signal: i32) {
+        self.with_live(|| {
+            host::tgkill(self.pid, tid, signal);
+        });
     }
 
     /// Notes that the process ended and must be reaped now. Tells whether nobody asked for that.
@@ -188,9 +195,18 @@ impl Stub {
 
     fn finish_thread(&self, thread: &ThreadShared, calls: &[Call]) -> Result<(), PlatformError> {
         let results = self.run_all("making a guest thread", calls)?;
-        let tid = results.last().copied().unwrap_or(0);
-        thread.set_tid(i32::try_from(tid).unwrap_or(0));
-        Ok(())
+        let claimed = results.last().copied().and_then(|tid| i32::try_from(tid).ok());
+        // What the process claims is believed once the host says that it is a thread of its own.
+        match claimed.filter(|&tid| tid > 0 && host::tgkill(self.pid, tid, 0)) {
+            Some(tid) => {
+                thread.set_tid(tid);
+                Ok(())
+            }
+            None => {
+                self.kill();
+                Err(PlatformError::Gone)
+            }
+        }
     }
 
     /// Takes back a parked thread.

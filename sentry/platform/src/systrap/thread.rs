@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
 
 use crate::arch::systrap::{BAD_RIP, loadable, read_event};
 use crate::arch::{clock, fpu};
@@ -28,13 +28,16 @@ pub struct ThreadShared {
     pub(super) ran: AtomicU64,
     /// Host time of the last kick, for the keeper.
     kicked_ns: AtomicU64,
+    /// One more than the core it is pinned to; 0 when it is free.
+    pinned: AtomicUsize,
 }
 
 impl ThreadShared {
     pub(super) fn new(stub: Arc<Stub>, slot: u64, area: u64) -> Self {
         let (up, down) = stub.core.slot(slot);
         let (tid, ran, kicked_ns) = (AtomicI32::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { stub, area, up, down, tid, ran, kicked_ns }
+        let pinned = AtomicUsize::new(0);
+        Self { stub, area, up, down, tid, ran, kicked_ns, pinned }
     }
 
     pub(super) fn set_tid(&self, tid: i32) {
@@ -67,6 +70,34 @@ impl ThreadShared {
     pub(super) fn release_again(&self) {
         if self.up.u32(up::SLEEP).load(SeqCst) != 0 {
             host::futex_wake(self.down.u32(down::GO));
+        }
+    }
+
+    /// How long the thread was running guest code, ticks, as it says itself.
+    pub(super) fn guest_ticks(&self) -> u64 {
+        let at = |offset| self.up.u64(offset).load(Relaxed);
+        at(up::STOPPED).saturating_sub(at(up::STARTED))
+    }
+
+    /// Keeps the thread on a core, or sets it free.
+    pub(super) fn pin(&self, cpu: Option<usize>) {
+        let wanted = cpu.map_or(0, |cpu| cpu + 1);
+        if self.pinned.load(Relaxed) == wanted {
+            return;
+        }
+        self.pinned.store(wanted, Relaxed);
+        let tid = self.tid.load(Relaxed);
+        self.stub.with_live(|| match cpu {
+            Some(cpu) => self.stub.core.cpus.pin(tid, cpu),
+            None => self.stub.core.cpus.unpin(tid),
+        });
+    }
+
+    /// How long the thread spins for its next run.
+    pub(super) fn set_spin(&self, ticks: u32) {
+        let spin = self.down.u32(down::SPIN);
+        if spin.load(Relaxed) != ticks {
+            spin.store(ticks, Relaxed);
         }
     }
 

@@ -140,9 +140,10 @@ fn guest_threads_hold_no_descriptors(platform: &dyn Platform) {
     let stub = world.stub();
     let threads = stub.threads();
     assert!(threads.len() > 4, "{threads:?}");
-    for (tid, fds) in threads {
-        assert!(fds == 0 || tid == stub.pid, "thread {tid} of {} holds {fds}", stub.pid);
-    }
+    // A thread that never ran guest code may not have got as far yet.
+    eventually("guest threads give their descriptors up", || {
+        stub.threads().iter().all(|&(tid, fds)| fds == 0 || tid == stub.pid)
+    });
 }
 
 guest_code!(spin, "2:", "pause", "inc qword ptr [rdi]", "jmp 2b");

@@ -134,4 +134,26 @@ guest_gs:
 1:  mov eax, 1007
     syscall
     jmp 1b
+
+# Fills rcx bytes at rdi with al, then calls.
+    .globl guest_fill
+guest_fill:
+    cld
+    rep stosb
+1:  mov eax, 1000
+    syscall
+    jmp 1b
+
+# Overwrites the page at rdi for ever, with small positive numbers.
+    .globl guest_forge
+guest_forge:
+    mov rax, 1
+1:  mov [rdi], eax
+    xor ecx, ecx
+2:  mov [rdi + 0x40 + rcx*8], rax
+    inc rcx
+    cmp rcx, 64
+    jb 2b
+    inc eax
+    jmp 1b
 test_guests_end:

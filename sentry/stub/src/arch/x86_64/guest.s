@@ -117,6 +117,10 @@ signal_in_stub:
 
 # Publishes the event and waits for the next run.
 guest_park:
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov [r15 + {UP_STOPPED}], rax
     mov r14d, [r15 + {DOWN_GO}]
     mov r13, [r15 + {DOWN_BELL}]
     mov eax, r14d
@@ -128,6 +132,9 @@ guest_wait:
     mov eax, [r15 + {DOWN_GO}]
     cmp eax, r14d
     jne guest_go
+    mov r8d, [r15 + {DOWN_SPIN}]
+    test r8d, r8d
+    jz 4f
     rdtsc
     shl rdx, 32
     lea r9, [rdx + rax]
@@ -142,7 +149,7 @@ guest_wait:
     sub rax, r9
     cmp rax, r8
     jb 1b
-    mov eax, 1
+4:  mov eax, 1
     xchg [r15 + {UP_SLEEP}], eax    # and a full fence
 2:  mov eax, [r15 + {DOWN_GO}]
     cmp eax, r14d
@@ -179,6 +186,10 @@ guest_wake_ip:
     jmp guest_ring
 
 guest_go:
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov [r15 + {UP_STARTED}], rax
     mov ebx, [r15 + {DOWN_FLAGS}]
     test ebx, {SAVE_FP}
     jnz guest_save_fp

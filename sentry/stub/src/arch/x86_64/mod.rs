@@ -64,6 +64,8 @@ global_asm!(
     UP_DONE = const layout::UP + up::DONE,
     UP_SLEEP = const layout::UP + up::SLEEP,
     UP_SIG = const layout::UP + up::SIG,
+    UP_STARTED = const layout::UP + up::STARTED,
+    UP_STOPPED = const layout::UP + up::STOPPED,
     UP_CODE = const layout::UP + up::CODE,
     UP_REGS = const layout::UP + up::REGS,
     UP_ADDR = const layout::UP + up::ADDR,
