@@ -11,6 +11,7 @@ pub mod caller;
 pub mod context;
 pub mod dentry;
 pub mod dev;
+pub mod event;
 pub mod file;
 pub mod gofer;
 pub mod host;

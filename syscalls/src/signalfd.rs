@@ -1,0 +1,144 @@
+//! The file behind `signalfd(2)`.
+
+use bevor_abi::Errno;
+use bevor_abi::errno::{EAGAIN, EINVAL};
+use bevor_abi::signal::SignalfdSiginfo;
+use bevor_base::{Ready, WaitQueue};
+use bevor_kernel::Task;
+use bevor_kernel::signal::{Detail, Info, UNBLOCKABLE, deliver};
+use bevor_memory::IoDst;
+use bevor_vfs::file::{File, FileOps};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::sync::{Arc, Weak};
+use zerocopy::IntoBytes;
+
+/// Bytes of a record.
+const RECORD_BYTES: u64 = 128;
+
+/// Reads signals of the process that made it.
+pub struct SignalFd {
+    task: Weak<Task>,
+    queue: WaitQueue,
+    mask: Mutex<u64>,
+}
+
+impl SignalFd {
+    /// Takes the signals of `mask`.
+    #[must_use]
+    pub fn new(task: &Arc<Task>, mask: u64) -> Self {
+        Self {
+            task: Arc::downgrade(task),
+            queue: task.group.signal_wait.clone(),
+            mask: Mutex::new(mask & !UNBLOCKABLE),
+        }
+    }
+
+    /// Replaces the set of signals.
+    pub fn set_mask(&self, mask: u64) {
+        *self.mask.lock() = mask & !UNBLOCKABLE;
+        self.queue.wake(Ready::READABLE);
+    }
+
+    /// The task whose signals are meant: the maker, or another thread of its process.
+    fn reader(&self) -> Option<Arc<Task>> {
+        let task = self.task.upgrade()?;
+        if task.sched.is_dead() { task.group.leader() } else { Some(task) }
+    }
+}
+
+fn record(info: &Info) -> SignalfdSiginfo {
+    let mut record = SignalfdSiginfo {
+        ssi_signo: info.signo.cast_unsigned(),
+        ssi_errno: info.errno,
+        ssi_code: info.code,
+        ..SignalfdSiginfo::default()
+    };
+    match info.detail {
+        Detail::None => {}
+        Detail::Kill { pid, uid } => {
+            record.ssi_pid = pid.cast_unsigned();
+            record.ssi_uid = uid;
+        }
+        Detail::Queue { pid, uid, value } => {
+            record.ssi_pid = pid.cast_unsigned();
+            record.ssi_uid = uid;
+            record.ssi_ptr = value;
+            record.ssi_int = bevor_abi::conv::as_i32(value);
+        }
+        Detail::Timer { id, overrun, value } => {
+            record.ssi_tid = id.cast_unsigned();
+            record.ssi_overrun = overrun.cast_unsigned();
+            record.ssi_ptr = value;
+            record.ssi_int = bevor_abi::conv::as_i32(value);
+        }
+        Detail::Child { pid, uid, status, utime, stime } => {
+            record.ssi_pid = pid.cast_unsigned();
+            record.ssi_uid = uid;
+            record.ssi_status = status;
+            record.ssi_utime = utime.cast_unsigned();
+            record.ssi_stime = stime.cast_unsigned();
+        }
+        Detail::Fault { addr, trapno, .. } => {
+            record.ssi_addr = addr;
+            record.ssi_trapno = bevor_abi::conv::low_u32(trapno);
+        }
+        Detail::Poll { band, fd } => {
+            record.ssi_band = bevor_abi::conv::low_u32(band.cast_unsigned());
+            record.ssi_fd = fd;
+        }
+        Detail::Syscall { addr, nr, arch } => {
+            record.ssi_call_addr = addr;
+            record.ssi_syscall = nr;
+            record.ssi_arch = arch;
+        }
+        Detail::Raw(words) => {
+            let [ids, value, ..] = words;
+            record.ssi_pid = bevor_abi::conv::low_u32(ids);
+            record.ssi_uid = bevor_abi::conv::high_u32(ids);
+            record.ssi_ptr = value;
+            record.ssi_int = bevor_abi::conv::as_i32(value);
+        }
+    }
+    record
+}
+
+impl FileOps for SignalFd {
+    fn is_stream(&self) -> bool {
+        true
+    }
+
+    fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
+        let _ = (file, at);
+        if dst.remaining() < RECORD_BYTES {
+            return Err(EINVAL.into());
+        }
+        let task = self.reader().ok_or(EAGAIN)?;
+        let mask = *self.mask.lock();
+        let mut done = 0;
+        while dst.remaining() >= RECORD_BYTES
+            && let Some(info) = deliver::take(&task, mask)
+        {
+            done += dst.put(record(&info).as_bytes())?;
+        }
+        if done == 0 { Err(EAGAIN.into()) } else { Ok(done) }
+    }
+
+    fn poll(&self) -> Ready {
+        let mask = *self.mask.lock();
+        let pending = self.reader().is_some_and(|task| deliver::has_wanted(&task, mask));
+        Ready::READABLE.when(pending)
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.queue)
+    }
+
+    fn fdinfo(&self) -> String {
+        format!("sigmask:\t{:016x}\n", *self.mask.lock())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
