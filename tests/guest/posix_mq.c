@@ -1,0 +1,61 @@
+/* POSIX message queues. bevor-test: user=both flags=-lrt */
+#include "t.h"
+#include <mqueue.h>
+#include <poll.h>
+
+static volatile int notified;
+static void on_signal(int sig, siginfo_t *info, void *context) { notified = info->si_code; }
+
+int main(void)
+{
+	char name[64], buf[200];
+	unsigned priority;
+	snprintf(name, sizeof name, "/bevor-test-%d", getpid());
+	struct mq_attr attr = { .mq_maxmsg = 3, .mq_msgsize = 100 };
+	T(mq_open(name, O_RDWR));
+	mqd_t q = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attr);
+	CHECK(q >= 0);
+	T(mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attr));
+	T(mq_open("no-slash", O_RDWR | O_CREAT, 0600, &attr));
+	T(mq_send(q, "low", 3, 1));
+	T(mq_send(q, "high", 4, 9));
+	T(mq_send(q, "mid", 3, 5));
+	struct timespec past = { 1, 0 };
+	T(mq_timedsend(q, "full", 4, 5, &past));
+	T(mq_send(q, buf, 101, 5));
+	T(mq_receive(q, buf, 50, &priority));
+	for (int i = 0; i < 3; i++) {
+		out_bytes("got", buf, mq_receive(q, buf, 100, &priority));
+		V(priority);
+	}
+	T(mq_timedreceive(q, buf, 100, &priority, &past));
+	struct mq_attr now, block = { .mq_flags = O_NONBLOCK };
+	T(mq_setattr(q, &block, NULL));
+	T(mq_receive(q, buf, 100, &priority));
+	T(mq_getattr(q, &now));
+	out("%ld %ld %ld %ld\n", now.mq_flags, now.mq_maxmsg, now.mq_msgsize, now.mq_curmsgs);
+	struct pollfd p = { q, POLLIN | POLLOUT };
+	T(poll(&p, 1, 0));
+	out("%x\n", p.revents);
+	handle(SIGUSR1, on_signal, 0);
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	T(mq_notify(q, &event));
+	T(mq_notify(q, &event));
+	mq_send(q, "note", 4, 0);
+	V(notified);
+	mq_receive(q, buf, 100, NULL);
+	block.mq_flags = 0;
+	mq_setattr(q, &block, NULL);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(mq_receive(q, buf, 100, NULL));
+	wait_state(pid, pid, 'S');
+	mq_send(q, "wake up", 7, 0);
+	reap("receiver", pid);
+	T(mq_unlink(name));
+	T(mq_unlink(name));
+	T(mq_send(q, "still", 5, 0));
+	T(mq_close(q));
+	T(mq_close(q));
+	return 0;
+}
