@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::inode::InodeRef;
+use crate::locks;
 use crate::meta::access_times;
 use crate::mount::Path;
 use crate::notify;
@@ -13,7 +14,7 @@ use bevor_memory::{IoDst, IoSrc, Mappable};
 use parking_lot::{Mutex, MutexGuard};
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Flags of `open(2)`, the kernel's `O_*` bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
@@ -259,6 +260,8 @@ pub struct File {
     path: Path,
     flags: AtomicU32,
     position: Mutex<u64>,
+    /// Whether the description may own locks, to be dropped with it.
+    has_locks: AtomicBool,
     /// `fcntl(F_SETOWN, F_SETSIG)`: who gets `SIGIO`.
     pub owner: Mutex<AsyncOwner>,
 }
@@ -286,8 +289,14 @@ impl File {
             path,
             flags: AtomicU32::new(kept),
             position: Mutex::new(0),
+            has_locks: AtomicBool::new(false),
             owner: Mutex::default(),
         })
+    }
+
+    /// Notes that the description may own locks.
+    pub(crate) fn note_locks(&self) {
+        self.has_locks.store(true, Ordering::Release);
     }
 
     /// Unique number of the description.
@@ -473,6 +482,9 @@ impl Drop for File {
     fn drop(&mut self) {
         let closed = if self.flags().writable() { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE };
         notify::file(self, closed);
+        if *self.has_locks.get_mut() {
+            locks::description_gone(self);
+        }
         self.ops.release(self);
     }
 }

@@ -16,6 +16,7 @@ pub mod file;
 pub mod gofer;
 pub mod host;
 pub mod inode;
+pub mod locks;
 pub mod memfd;
 pub mod meta;
 pub mod mount;
