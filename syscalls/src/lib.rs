@@ -38,9 +38,11 @@ pub mod signalfd;
 pub mod sleep;
 pub mod stat;
 pub mod strace;
+pub mod sync;
 pub mod system;
 pub mod table;
 pub mod target;
+pub mod xattr;
 
 use bevor_abi::Errno;
 pub use bevor_kernel::{Ctx, SysResult};

@@ -5,6 +5,7 @@ use bevor_abi::errno::{EBADF, EMFILE};
 use bevor_vfs::file::{File, OpenFlags};
 use parking_lot::RwLock;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Highest limit on descriptors (`/proc/sys/fs/nr_open`).
 pub const NR_OPEN: u32 = 1_048_576;
@@ -51,9 +52,28 @@ impl Slots {
 /// A descriptor table, shared between tasks with `CLONE_FILES`.
 ///
 /// Files are always dropped after the table's lock: closing may call into file systems.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FdTable {
+    /// Unique; what record locks name as their owner.
+    id: u64,
     slots: RwLock<Slots>,
+}
+
+impl Default for FdTable {
+    fn default() -> Self {
+        Self::with(Slots::default())
+    }
+}
+
+impl Drop for FdTable {
+    fn drop(&mut self) {
+        // The end of a process closes what it left open.
+        if bevor_vfs::locks::any_records() {
+            for entry in self.slots.get_mut().entries.iter().flatten() {
+                bevor_vfs::locks::closed(&entry.file, self.id);
+            }
+        }
+    }
 }
 
 impl FdTable {
@@ -61,6 +81,17 @@ impl FdTable {
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    fn with(slots: Slots) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), slots: RwLock::new(slots) }
+    }
+
+    /// Unique number of the table, the owner of record locks.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
     }
 
     /// The description behind `fd`, also an `O_PATH` one.
@@ -177,7 +208,7 @@ impl FdTable {
     /// A copy for `fork` or `unshare`.
     #[must_use]
     pub fn duplicate(&self) -> Arc<Self> {
-        Arc::new(Self { slots: RwLock::new(self.slots.read().clone()) })
+        Arc::new(Self::with(self.slots.read().clone()))
     }
 
     /// Removes what `execve` closes and returns the descriptions.

@@ -67,6 +67,9 @@ pub struct DirEntry<'a> {
 /// Where [`FileOps::read_dir`] puts entries; answers whether there was room.
 pub type DirSink<'a> = dyn FnMut(&DirEntry<'_>) -> bool + 'a;
 
+/// The position of files that keep it themselves; see [`FileOps::keeps_position`].
+pub const HERE: u64 = u64::MAX;
+
 /// Operations of an open file. One value per open file description.
 ///
 /// None of these may block: where Linux would sleep they return `EAGAIN`, and the caller waits on
@@ -75,6 +78,12 @@ pub type DirSink<'a> = dyn FnMut(&DirEntry<'_>) -> bool + 'a;
 pub trait FileOps: Send + Sync + Any {
     /// Whether the file has no position (pipes, sockets, terminals, eventfd…).
     fn is_stream(&self) -> bool {
+        false
+    }
+
+    /// Whether the position is kept elsewhere (a description of the host that others share). Reads
+    /// and writes at the position then get [`HERE`].
+    fn keeps_position(&self) -> bool {
         false
     }
 
@@ -367,7 +376,8 @@ impl File {
             return Ok(done);
         }
         let mut position = self.position.lock();
-        let done = self.ops.read(self, dst, *position)?;
+        let at = if self.ops.keeps_position() { HERE } else { *position };
+        let done = self.ops.read(self, dst, at)?;
         *position += done as u64;
         drop(position);
         self.was_read();
@@ -426,7 +436,9 @@ impl File {
         }
         let mut position = self.position.lock();
         let done;
-        if self.flags().has(OpenFlags::APPEND) {
+        if self.ops.keeps_position() {
+            done = self.ops.write(self, src, HERE)?;
+        } else if self.flags().has(OpenFlags::APPEND) {
             done = self.ops.write(self, src, u64::MAX)?;
             *position = self.ops.end_after_append(done);
         } else {

@@ -85,6 +85,26 @@ pub const ROWS: &[Row] = &[
         "access mode of inherited descriptors",
         SURFACE
     ),
+    row!(
+        SYS_ioctl,
+        [
+            form!(arg!(1: int cmd == libc::TCGETS)),
+            form!(arg!(1: int cmd == libc::TCSETS)),
+            form!(arg!(1: int cmd == libc::TCSETSW)),
+            form!(arg!(1: int cmd == libc::TCSETSF)),
+            form!(arg!(1: int cmd == libc::TCSBRK)),
+            form!(arg!(1: int cmd == libc::TCXONC)),
+            form!(arg!(1: int cmd == libc::TCFLSH)),
+            form!(arg!(1: int cmd == libc::TIOCGWINSZ)),
+            form!(arg!(1: int cmd == libc::TIOCSWINSZ)),
+            form!(arg!(1: int cmd == libc::TIOCOUTQ)),
+            form!(arg!(1: int cmd == libc::FIONREAD)),
+        ],
+        "modes and size of an inherited terminal; bytes waiting in an inherited pipe",
+        "vfs::host"
+    ),
+    row!(SYS_fsync, "guest fsync of donated and inherited files", "vfs::host"),
+    row!(SYS_fdatasync, "guest fdatasync and msync of donated and inherited files", "vfs::host"),
     row!(SYS_eventfd2, "wakes threads that wait in poll", SURFACE),
     row!(SYS_clock_gettime, "clocks the host's vDSO cannot answer", SURFACE),
     row!(SYS_clock_nanosleep, "timer thread and back-off", SURFACE),

@@ -1,0 +1,127 @@
+//! One thread that waits for all imported descriptors somebody waits for.
+//!
+//! An entry is armed for some events, and disarmed when they come: a guest that does not look costs
+//! nothing.
+
+use crate::host::calls;
+use bevor_abi::Errno;
+use bevor_abi::errno::ENOMEM;
+use bevor_base::{Ready, WaitQueue};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the thread and the files share.
+struct Poller {
+    counter: OwnedFd,
+    entries: Mutex<HashMap<u64, Entry>>,
+}
+
+struct Entry {
+    fd: Arc<OwnedFd>,
+    queue: WaitQueue,
+    /// `POLL*` bits waited for; nothing when 0.
+    armed: u32,
+}
+
+static POLLER: Mutex<Option<Arc<Poller>>> = Mutex::new(None);
+
+/// Starts the thread if it does not run yet. Call it before the filter forbids new threads.
+///
+/// # Errors
+/// `ENOMEM` or what the host answers.
+pub fn start() -> Result<(), Errno> {
+    let mut slot = POLLER.lock();
+    if slot.is_some() {
+        return Ok(());
+    }
+    let poller = Arc::new(Poller { counter: calls::event_counter()?, entries: Mutex::default() });
+    let own = poller.clone();
+    let thread = std::thread::Builder::new().name("host-poll".into()).stack_size(64 << 10);
+    thread.spawn(move || own.run()).map_err(|_| ENOMEM)?;
+    *slot = Some(poller);
+    Ok(())
+}
+
+impl Poller {
+    fn run(&self) {
+        loop {
+            let (mut entries, ids) = self.armed();
+            if calls::wait(&mut entries).is_err() {
+                continue;
+            }
+            calls::drain(self.counter.as_fd());
+            for (entry, id) in entries.iter().skip(1).zip(ids) {
+                let ready = u32::from(entry.revents.cast_unsigned());
+                if ready != 0 {
+                    self.fire(id, ready);
+                }
+            }
+        }
+    }
+
+    /// What to wait for: the counter, then the armed entries and their names.
+    fn armed(&self) -> (Vec<libc::pollfd>, Vec<u64>) {
+        let counter =
+            libc::pollfd { fd: self.counter.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut entries = vec![counter];
+        let mut ids = Vec::new();
+        for (&id, entry) in self.entries.lock().iter().filter(|(_, entry)| entry.armed != 0) {
+            let events = i16::try_from(entry.armed & 0x7fff).unwrap_or(0);
+            entries.push(libc::pollfd { fd: entry.fd.as_raw_fd(), events, revents: 0 });
+            ids.push(id);
+        }
+        (entries, ids)
+    }
+
+    fn fire(&self, id: u64, ready: u32) {
+        let queue = match self.entries.lock().get_mut(&id) {
+            Some(entry) => {
+                entry.armed = 0;
+                entry.queue.clone()
+            }
+            None => return,
+        };
+        queue.wake(Ready(ready));
+    }
+}
+
+/// The registration of one file; dropping it ends it.
+pub(super) struct Watched {
+    id: u64,
+    poller: Arc<Poller>,
+}
+
+impl Watched {
+    /// Registers `fd`, waking `queue` when it becomes ready for what it was armed for.
+    pub(super) fn new(fd: Arc<OwnedFd>, queue: WaitQueue) -> Result<Self, Errno> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let poller = POLLER.lock().clone().ok_or(ENOMEM)?;
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        poller.entries.lock().insert(id, Entry { fd, queue, armed: 0 });
+        Ok(Self { id, poller })
+    }
+
+    /// Wants to hear of `events` once.
+    pub(super) fn arm(&self, events: u32) {
+        let mut entries = self.poller.entries.lock();
+        let Some(entry) = entries.get_mut(&self.id) else { return };
+        if entry.armed & events == events {
+            return;
+        }
+        entry.armed |= events;
+        drop(entries);
+        calls::signal(self.poller.counter.as_fd());
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let removed = self.poller.entries.lock().remove(&self.id);
+        // The thread must not wait on a number that may mean another file soon.
+        calls::signal(self.poller.counter.as_fd());
+        drop(removed);
+    }
+}
