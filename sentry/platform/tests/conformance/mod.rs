@@ -14,6 +14,7 @@ pub mod orders;
 pub mod ports;
 pub mod rebuild;
 pub mod registers;
+pub mod storm;
 pub mod threads;
 pub mod world;
 
@@ -36,6 +37,7 @@ fn cases() -> impl Iterator<Item = Case> {
         kick::CASES,
         death::CASES,
         rebuild::CASES,
+        storm::CASES,
         leaks::CASES,
     ]
     .into_iter()
