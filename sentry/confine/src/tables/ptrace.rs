@@ -79,7 +79,7 @@ pub const SENTRY: &[Row] = &[
 /// Injected calls of a stub process's first thread, and those that prepare a guest thread.
 ///
 /// `@guest_end` is the end of the guest's addresses, `@guest_filter` the address of the guest
-/// thread's filter.
+/// thread's filter, `@orders` that of the page of orders, `@orders_fd` its file.
 pub const AGENT: &[Row] = &[
     row!(
         SYS_mmap,
@@ -96,8 +96,15 @@ pub const AGENT: &[Row] = &[
                 arg!(2: long prot <= PROT_ALL),
                 arg!(3: long flags == MAP_FORM | libc::MAP_POPULATE)
             ),
+            form!(
+                arg!(0: long addr == @orders),
+                arg!(1: long len == 4096),
+                arg!(2: long prot == libc::PROT_READ),
+                arg!(3: long flags == MAP_FORM),
+                arg!(4: int fd == @orders_fd)
+            ),
         ],
-        "maps memory files and donated files into the guest",
+        "maps memory files and donated files into the guest, and the page that carries orders",
         CONFORMANCE
     ),
     row!(

@@ -7,10 +7,14 @@ use std::sync::Arc;
 
 use bevor_confine::tables::ptrace::{CLONE_SPACE_FLAGS, CLONE_THREAD_FLAGS};
 
-use crate::arch::ptrace::{call_regs, call_result};
+use crate::arch::UserRegs;
+use crate::arch::ptrace::{
+    MAX_BATCH, ORDERS, PAGE, batch_done, batch_regs, call_regs, call_result, encode_call,
+};
 use crate::mappings::Mappings;
 use crate::ptrace::host::{self, Tid};
 use crate::ptrace::link::Promise;
+use crate::ptrace::pages::{OrderPage, OrderPages};
 use crate::ptrace::space::SpaceShared;
 use crate::ptrace::thread::ThreadShared;
 use crate::{Order, PlatformError, Prot};
@@ -18,6 +22,9 @@ use crate::{Order, PlatformError, Prot};
 /// `MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE` and its registration (`linux/membarrier.h`).
 const SYNC_CORE: u64 = 1 << 5;
 const REGISTER_SYNC_CORE: u64 = 1 << 6;
+
+/// From this many orders on a batch is worth writing down.
+const MIN_BATCH: usize = 3;
 
 /// A stub process as the tracer sees it.
 pub struct Agent {
@@ -28,8 +35,30 @@ pub struct Agent {
     /// Parked threads nobody holds.
     pub spares: Vec<Tid>,
     max_mappings: usize,
+    pages: Arc<OrderPages>,
+    batches: Batches,
     waiting: VecDeque<Job>,
-    current: Option<Job>,
+    current: Option<(Job, Step)>,
+}
+
+/// Whether a process can be given several orders at once.
+enum Batches {
+    /// It has had none so far.
+    Unused,
+    /// Its page is mapped.
+    Page(OrderPage),
+    /// The host would not map a page: orders are given one by one.
+    Never,
+}
+
+/// What the agent is doing for its current job.
+enum Step {
+    /// Mapping its page of orders.
+    MapPage(OrderPage),
+    /// The calls in the page, this many.
+    Batch(usize),
+    /// One call from its registers.
+    One,
 }
 
 /// Something to do with injected calls.
@@ -63,13 +92,20 @@ pub enum Progress {
 }
 
 impl Agent {
-    pub fn new(pid: Tid, space: Option<Arc<SpaceShared>>, max_mappings: usize) -> Self {
+    pub fn new(
+        pid: Tid,
+        space: Option<Arc<SpaceShared>>,
+        max_mappings: usize,
+        pages: Arc<OrderPages>,
+    ) -> Self {
         Self {
             pid,
             space,
             mappings: Mappings::default(),
             spares: Vec::new(),
             max_mappings,
+            pages,
+            batches: Batches::Unused,
             waiting: VecDeque::new(),
             current: None,
         }
@@ -87,8 +123,7 @@ impl Agent {
     fn begin(&mut self) {
         while let Some(job) = self.waiting.pop_front() {
             if let Some(job) = self.admit(job) {
-                self.current = Some(job);
-                self.inject();
+                self.go_on(job);
                 return;
             }
         }
@@ -108,11 +143,44 @@ impl Agent {
         Some(job)
     }
 
-    /// Makes the thread do the current job's next call. A thread that cannot is dying: its exit
-    /// ends the job.
-    fn inject(&self) {
-        let Some((nr, args)) = self.current.as_ref().and_then(Job::call) else { return };
-        let _ = host::set_regs(self.pid, &call_regs(nr, args)).and_then(|()| host::cont(self.pid));
+    /// Makes the thread do the job's next call or calls. A thread that cannot is dying: its exit ends
+    /// the job.
+    fn go_on(&mut self, job: Job) {
+        let Some((step, regs)) = self.next_step(&job) else { return };
+        self.current = Some((job, step));
+        let _ = host::set_regs(self.pid, &regs).and_then(|()| host::cont(self.pid));
+    }
+
+    fn next_step(&mut self, job: &Job) -> Option<(Step, UserRegs)> {
+        if let Job::Orders { orders, done, .. } = job {
+            let orders = orders.get(*done..).unwrap_or_default();
+            if orders.len() >= MIN_BATCH {
+                if matches!(self.batches, Batches::Unused) {
+                    if let Ok(page) = self.pages.take() {
+                        let flags = flag(libc::MAP_SHARED | libc::MAP_FIXED);
+                        let prot = flag(libc::PROT_READ);
+                        let args = [ORDERS, PAGE, prot, flags, flag(page.fd()), page.offset()];
+                        return Some((Step::MapPage(page), call_regs(libc::SYS_mmap, args)));
+                    }
+                    self.batches = Batches::Never;
+                }
+                if let Batches::Page(page) = &self.batches {
+                    let batch = &orders[..orders.len().min(MAX_BATCH)];
+                    let calls: Vec<_> = batch
+                        .iter()
+                        .map(|order| {
+                            let (nr, args) = order_call(order);
+                            encode_call(nr, args)
+                        })
+                        .collect();
+                    if page.write(calls.as_flattened()).is_ok() {
+                        return Some((Step::Batch(batch.len()), batch_regs(batch.len())));
+                    }
+                }
+            }
+        }
+        let (nr, args) = job.call()?;
+        Some((Step::One, call_regs(nr, args)))
     }
 
     /// Handles a stop by `signal`.
@@ -121,7 +189,7 @@ impl Agent {
             libc::SIGTRAP => {
                 let Ok(regs) = host::get_regs(self.pid) else { return Progress::Going };
                 match call_result(&regs) {
-                    Some(result) => self.answered(result),
+                    Some(result) => self.answered(result, &regs),
                     None => Progress::Broken("the agent left the stub page"),
                 }
             }
@@ -141,30 +209,44 @@ impl Agent {
         }
     }
 
-    fn answered(&mut self, result: Result<u64, i32>) -> Progress {
-        let Some(job) = self.current.take() else {
+    fn answered(&mut self, result: Result<u64, i32>, regs: &UserRegs) -> Progress {
+        let Some((job, step)) = self.current.take() else {
             return Progress::Broken("the agent answered a call nobody made");
         };
-        let progress = self.advance(job, result);
-        match self.current {
-            Some(_) => self.inject(),
-            None => self.begin(),
+        let nr_done = match step {
+            Step::MapPage(page) => {
+                self.batches = if result.is_ok() { Batches::Page(page) } else { Batches::Never };
+                self.go_on(job);
+                return Progress::Going;
+            }
+            Step::Batch(len) => batch_done(regs).min(len),
+            Step::One => usize::from(result.is_ok()),
+        };
+        let progress = self.advance(job, result, nr_done);
+        if self.current.is_none() {
+            self.begin();
         }
         progress
     }
 
-    /// Takes an answer to the job's call. Puts the job back if it needs another.
-    fn advance(&mut self, job: Job, result: Result<u64, i32>) -> Progress {
+    /// Takes the answer to a job's last call, `nr_done` of whose calls have succeeded.
+    fn advance(&mut self, job: Job, result: Result<u64, i32>, nr_done: usize) -> Progress {
         let failed =
             |what, code| PlatformError::Host { what, source: io::Error::from_raw_os_error(code) };
-        match (job, result) {
-            (Job::Orders { orders, done, promise }, Ok(_)) => {
-                if let Some(order) = orders.get(done) {
+        let job = match job {
+            Job::Orders { orders, done, promise } => {
+                let now = done.saturating_add(nr_done).min(orders.len());
+                for order in &orders[done..now] {
                     self.mappings.record(order);
                 }
-                let done = done + 1;
+                Job::Orders { orders, done: now, promise }
+            }
+            other => other,
+        };
+        match (job, result) {
+            (Job::Orders { orders, done, promise }, Ok(_)) => {
                 if done < orders.len() {
-                    self.current = Some(Job::Orders { orders, done, promise });
+                    self.go_on(Job::Orders { orders, done, promise });
                 } else {
                     promise.keep(Ok(()));
                 }
@@ -174,7 +256,7 @@ impl Agent {
                 promise.keep(Err(failed(what, code)));
             }
             (Job::Barrier { registered: false, promise }, Ok(_)) => {
-                self.current = Some(Job::Barrier { registered: true, promise });
+                self.go_on(Job::Barrier { registered: true, promise });
             }
             (Job::Barrier { promise, .. }, Ok(_)) => promise.keep(Ok(())),
             (Job::Barrier { promise, .. }, Err(code)) => {

@@ -1,6 +1,8 @@
 //! The host calls of the tracer, each as a small safe function.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::FromRawFd;
 
 use crate::arch::UserRegs;
 use crate::arch::ptrace::{PAGE_LEN, REGS_WITHOUT_SEGMENTS};
@@ -202,6 +204,18 @@ pub fn wait_for(tid: Tid) -> io::Result<i32> {
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }
+    }
+}
+
+/// An empty memory file.
+pub fn memory_file(name: &std::ffi::CStr) -> io::Result<File> {
+    // SAFETY: the name is a C string; nobody else owns the descriptor.
+    unsafe {
+        let fd = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(File::from_raw_fd(fd))
     }
 }
 

@@ -22,6 +22,7 @@ mod agent;
 mod guest;
 mod host;
 mod link;
+mod pages;
 mod port;
 mod space;
 mod thread;
@@ -36,6 +37,7 @@ use std::thread::JoinHandle;
 
 use crate::arch::ptrace::GUEST_END;
 use crate::ptrace::link::{Link, Message, promise};
+use crate::ptrace::pages::OrderPages;
 use crate::ptrace::port::PtracePort;
 use crate::ptrace::space::PtraceSpace;
 use crate::ptrace::tracer::Tracer;
@@ -110,7 +112,8 @@ impl Ptrace {
         let (ready, started) = promise();
         let max_mappings = config.max_map_count.saturating_sub(OWN_MAPPINGS);
         let linked = link.clone();
-        let trace = move || match Tracer::new(linked, max_mappings, deaths) {
+        let pages = OrderPages::new().map_err(host("file of orders"))?;
+        let trace = move || match Tracer::new(linked, Arc::new(pages), max_mappings, deaths) {
             Ok(tracer) => {
                 ready.keep(Ok(()));
                 tracer.run();

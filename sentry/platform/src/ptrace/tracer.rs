@@ -11,6 +11,7 @@ use crate::ptrace::agent::{Agent, Birth, Job, Progress};
 use crate::ptrace::guest::{Guest, GuestState, Stop, gone};
 use crate::ptrace::host::{self, Tid};
 use crate::ptrace::link::{Link, Message, Promise, Woken};
+use crate::ptrace::pages::OrderPages;
 use crate::ptrace::space::SpaceShared;
 use crate::ptrace::thread::ThreadShared;
 use crate::ptrace::zygote;
@@ -24,6 +25,7 @@ pub struct Tracer {
     /// XSAVE image a program starts with.
     initial_fp: Vec<u8>,
     max_mappings: usize,
+    pages: Arc<OrderPages>,
     agents: HashMap<Tid, Agent>,
     guests: HashMap<Tid, Guest>,
     /// Made, not yet stopped for the first time.
@@ -39,11 +41,12 @@ impl Tracer {
     /// Makes the first stub process. The calling thread is the tracer from here on.
     pub fn new(
         link: Arc<Link>,
+        pages: Arc<OrderPages>,
         max_mappings: usize,
         deaths: Sender<SpaceId>,
     ) -> Result<Self, PlatformError> {
         link.attach().map_err(|source| PlatformError::Host { what: "signal mask", source })?;
-        let zygote = zygote::make()?;
+        let zygote = zygote::make(pages.fd())?;
         let no_xsave = |source| PlatformError::Host { what: "XSAVE state of a stub", source };
         let image = host::get_xsave(zygote).map_err(no_xsave)?;
         let xsave = XsaveLayout::from_image(&image)
@@ -51,13 +54,14 @@ impl Tracer {
         let initial_fp = xsave
             .write(&FpState::default())
             .ok_or_else(|| no_xsave(io::ErrorKind::Unsupported.into()))?;
-        let agent = Agent::new(zygote, None, max_mappings);
+        let agent = Agent::new(zygote, None, max_mappings, pages.clone());
         Ok(Self {
             link,
             zygote,
             xsave,
             initial_fp,
             max_mappings,
+            pages,
             agents: HashMap::from([(zygote, agent)]),
             guests: HashMap::new(),
             births: HashMap::new(),
@@ -226,7 +230,8 @@ impl Tracer {
             Birth::Space(promise) => {
                 self.nr_spaces += 1;
                 let space = Arc::new(SpaceShared::new(SpaceId(self.nr_spaces), tid));
-                let agent = Agent::new(tid, Some(space.clone()), self.max_mappings);
+                let agent =
+                    Agent::new(tid, Some(space.clone()), self.max_mappings, self.pages.clone());
                 self.agents.insert(tid, agent);
                 if self.closing {
                     space.kill();

@@ -2,13 +2,15 @@
 //! descriptor table), then emptied. All other stubs are forked from it.
 
 use std::io;
+use std::os::fd::RawFd;
 
 use bevor_confine::tables::{Features, Role, rows};
 use bevor_confine::{BpfProgram, Options, Values, compile};
 
 use crate::PlatformError;
 use crate::arch::ptrace::{
-    CALL_IP, GUEST_END, GUEST_FILTER, PAGE, PAGE_LEN, REST, STUB, StubPage, call_regs, call_result,
+    CALL_IP, GUEST_END, GUEST_FILTER, ORDERS, PAGE, PAGE_LEN, REST, STUB, StubPage, call_regs,
+    call_result,
 };
 use crate::ptrace::host::{self, Tid};
 
@@ -16,8 +18,8 @@ use crate::ptrace::host::{self, Tid};
 const RSEQ_UNREGISTER: u64 = 1;
 
 /// Makes the zygote. The calling thread becomes the tracer of all stubs, and their parent.
-pub fn make() -> Result<Tid, PlatformError> {
-    let page = stub_page()?;
+pub fn make(orders: RawFd) -> Result<Tid, PlatformError> {
+    let page = stub_page(orders)?;
     let parent = std::process::id().cast_signed();
     // SAFETY: without CLONE_VM the child has its own copy of this thread's memory; it makes host
     // calls only and never returns.
@@ -50,9 +52,13 @@ fn failed(what: &'static str) -> PlatformError {
     PlatformError::Host { what, source: io::Error::last_os_error() }
 }
 
-fn stub_page() -> Result<StubPage, PlatformError> {
+fn stub_page(orders: RawFd) -> Result<StubPage, PlatformError> {
     let features = Features { ptrace: true, ..Features::default() };
-    let values = Values::new().with("guest_end", GUEST_END).with("guest_filter", GUEST_FILTER);
+    let values = Values::new()
+        .with("guest_end", GUEST_END)
+        .with("guest_filter", GUEST_FILTER)
+        .with("orders", ORDERS)
+        .with("orders_fd", u64::from(orders.cast_unsigned()));
     let agent = Options { ip: Some(CALL_IP..CALL_IP + 1), ..Options::default() };
     let program = |role, options: &Options| {
         compile(rows(role, features), &values, options).map_err(|e| PlatformError::Host {

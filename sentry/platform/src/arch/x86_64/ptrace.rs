@@ -18,12 +18,39 @@ pub const STUB: Range<u64> = GUEST_END + 0x10_0000..GUEST_END + 0x10_0000 + PAGE
 /// What lies below and above the stub page and belongs to no guest and no stub.
 pub const REST: [Range<u64>; 2] = [0..STUB.start, STUB.end..TASK_SIZE];
 
-/// `syscall; int3`: an injected call stops by itself right after the host has answered.
-const CODE: [u8; 3] = [0x0f, 0x05, 0xcc];
+/// Makes the calls from `r12` to `r13` until one fails, and stops by itself. Entered at its `syscall`
+/// instruction with `r12 == r13`, it makes the one call that is in the registers.
+#[rustfmt::skip]
+const CODE: [u8; 54] = [
+    0x49, 0x8b, 0x04, 0x24,             // 1: mov rax, [r12]
+    0x49, 0x8b, 0x7c, 0x24, 0x08,       //    mov rdi, [r12 + 8]
+    0x49, 0x8b, 0x74, 0x24, 0x10,       //    mov rsi, [r12 + 16]
+    0x49, 0x8b, 0x54, 0x24, 0x18,       //    mov rdx, [r12 + 24]
+    0x4d, 0x8b, 0x54, 0x24, 0x20,       //    mov r10, [r12 + 32]
+    0x4d, 0x8b, 0x44, 0x24, 0x28,       //    mov r8, [r12 + 40]
+    0x4d, 0x8b, 0x4c, 0x24, 0x30,       //    mov r9, [r12 + 48]
+    0x0f, 0x05,                         //    syscall
+    0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff, //    cmp rax, -4095
+    0x73, 0x09,                         //    jae 2f
+    0x49, 0x83, 0xc4, 0x38,             //    add r12, 56
+    0x4d, 0x39, 0xec,                   //    cmp r12, r13
+    0x72, 0xcb,                         //    jb 1b
+    0xcc,                               // 2: int3
+];
+/// The `syscall` instruction.
+const CALL: u64 = STUB.start + 0x22;
 /// Where the instruction pointer is when a filter sees an injected call.
-pub const CALL_IP: u64 = STUB.start + 2;
-/// Where it is once the call has been answered.
-const CALL_DONE: u64 = STUB.start + 3;
+pub const CALL_IP: u64 = CALL + 2;
+/// Where it is once all calls have been answered.
+const CALLS_DONE: u64 = STUB.start + CODE.len() as u64;
+/// Where a stub process maps its page of orders.
+pub const ORDERS: u64 = STUB.end;
+/// A call in that page: number and six arguments.
+const ORDER_LEN: u64 = 56;
+/// The same, for arrays.
+const ORDER_BYTES: usize = 56;
+/// How many calls fit the page.
+pub const MAX_BATCH: usize = PAGE_LEN / ORDER_BYTES;
 /// Offset of the filter programs in the stub page.
 const FILTERS: usize = 64;
 
@@ -89,7 +116,7 @@ pub fn call_regs(nr: i64, args: [u64; 6]) -> UserRegs {
         r8,
         r9,
         orig_rax: NO_SYSCALL,
-        rip: STUB.start,
+        rip: CALL,
         cs: USER_CS,
         ss: USER_DS,
         eflags: 0x202,
@@ -97,9 +124,31 @@ pub fn call_regs(nr: i64, args: [u64; 6]) -> UserRegs {
     }
 }
 
-/// The answer of an injected call, if these are the registers after one.
+/// Registers that make it do the first calls in its page of orders.
+pub fn batch_regs(nr_calls: usize) -> UserRegs {
+    let len = ORDER_LEN * nr_calls.min(MAX_BATCH) as u64;
+    UserRegs { rip: STUB.start, r12: ORDERS, r13: ORDERS + len, ..call_regs(0, [0; 6]) }
+}
+
+/// A call as the page of orders holds it.
+pub fn encode_call(nr: i64, args: [u64; 6]) -> [u8; ORDER_BYTES] {
+    let mut bytes = [0; ORDER_BYTES];
+    for (slot, word) in
+        bytes.chunks_exact_mut(8).zip(std::iter::once(nr.cast_unsigned()).chain(args))
+    {
+        slot.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+/// How many calls of a batch have succeeded.
+pub fn batch_done(regs: &UserRegs) -> usize {
+    usize::try_from(regs.r12.wrapping_sub(ORDERS) / ORDER_LEN).unwrap_or(0).min(MAX_BATCH)
+}
+
+/// The answer of the last injected call, if these are the registers after one.
 pub fn call_result(regs: &UserRegs) -> Option<Result<u64, i32>> {
-    if regs.rip != CALL_DONE {
+    if regs.rip != CALLS_DONE {
         return None;
     }
     let value = regs.rax.cast_signed();
@@ -232,6 +281,25 @@ mod tests {
     fn stub_page_lies_above_the_guest() {
         const { assert!(STUB.start >= GUEST_END && STUB.end <= TASK_SIZE) };
         const { assert!(GUEST_END.is_multiple_of(PAGE)) };
+    }
+
+    #[test]
+    fn the_stub_code_is_what_its_comments_say() {
+        use iced_x86::{Decoder, DecoderOptions, Mnemonic};
+        let code: Vec<_> =
+            Decoder::with_ip(64, &CODE, STUB.start, DecoderOptions::NONE).into_iter().collect();
+        let syscalls: Vec<u64> = code
+            .iter()
+            .filter(|i| i.mnemonic() == Mnemonic::Syscall)
+            .map(|i| i.next_ip())
+            .collect();
+        assert_eq!(syscalls, [CALL_IP], "one syscall instruction, where the filter expects it");
+        let last = code.last().expect("there is code");
+        assert_eq!((last.mnemonic(), last.next_ip()), (Mnemonic::Int3, CALLS_DONE));
+        let targets: Vec<u64> =
+            code.iter().map(|i| i.near_branch_target()).filter(|&to| to != 0).collect();
+        assert_eq!(targets, [last.ip(), STUB.start]);
+        const { assert!(CODE.len() <= FILTERS) };
     }
 
     #[test]
