@@ -28,6 +28,8 @@ struct Run {
     len: u64,
     refs: u32,
     charged: bool,
+    /// The host has committed all of it: it came from the stock.
+    committed: bool,
 }
 
 /// Pages whose last reference went away.
@@ -36,13 +38,23 @@ pub(crate) struct Freed {
     pub(crate) offset: u64,
     pub(crate) len: u64,
     pub(crate) charged: bool,
+    pub(crate) committed: bool,
 }
 
-/// Free runs (by offset and by size) and allocated runs of one file.
+/// Unallocated runs, by offset and by size.
+#[derive(Debug, Default)]
+struct FreeRuns {
+    by_offset: BTreeMap<u64, u64>,
+    by_size: BTreeSet<(u64, u64)>,
+}
+
+/// Free runs (holes), the stock (free runs that are committed and hold old content), and allocated
+/// runs of one file.
 #[derive(Debug)]
 pub(crate) struct Extents {
-    free: BTreeMap<u64, u64>,
-    by_size: BTreeSet<(u64, u64)>,
+    free: FreeRuns,
+    stock: FreeRuns,
+    stock_bytes: u64,
     runs: BTreeMap<u64, Run>,
     allocated: u64,
 }
@@ -50,12 +62,13 @@ pub(crate) struct Extents {
 impl Extents {
     pub(crate) fn new(size: u64) -> Self {
         let mut this = Self {
-            free: BTreeMap::new(),
-            by_size: BTreeSet::new(),
+            free: FreeRuns::default(),
+            stock: FreeRuns::default(),
+            stock_bytes: 0,
             runs: BTreeMap::new(),
             allocated: 0,
         };
-        this.insert_free(0, size);
+        this.free.insert(0, size);
         this
     }
 
@@ -64,85 +77,76 @@ impl Extents {
         self.allocated
     }
 
-    /// Takes `len` bytes; their first reference belongs to the caller.
+    /// Takes `len` bytes of holes; their first reference belongs to the caller.
     pub(crate) fn alloc(&mut self, len: u64, place: Place, charged: bool) -> Option<u64> {
         let offset = self.find(len, place)?;
-        self.take_free(offset, len);
-        self.runs.insert(offset, Run { len, refs: 1, charged });
-        self.merge_at(offset);
-        self.merge_at(offset + len);
-        self.allocated += len;
+        self.free.take(offset, len);
+        self.insert_run(offset, Run { len, refs: 1, charged, committed: false });
         Some(offset)
+    }
+
+    /// Takes `len` committed bytes with old content, if the stock has a run of that length.
+    pub(crate) fn alloc_stock(&mut self, len: u64) -> Option<u64> {
+        let &(_, offset) = self.stock.by_size.range((len, 0)..).next()?;
+        self.stock.take(offset, len);
+        self.stock_bytes -= len;
+        self.insert_run(offset, Run { len, refs: 1, charged: true, committed: true });
+        Some(offset)
+    }
+
+    fn insert_run(&mut self, offset: u64, run: Run) {
+        self.runs.insert(offset, run);
+        self.merge_at(offset);
+        self.merge_at(offset + run.len);
+        self.allocated += run.len;
     }
 
     fn find(&self, len: u64, place: Place) -> Option<u64> {
         match place {
             Place::EndingAt(end) => end
                 .checked_sub(len)
-                .filter(|&at| self.is_free(at, len))
+                .filter(|&at| self.free.contains(at, len))
                 .or_else(|| self.fresh(len, end)),
-            Place::StartingAt(at) if self.is_free(at, len) => Some(at),
+            Place::StartingAt(at) if self.free.contains(at, len) => Some(at),
             Place::StartingAt(at) | Place::Fresh(at) => self.fresh(len, at),
-            Place::Anywhere => self.by_size.range((len, 0)..).next().map(|&(_, at)| at),
+            Place::Anywhere => self.free.by_size.range((len, 0)..).next().map(|&(_, at)| at),
         }
     }
 
     /// A place in the largest free run, apart from its start.
     fn fresh(&self, len: u64, like: u64) -> Option<u64> {
-        let &(size, start) = self.by_size.last()?;
+        let &(size, start) = self.free.by_size.last()?;
         let slack = size.checked_sub(len)?;
         if slack < 4 * HUGE {
             return Some(start);
         }
         let apart = start + ROOM.min(slack / 2);
         Some((apart & !(HUGE - 1)) + (like & (HUGE - 1)))
-            .filter(|&at| self.is_free(at, len))
+            .filter(|&at| self.free.contains(at, len))
             .or(Some(start))
     }
 
-    fn is_free(&self, at: u64, len: u64) -> bool {
-        self.free.range(..=at).next_back().is_some_and(|(&start, &size)| {
-            at.checked_add(len).is_some_and(|end| end <= start + size)
-        })
-    }
-
-    fn take_free(&mut self, at: u64, len: u64) {
-        let (&start, &size) =
-            self.free.range(..=at).next_back().expect("`find` returned a part of a free run");
-        self.remove_free(start, size);
-        if start < at {
-            self.insert_free(start, at - start);
-        }
-        if at + len < start + size {
-            self.insert_free(at + len, start + size - at - len);
-        }
-    }
-
-    fn insert_free(&mut self, start: u64, size: u64) {
-        self.free.insert(start, size);
-        self.by_size.insert((size, start));
-    }
-
-    fn remove_free(&mut self, start: u64, size: u64) {
-        self.free.remove(&start);
-        self.by_size.remove(&(size, start));
-    }
-
-    /// Makes freed pages allocatable again, once they read as zeros.
+    /// Makes freed pages allocatable again, once they are holes.
     pub(crate) fn recycle(&mut self, offset: u64, len: u64) {
-        let (mut start, mut size) = (offset, len);
-        if let Some((&before, &before_size)) = self.free.range(..offset).next_back()
-            && before + before_size == offset
-        {
-            self.remove_free(before, before_size);
-            start = before;
-            size += before_size;
-        }
-        if let Some(&after_size) = self.free.get(&(offset + len)) {
-            self.remove_free(offset + len, after_size);
-            size += after_size;
-        }
-        self.insert_free(start, size);
+        self.free.give_back(offset, len);
+    }
+
+    /// Puts freed pages that are committed into the stock.
+    pub(crate) fn restock(&mut self, offset: u64, len: u64) {
+        self.stock.give_back(offset, len);
+        self.stock_bytes += len;
+    }
+
+    /// Bytes in the stock.
+    pub(crate) fn stock_bytes(&self) -> u64 {
+        self.stock_bytes
+    }
+
+    /// Takes everything out of the stock, to be punched and recycled.
+    pub(crate) fn drain_stock(&mut self) -> Vec<(u64, u64)> {
+        self.stock_bytes = 0;
+        let stock = std::mem::take(&mut self.stock);
+        stock.by_offset.into_iter().collect()
     }
 
     /// Adds a reference to each page.
@@ -163,7 +167,12 @@ impl Extents {
         for (at, run) in dead {
             self.runs.remove(&at);
             self.allocated -= run.len;
-            freed.push(Freed { offset: at, len: run.len, charged: run.charged });
+            freed.push(Freed {
+                offset: at,
+                len: run.len,
+                charged: run.charged,
+                committed: run.committed,
+            });
         }
         freed
     }
@@ -223,10 +232,64 @@ impl Extents {
     fn merge_at(&mut self, at: u64) {
         let Some(&next) = self.runs.get(&at) else { return };
         let Some((&start, run)) = self.runs.range_mut(..at).next_back() else { return };
-        let alike = run.refs == next.refs && run.charged == next.charged && next.refs != 0;
+        let alike = run.refs == next.refs
+            && run.charged == next.charged
+            && run.committed == next.committed
+            && next.refs != 0;
         if alike && start + run.len == at {
             run.len += next.len;
             self.runs.remove(&at);
         }
+    }
+}
+
+impl FreeRuns {
+    fn contains(&self, at: u64, len: u64) -> bool {
+        self.by_offset.range(..=at).next_back().is_some_and(|(&start, &size)| {
+            at.checked_add(len).is_some_and(|end| end <= start + size)
+        })
+    }
+
+    /// Takes a part of one run out.
+    fn take(&mut self, at: u64, len: u64) {
+        let run = self.by_offset.range(..=at).next_back().map(|(&start, &size)| (start, size));
+        let Some((start, size)) = run.filter(|(start, size)| at + len <= start + size) else {
+            debug_assert!(false, "not part of a free run");
+            return;
+        };
+        self.remove(start, size);
+        if start < at {
+            self.insert(start, at - start);
+        }
+        if at + len < start + size {
+            self.insert(at + len, start + size - at - len);
+        }
+    }
+
+    /// Puts a run in, joined with its neighbours.
+    fn give_back(&mut self, offset: u64, len: u64) {
+        let (mut start, mut size) = (offset, len);
+        if let Some((&before, &before_size)) = self.by_offset.range(..offset).next_back()
+            && before + before_size == offset
+        {
+            self.remove(before, before_size);
+            start = before;
+            size += before_size;
+        }
+        if let Some(&after_size) = self.by_offset.get(&(offset + len)) {
+            self.remove(offset + len, after_size);
+            size += after_size;
+        }
+        self.insert(start, size);
+    }
+
+    fn insert(&mut self, start: u64, size: u64) {
+        self.by_offset.insert(start, size);
+        self.by_size.insert((size, start));
+    }
+
+    fn remove(&mut self, start: u64, size: u64) {
+        self.by_offset.remove(&start);
+        self.by_size.remove(&(size, start));
     }
 }

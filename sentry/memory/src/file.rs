@@ -2,7 +2,7 @@
 
 use crate::account::Account;
 use crate::addr::PAGE_SIZE;
-use crate::extents::{Extents, Place};
+use crate::extents::{Extents, Freed, Place};
 use crate::host::{self, Window};
 use crate::recover::{self, Faulted};
 use bevor_abi::Errno;
@@ -18,11 +18,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// that limits `RLIMIT_AS` or `RLIMIT_FSIZE` gets a smaller one.
 const SIZES: [u64; 5] = [4 << 40, 1 << 40, 256 << 30, 64 << 30, 16 << 30];
 
+/// Most bytes of committed pages one file keeps for reuse.
+const STOCK_LIMIT: u64 = 1 << 20;
+
+/// Largest freed run that is looked at page by page for the stock, bytes.
+const STOCK_RUN: u64 = 256 << 10;
+
+/// What pages a range is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Fill {
+    /// Holes: the host commits them when they are touched.
+    #[default]
+    Holes,
+    /// Zeros, from the stock of committed pages if it has them: for pages about to be touched.
+    Zeroed,
+    /// Like `Zeroed`, but with any content: the caller overwrites all of it before anyone sees it.
+    Any,
+}
+
 /// How [`MemoryFile::alloc`] places a range.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllocOpts {
-    /// Where it should go, so that neighbours in a guest are neighbours in the file.
+    /// Where it should go, so that neighbours in a guest are neighbours in the file. What comes
+    /// from the stock goes elsewhere.
     pub place: Place,
+    /// What it is made of.
+    pub fill: Fill,
     /// Whether it is a mere reservation: not charged until [`FileRange::charge`].
     pub reserve: bool,
 }
@@ -106,6 +127,11 @@ impl MemoryFile {
         }
         if !opts.reserve {
             self.account.charge(len)?;
+            if opts.fill != Fill::Holes
+                && let Some(range) = self.alloc_stock(len, opts.fill)
+            {
+                return Ok(range);
+            }
         }
         let found = self.state.lock().alloc(len, opts.place, !opts.reserve);
         match found {
@@ -116,6 +142,35 @@ impl MemoryFile {
                 }
                 Err(ENOMEM.because("memory file is full"))
             }
+        }
+    }
+
+    /// Allocates `len` committed bytes of any content, if the stock has them and the limit allows.
+    pub(crate) fn take_stock(self: &Arc<Self>, len: u64) -> Option<FileRange> {
+        if !self.account.try_charge(len) {
+            return None;
+        }
+        let range = self.alloc_stock(len, Fill::Any);
+        if range.is_none() {
+            self.account.uncharge(len);
+        }
+        range
+    }
+
+    fn alloc_stock(self: &Arc<Self>, len: u64, fill: Fill) -> Option<FileRange> {
+        let offset = self.state.lock().alloc_stock(len)?;
+        let range = FileRange { file: Arc::clone(self), offset, len };
+        if fill == Fill::Zeroed {
+            range.zero(0, len);
+        }
+        Some(range)
+    }
+
+    /// Gives the stock of committed pages back to the host. Worth it when the sandbox is idle.
+    pub fn trim(&self) {
+        let stock = self.state.lock().drain_stock();
+        for (offset, len) in stock {
+            self.punch_and_recycle(offset, len);
         }
     }
 
@@ -146,15 +201,58 @@ impl MemoryFile {
         for run in &freed {
             if run.charged {
                 uncharge += run.len;
-                // A hole that cannot be punched keeps old content: such a run is never reused.
-                if host::punch_hole(self.fd.as_fd(), run.offset, run.len).is_err() {
-                    tracing::error!(offset = run.offset, len = run.len, "cannot punch a hole");
-                    continue;
-                }
+                self.reuse(run);
+            } else {
+                self.state.lock().recycle(run.offset, run.len);
             }
-            self.state.lock().recycle(run.offset, run.len);
         }
         self.account.uncharge(uncharge);
+    }
+
+    /// Makes freed pages available again: in the stock, or as holes.
+    fn reuse(&self, run: &Freed) {
+        let room = STOCK_LIMIT.saturating_sub(self.state.lock().stock_bytes());
+        if run.committed && run.len <= room {
+            self.state.lock().restock(run.offset, run.len);
+        } else if run.len <= STOCK_RUN && room > 0 {
+            self.sort_pages(run, room);
+        } else {
+            self.punch_and_recycle(run.offset, run.len);
+        }
+    }
+
+    /// Sorts the pages of a freed run: committed ones to the stock while there is room.
+    fn sort_pages(&self, run: &Freed, room: u64) {
+        let mut resident = [0u8; (STOCK_RUN / PAGE_SIZE) as usize];
+        let pages = usize::try_from(run.len / PAGE_SIZE).unwrap_or(0);
+        let Some(resident) = resident.get_mut(..pages) else { return };
+        if self.window.resident(run.offset, resident).is_err() {
+            return self.punch_and_recycle(run.offset, run.len);
+        }
+        let (mut at, mut room) = (0, room);
+        while at < pages {
+            let committed = resident[at] & 1 == 1;
+            let same = resident[at..].iter().take_while(|&&page| (page & 1 == 1) == committed);
+            let count = same.count();
+            let (offset, len) = (run.offset + at as u64 * PAGE_SIZE, count as u64 * PAGE_SIZE);
+            match committed {
+                false => self.state.lock().recycle(offset, len),
+                true if len <= room => {
+                    room -= len;
+                    self.state.lock().restock(offset, len);
+                }
+                true => self.punch_and_recycle(offset, len),
+            }
+            at += count;
+        }
+    }
+
+    fn punch_and_recycle(&self, offset: u64, len: u64) {
+        // A hole that cannot be punched keeps old content: such a run is never reused.
+        match host::punch_hole(self.fd.as_fd(), offset, len) {
+            Ok(()) => self.state.lock().recycle(offset, len),
+            Err(error) => tracing::error!(%error, offset, len, "cannot punch a hole"),
+        }
     }
 }
 
@@ -270,6 +368,18 @@ impl FileRange {
         assert!(self.precedes(&next));
         self.len += next.len;
         next.len = 0;
+    }
+
+    /// Drops many ranges, neighbours together.
+    pub(crate) fn release_all(mut ranges: Vec<Self>) {
+        ranges.sort_unstable_by_key(|range| (range.file.id, range.offset));
+        let mut joined: Option<Self> = None;
+        for range in ranges {
+            match &mut joined {
+                Some(front) if front.precedes(&range) => front.join(range),
+                _ => drop(joined.replace(range)),
+            }
+        }
     }
 
     /// Gives the pages back to the host; they read as zeros afterwards, for everyone.

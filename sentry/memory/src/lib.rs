@@ -32,7 +32,7 @@ pub use addr::{
 };
 pub use bevor_platform::{Access, Prot};
 pub use extents::Place;
-pub use file::{AllocOpts, FileRange, MemoryFile};
+pub use file::{AllocOpts, FileRange, Fill, MemoryFile};
 pub use io::{IoDst, IoSrc};
 pub use mappable::{Backing, BackingRun, MapName, Mappable, MappingSet, next_mappable_id};
 pub use mm::{

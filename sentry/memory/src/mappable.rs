@@ -116,6 +116,11 @@ pub trait Mappable: Send + Sync {
         false
     }
 
+    /// Whether it is what `mmap(MAP_SHARED | MAP_ANONYMOUS)` makes: memory rather than a file.
+    fn is_anonymous(&self) -> bool {
+        false
+    }
+
     /// Writes the range back (`msync` with `MS_SYNC`).
     ///
     /// # Errors

@@ -41,7 +41,7 @@ impl Mappable for SharedAnon {
         let all = match &mut *pages {
             Some(all) => all,
             None => {
-                let opts = AllocOpts { place: Place::Fresh(0), reserve: false };
+                let opts = AllocOpts { place: Place::Fresh(0), ..AllocOpts::default() };
                 pages.insert(self.file.alloc(self.len, opts)?)
             }
         };
@@ -69,6 +69,10 @@ impl Mappable for SharedAnon {
     }
 
     fn is_shmem(&self) -> bool {
+        true
+    }
+
+    fn is_anonymous(&self) -> bool {
         true
     }
 

@@ -398,7 +398,7 @@ impl PageStore {
                 }
                 _ => Place::Anywhere,
             };
-            match state.file.alloc(len, AllocOpts { place, reserve: false }) {
+            match state.file.alloc(len, AllocOpts { place, ..AllocOpts::default() }) {
                 Ok(pages) => {
                     state.allocated += len;
                     state.extents.insert(gap.start, pages);

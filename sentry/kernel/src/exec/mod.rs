@@ -150,6 +150,7 @@ pub fn load(
 
     let space = kernel.platform.new_space().map_err(|_| ENOMEM)?;
     let mm = MemoryManager::new(space, kernel.memory.clone(), account.clone())?;
+    mm.hold_orders();
     mm.set_limits(memory_limits(limits, &cred));
     let fixed = program.personality & ADDR_NO_RANDOMIZE != 0;
     let layout = Layout::new(stack_limit, if fixed { [0; 4] } else { host::random_words() });
@@ -204,6 +205,7 @@ pub fn load(
     let built = stack::build(layout.stack_top, &contents);
     mm.map_stack(built.bytes.len() as u64, image.executable_stack)?;
     mm.write_bytes(UserAddr(built.sp), &built.bytes)?;
+    mm.release_orders()?;
 
     let comm = filename.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
     let regs = UserRegs {

@@ -67,7 +67,7 @@ impl MemoryManager {
             let vma = Vma {
                 len,
                 prot: Prot { read: true, write: true, exec: executable },
-                flags: VmFlags::MAYWRITE | VmFlags::MAYEXEC | VmFlags::GROWSDOWN | VmFlags::ACCOUNT,
+                flags: VmFlags::MAYWRITE | VmFlags::MAYEXEC | VmFlags::GROWSDOWN,
                 source: Source::Anon,
                 name: Some(Arc::from(&b"[stack]"[..])),
             };
@@ -100,7 +100,7 @@ impl State {
                 return Err(ENOMEM.because("something is in the way"));
             }
             self.check_map_count(1)?;
-            let mut flags = VmFlags::MAYWRITE | VmFlags::MAYEXEC | VmFlags::ACCOUNT;
+            let mut flags = VmFlags::MAYWRITE | VmFlags::MAYEXEC;
             flags |= self.default_flags;
             let vma = Vma {
                 len: new_end - old_end,

@@ -4,7 +4,7 @@ use super::fault::to_usize;
 use super::pma::{Pages, Pma};
 use super::{MemoryManager, State};
 use crate::addr::{PAGE_SIZE, UserAddr, page_floor};
-use crate::file::AllocOpts;
+use crate::file::{AllocOpts, Fill};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EFAULT, EINVAL, EPERM};
 use std::ops::Range;
@@ -87,7 +87,7 @@ impl State {
                 *slot = byte;
             }
         }
-        let opts = AllocOpts { place: self.place_for(&(page..page + PAGE_SIZE)), reserve: false };
+        let opts = AllocOpts { fill: Fill::Any, ..AllocOpts::default() };
         let pages = self.file.alloc(PAGE_SIZE, opts)?;
         pages.write_at(0, &content[..]);
         let pma =
@@ -124,8 +124,7 @@ impl State {
             let Some(original) = self.patches.get(&page).cloned() else { continue };
             let Some((_, pma)) = self.pmas.get(page) else { continue };
             let prot = pma.prot;
-            let opts =
-                AllocOpts { place: self.place_for(&(page..page + PAGE_SIZE)), reserve: false };
+            let opts = AllocOpts { fill: Fill::Any, ..AllocOpts::default() };
             let pages = self.file.alloc(PAGE_SIZE, opts)?;
             pages.write_at(0, &original[..]);
             let pma =

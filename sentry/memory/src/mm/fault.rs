@@ -6,7 +6,7 @@ use super::vma::{Source, VmFlags, Vma};
 use super::{MemoryManager, State};
 use crate::addr::{PAGE_SIZE, page_ceil, page_floor};
 use crate::extents::Place;
-use crate::file::{AllocOpts, FileRange};
+use crate::file::{AllocOpts, FileRange, Fill};
 use crate::mappable::{Backing, BackingRun};
 use crate::rangemap::Piece;
 use crate::recover;
@@ -18,7 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Bytes copied by one copy-on-write fault, naturally aligned.
-pub(super) const COW_CHUNK: u64 = 64 << 10;
+pub(super) const COW_CHUNK: u64 = 32 << 10;
+
+/// Largest anonymous mapping made of pages from the stock: likely to be touched altogether.
+const STOCK_MAX: u64 = 64 << 10;
+
+/// Mappings an address space may have for copies to go to the stock's pages, wherever those are,
+/// rather than side by side.
+const SCATTERED_MAPS: usize = 512;
 
 /// Bytes of anonymous memory mapped by one fault where it was not mapped eagerly.
 const DEMAND_CHUNK: u64 = 2 << 20;
@@ -166,6 +173,9 @@ impl State {
         }
         let Some((_, pma)) = self.pmas.get(page) else { return Err(FaultError::BUS) };
         if access == Access::Write && pma.cow {
+            if !pma.of_file {
+                self.hot.lock().note(page & !(COW_CHUNK - 1));
+            }
             self.break_cow(page).map_err(FaultError::from_errno)?;
             changed = true;
             if self.pmas.get(page).is_none_or(|(_, pma)| pma.cow) {
@@ -253,7 +263,8 @@ impl State {
 
     fn populate_anon(&mut self, vma: &Vma, part: Range<u64>, how: Populate) -> Result<(), Errno> {
         let len = part.end - part.start;
-        let opts = AllocOpts { place: self.place_for(&part), reserve: false };
+        let fill = if len <= STOCK_MAX { Fill::Zeroed } else { Fill::Holes };
+        let opts = AllocOpts { place: self.place_for(&part), fill, reserve: false };
         if how != Populate::Demand && len > self.file.account().room() / 2 {
             return Ok(());
         }
@@ -371,8 +382,14 @@ impl State {
                 return Ok(());
             }
         }
+        let may_scatter = pma.shadow.is_none() && self.pmas.count() < SCATTERED_MAPS;
+        let stock = may_scatter.then(|| self.file.take_stock(chunk.end - chunk.start));
+        if let Some(pages) = stock.flatten() {
+            self.pmas.isolate(&chunk);
+            return self.copy_to(&chunk, pages, true);
+        }
         self.ensure_shadow(page)?;
-        self.copy_chunk(&chunk)
+        self.copy_to_shadow(&chunk)
     }
 
     /// Makes a copy-on-write range writable in place: nobody else refers to its pages any more.
@@ -396,7 +413,8 @@ impl State {
             return Ok(());
         }
         let range = start..start + pma.len();
-        let opts = AllocOpts { place: self.place_for(&range), reserve: true };
+        let opts =
+            AllocOpts { place: self.place_for(&range), reserve: true, ..AllocOpts::default() };
         let shadow = self.file.alloc(range.end - range.start, opts)?;
         if let Some((_, pma)) = self.pmas.get_mut(page) {
             pma.shadow = Some(shadow);
@@ -405,39 +423,36 @@ impl State {
     }
 
     /// Moves `chunk`, part of one mapping with a shadow, into that shadow.
-    fn copy_chunk(&mut self, chunk: &Range<u64>) -> Result<(), Errno> {
+    fn copy_to_shadow(&mut self, chunk: &Range<u64>) -> Result<(), Errno> {
         self.pmas.isolate(chunk);
-        let Some(mut old) = self.pmas.take(chunk.start) else { return Ok(()) };
-        let Some(shadow) = old.shadow.take() else {
-            self.pmas.insert_alone(chunk.start, old);
-            return Ok(());
-        };
-        if let Err(error) = shadow.charge() {
-            old.shadow = Some(shadow);
-            self.pmas.insert(chunk.start, old);
-            return Err(error);
+        let Some((_, pma)) = self.pmas.get_mut(chunk.start) else { return Ok(()) };
+        let Some(shadow) = &pma.shadow else { return Ok(()) };
+        shadow.charge()?;
+        match pma.shadow.take() {
+            Some(shadow) => self.copy_to(chunk, shadow, false),
+            None => Ok(()),
         }
-        let copied = copy_pages(&old.pages, &shadow);
-        let len = shadow.len();
-        if copied < len {
-            // The rest lies beyond the end of the file: it stays what it is.
-            let mut shadow = shadow;
-            let back = shadow.split_off(copied);
-            let rest = old.split_off_at(copied);
-            drop(back);
-            if let Some(rest) = rest {
-                self.pmas.insert_alone(chunk.start + copied, rest);
-            }
-            if copied > 0 {
-                self.replace_pma(chunk.start, old, shadow);
-            }
-            return Ok(());
-        }
-        self.replace_pma(chunk.start, old, shadow);
-        Ok(())
     }
 
-    fn replace_pma(&mut self, start: u64, old: Pma, pages: FileRange) {
+    /// Replaces the mapping that is exactly `chunk` by a copy in `pages`, as far as its content
+    /// reaches: what lies beyond the end of a file stays what it is. `dirty`: `pages` holds old
+    /// content.
+    fn copy_to(
+        &mut self,
+        chunk: &Range<u64>,
+        mut pages: FileRange,
+        dirty: bool,
+    ) -> Result<(), Errno> {
+        let Some(mut old) = self.pmas.take(chunk.start) else { return Ok(()) };
+        let copied = copy_pages(&old.pages, &pages, dirty);
+        if copied < old.len() {
+            drop(pages.split_off(copied));
+            let rest = old.split_off(copied);
+            self.pmas.insert_alone(chunk.start + copied, rest);
+        }
+        if copied == 0 {
+            return Ok(());
+        }
         let pma = Pma {
             pages: Pages::Memory(pages),
             prot: old.prot,
@@ -446,7 +461,8 @@ impl State {
             shadow: None,
         };
         self.garbage.push(old);
-        self.insert_pma(start, pma, false);
+        self.insert_pma(chunk.start, pma, false);
+        Ok(())
     }
 
     fn invalidate(&mut self, id: u64, range: &Range<u64>) {
@@ -475,12 +491,12 @@ impl State {
     }
 }
 
-/// Copies the committed pages of `from` to `to` (which reads as zeros). Returns how many bytes of
-/// `from` exist: less than all at the end of a file.
-fn copy_pages(from: &Pages, to: &FileRange) -> u64 {
+/// Copies `from` to `to`, which reads as zeros unless `dirty`. Returns how many bytes of `from`
+/// exist: less than all at the end of a file.
+fn copy_pages(from: &Pages, to: &FileRange, dirty: bool) -> u64 {
     match from {
         Pages::Memory(from) => {
-            copy_committed(from, to);
+            copy_committed(from, to, dirty);
             from.len()
         }
         Pages::Host { file, offset, len } => {
@@ -500,22 +516,26 @@ fn copy_pages(from: &Pages, to: &FileRange) -> u64 {
     }
 }
 
-fn copy_committed(from: &FileRange, to: &FileRange) {
+/// Copies the pages of `from` that the host has committed; the others are zeros.
+pub(super) fn copy_committed(from: &FileRange, to: &FileRange, dirty: bool) {
     let pages = to_usize(from.len() / PAGE_SIZE);
     let mut resident = vec![1u8; pages];
     // When the host does not tell, all pages are copied.
     let _ = from.file().window().resident(from.offset(), &mut resident);
     let mut at = 0;
     while at < pages {
-        let run = resident[at..].iter().take_while(|&&page| page & 1 == 1).count();
-        if run > 0 {
-            let (start, len) = (at as u64 * PAGE_SIZE, run as u64 * PAGE_SIZE);
+        let committed = resident[at] & 1 == 1;
+        let run = resident[at..].iter().take_while(|&&page| (page & 1 == 1) == committed).count();
+        let (start, len) = (at as u64 * PAGE_SIZE, run as u64 * PAGE_SIZE);
+        if committed {
             // SAFETY: both lie in windows of live memory files; `to` is ours alone.
             if unsafe { recover::copy(to.at(start), from.at(start), to_usize(len)) }.is_err() {
                 tracing::error!("the host ran out of memory under a memory file");
             }
+        } else if dirty {
+            to.zero(start, len);
         }
-        at += run.max(1);
+        at += run;
     }
 }
 

@@ -1,10 +1,12 @@
 //! `fork`: the child shares all pages; private ones are copied when either side stores to them.
 
-use super::pma::Pma;
+use super::fault::{COW_CHUNK, copy_committed};
+use super::pma::{Pages, Pma};
 use super::vma::{VmFlags, Vma};
-use super::{MappedFile, MemoryManager, State, push_order};
+use super::{MappedFile, MemoryManager, State};
 use crate::account::Account;
 use crate::addr::page_floor;
+use crate::file::{AllocOpts, MemoryFile};
 use crate::rangemap::{Piece, RangeMap};
 use bevor_abi::Errno;
 use bevor_platform::{Order, Space};
@@ -18,6 +20,33 @@ pub struct ForkOpts {
     pub account: Option<Arc<Account>>,
     /// The forking thread's stack pointer: the pages around it are copied at once.
     pub stack_pointer: Option<u64>,
+}
+
+/// Chunks that were stored to while they were shared with a parent or child: the stack, `.data` of
+/// libraries, the heap's head. They are copied by the next fork at once, which costs less than the
+/// faults of both sides.
+#[derive(Debug, Default)]
+pub(super) struct HotChunks {
+    chunks: Vec<u64>,
+    next: usize,
+}
+
+impl HotChunks {
+    /// Most chunks remembered.
+    const MOST: usize = 16;
+
+    /// Remembers a chunk, in place of the oldest if there are too many.
+    pub(super) fn note(&mut self, chunk: u64) {
+        if self.chunks.contains(&chunk) {
+            return;
+        }
+        if self.chunks.len() < Self::MOST {
+            self.chunks.push(chunk);
+        } else {
+            self.chunks[self.next] = chunk;
+            self.next = (self.next + 1) % Self::MOST;
+        }
+    }
 }
 
 impl MemoryManager {
@@ -52,7 +81,7 @@ impl State {
     fn fork_into(
         &mut self,
         space: Arc<dyn Space>,
-        file: Arc<crate::file::MemoryFile>,
+        file: Arc<MemoryFile>,
         stack_pointer: Option<u64>,
     ) -> Result<State, Errno> {
         let mut child = State::new(space, Arc::clone(&self.pool), file, std::sync::Weak::new());
@@ -79,27 +108,72 @@ impl State {
             })
             .collect::<RangeMap<Vma>>();
         child.count_all();
-        let (shared, protect) = self.share_pmas(&left_out);
+        let copies = self.copy_hot_chunks(&child.file, &left_out, stack_pointer);
+        let (shared, protect) = self.share_pmas(&left_out, copies);
         child.pmas = shared;
         for order in protect {
             self.order(order);
         }
         child.patches = self.patches.clone();
-        if let Some(sp) = stack_pointer {
-            self.copy_for_child(&mut child, sp);
-        }
-        child.orders.clear();
-        for (start, pma) in child.pmas.iter() {
-            push_order(&mut child.orders, pma.map_order(start, 0, pma.len(), false));
-        }
+        child.hot = Arc::clone(&self.hot);
+        child.order_all();
         Ok(child)
     }
 
-    /// Shares every mapping outside `left_out` (whole mappings), marking private ones; returns
-    /// the orders that take the right to write from those that had it.
-    fn share_pmas(&mut self, left_out: &[Range<u64>]) -> (RangeMap<Pma>, Vec<Order>) {
+    /// Copies the chunks that parent and child are about to store to: the child's mappings for
+    /// them, by address. The parent keeps its own, writable.
+    fn copy_hot_chunks(
+        &mut self,
+        file: &Arc<MemoryFile>,
+        left_out: &[Range<u64>],
+        stack_pointer: Option<u64>,
+    ) -> Vec<(u64, Pma)> {
+        let mut chunks = self.hot.lock().chunks.clone();
+        chunks.extend(stack_pointer.map(|sp| page_floor(sp) & !(COW_CHUNK - 1)));
+        chunks.sort_unstable();
+        chunks.dedup();
+        let mut copies = Vec::new();
+        for chunk in chunks {
+            let ours: Vec<Range<u64>> = self
+                .pmas
+                .overlapping(chunk..chunk + COW_CHUNK)
+                .filter(|(_, pma)| pma.writable() && !pma.of_file)
+                .map(|(start, pma)| start.max(chunk)..(start + pma.len()).min(chunk + COW_CHUNK))
+                .filter(|part| !left_out.iter().any(|range| range.contains(&part.start)))
+                .collect();
+            for part in ours {
+                if let Some(pma) = self.copy_hot(file, &part) {
+                    copies.push((part.start, pma));
+                }
+            }
+        }
+        copies
+    }
+
+    /// Copies one part of a private mapping; `None` if memory is short.
+    fn copy_hot(&mut self, file: &Arc<MemoryFile>, part: &Range<u64>) -> Option<Pma> {
+        let len = part.end - part.start;
+        let (pages, dirty) = match file.take_stock(len) {
+            Some(pages) => (pages, true),
+            None => (file.alloc(len, AllocOpts::default()).ok()?, false),
+        };
+        self.pmas.isolate(part);
+        let (_, pma) = self.pmas.get(part.start)?;
+        copy_committed(pma.memory()?, &pages, dirty);
+        let prot = pma.prot;
+        Some(Pma { pages: Pages::Memory(pages), prot, cow: false, of_file: false, shadow: None })
+    }
+
+    /// Shares every mapping outside `left_out` (whole mappings), marking private ones, except those
+    /// that were copied; returns the orders that take the right to write from those that had it.
+    fn share_pmas(
+        &mut self,
+        left_out: &[Range<u64>],
+        copies: Vec<(u64, Pma)>,
+    ) -> (RangeMap<Pma>, Vec<Order>) {
         let mut protect = Vec::new();
         let mut skip = left_out.iter().peekable();
+        let mut copies = copies.into_iter().peekable();
         let vmas = &self.vmas;
         let mut shared = Vec::with_capacity(self.pmas.count());
         for (start, pma) in self.pmas.iter_mut() {
@@ -107,6 +181,10 @@ impl State {
                 skip.next();
             }
             if skip.peek().is_some_and(|range| range.contains(&start)) {
+                continue;
+            }
+            if let Some(copy) = copies.next_if(|(at, _)| *at == start) {
+                shared.push(copy);
                 continue;
             }
             let private = vmas.get(start).is_none_or(|(_, vma)| !vma.is_shared());
@@ -123,16 +201,6 @@ impl State {
             shared.push((start, pma.share()));
         }
         (shared.into_iter().collect(), protect)
-    }
-
-    /// Copies the chunk around the stack pointer for the child; the parent keeps its own.
-    fn copy_for_child(&mut self, child: &mut State, sp: u64) {
-        let page = page_floor(sp);
-        let is_stack = child.pmas.get(page).is_some_and(|(_, pma)| pma.prot.write && pma.cow);
-        if is_stack && child.break_cow(page).is_ok() {
-            child.garbage.clear();
-            let _ = self.break_cow(page);
-        }
     }
 
     /// Sums all VMAs up anew, registering nothing.

@@ -271,10 +271,6 @@ impl State {
         flags.set(VmFlags::LOCKED, locked);
         flags.set(VmFlags::GROWSDOWN, args.flags & MAP_GROWSDOWN != 0);
         flags.set(VmFlags::NORESERVE, args.flags & MAP_NORESERVE != 0);
-        let accounted = prot.write
-            && !flags.intersects(VmFlags::NORESERVE)
-            && (args.file.is_none() || !flags.contains(VmFlags::SHARED));
-        flags.set(VmFlags::ACCOUNT, accounted);
         Ok(Vma { len, prot, flags, source, name: args.name.clone() })
     }
 
@@ -286,7 +282,7 @@ impl State {
         if vma.is_data() && self.totals.data.saturating_add(more) > self.limits.data {
             return Err(ENOMEM.because("RLIMIT_DATA"));
         }
-        if vma.flags.contains(VmFlags::ACCOUNT) && more > self.overcommit_limit() {
+        if vma.is_accounted() && more > self.overcommit_limit() {
             return Err(ENOMEM.because("obvious overcommit"));
         }
         Ok(())

@@ -42,14 +42,15 @@ pub use residency::Rss;
 pub use vma::VmFlags;
 
 use crate::account::Account;
-use crate::file::MemoryFile;
+use crate::file::{FileRange, MemoryFile};
 use crate::mappable::Mappable;
 use crate::pool::MemoryPool;
 use crate::rangemap::{Piece, RangeMap};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EFAULT, ENOMEM};
 use bevor_platform::{Order, PlatformError, Prot, Space};
-use parking_lot::RwLock;
+use fork::HotChunks;
+use parking_lot::{Mutex, RwLock};
 use pma::Pma;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -125,6 +126,10 @@ struct State {
     garbage: Vec<Pma>,
     /// The last fault that found nothing to do.
     spurious: Option<u64>,
+    /// What this family of processes stores to after a fork.
+    hot: Arc<Mutex<HotChunks>>,
+    /// Whether orders are held back: no guest runs here yet.
+    held: bool,
     me: Weak<MemoryManager>,
 }
 
@@ -221,17 +226,31 @@ impl MemoryManager {
         self.minor_faults.load(Ordering::Relaxed)
     }
 
+    /// Holds orders back, while an address space is set up in which no thread runs yet.
+    pub fn hold_orders(&self) {
+        self.state.write().held = true;
+    }
+
+    /// Carries out in one batch what was set up since [`MemoryManager::hold_orders`].
+    ///
+    /// # Errors
+    /// The host process refused.
+    pub fn release_orders(&self) -> Result<(), Errno> {
+        self.change(|st| {
+            st.held = false;
+            st.order_all();
+            Ok(())
+        })
+    }
+
     /// Maps everything again in a new host process, whose guest range is empty.
     ///
     /// # Errors
     /// The new process refused.
     pub fn rebuild(&self, space: Arc<dyn Space>) -> Result<(), Errno> {
         self.change(|st| {
-            st.orders.clear();
             st.space = space;
-            for (start, pma) in st.pmas.iter() {
-                push_order(&mut st.orders, pma.map_order(start, 0, pma.len(), false));
-            }
+            st.order_all();
             Ok(())
         })
     }
@@ -279,6 +298,8 @@ impl State {
             orders: Vec::new(),
             garbage: Vec::new(),
             spurious: None,
+            hot: Arc::default(),
+            held: false,
             me,
         }
     }
@@ -286,6 +307,9 @@ impl State {
     /// Applies the collected orders. A host process that cannot follow is killed: its mappings are
     /// unknown then, and pages must not be freed under it.
     fn flush(&mut self) -> Result<(), Errno> {
+        if self.held {
+            self.orders.clear();
+        }
         if self.orders.is_empty() {
             return Ok(());
         }
@@ -299,6 +323,14 @@ impl State {
                 self.space.kill();
                 Err(ENOMEM.because("the host refused a mapping"))
             }
+        }
+    }
+
+    /// Orders everything to be mapped, in a host process that has nothing mapped.
+    fn order_all(&mut self) {
+        self.orders.clear();
+        for (start, pma) in self.pmas.iter() {
+            push_order(&mut self.orders, pma.map_order(start, 0, pma.len(), false));
         }
     }
 
@@ -415,6 +447,9 @@ impl Drop for MemoryManager {
         for entry in st.files.values() {
             entry.file.mappings().set(&self.me, false, false);
         }
+        let pmas = std::mem::take(&mut st.pmas);
+        let ranges = pmas.into_iter().flat_map(|(_, pma)| pma.into_ranges());
+        FileRange::release_all(ranges.collect());
     }
 }
 

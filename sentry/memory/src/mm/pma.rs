@@ -67,10 +67,13 @@ impl Pma {
         Order::Map { addr, len, prot: self.host_prot(), fd, offset, populate }
     }
 
-    /// Cuts at byte `at`, which may be either end; `None` if nothing is left behind it. `self` is
-    /// meaningless when `at` is zero and everything is returned.
-    pub(crate) fn split_off_at(&mut self, at: u64) -> Option<Self> {
-        (at < self.len()).then(|| self.split_off(at))
+    /// The memory ranges it holds.
+    pub(crate) fn into_ranges(self) -> impl Iterator<Item = FileRange> {
+        let pages = match self.pages {
+            Pages::Memory(range) => Some(range),
+            Pages::Host { .. } => None,
+        };
+        pages.into_iter().chain(self.shadow)
     }
 
     /// A second reference to the same pages.

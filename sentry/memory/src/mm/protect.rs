@@ -88,13 +88,7 @@ impl State {
         if becomes_data && self.totals.data.saturating_add(len) > self.limits.data {
             return Err(ENOMEM.because("RLIMIT_DATA"));
         }
-        let account = prot.write && !vma.is_shared() && !vma.flags.contains(VmFlags::NORESERVE);
-        self.update_vmas(part, |vma| {
-            vma.prot = prot;
-            if account {
-                vma.flags |= VmFlags::ACCOUNT;
-            }
-        });
+        self.update_vmas(part, |vma| vma.prot = prot);
         if prot.write {
             self.restore_patched(part)?;
         }

@@ -40,8 +40,6 @@ bitflags! {
         const RAND_READ = 1 << 13;
         /// Merging of equal pages wanted.
         const MERGEABLE = 1 << 14;
-        /// Counted against the commit limit.
-        const ACCOUNT = 1 << 15;
     }
 }
 
@@ -84,6 +82,13 @@ impl Vma {
     /// Private and writable: counts as data (`RLIMIT_DATA`, `VmData`).
     pub(crate) fn is_data(&self) -> bool {
         self.prot.write && !self.is_shared() && !self.flags.contains(VmFlags::GROWSDOWN)
+    }
+
+    /// Whether it counts against the commit limit.
+    pub(crate) fn is_accounted(&self) -> bool {
+        self.prot.write
+            && !self.flags.contains(VmFlags::NORESERVE)
+            && (!self.is_shared() || self.file().is_some_and(|file| file.is_anonymous()))
     }
 
     /// Whether any access is allowed.

@@ -28,6 +28,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, bevor_abi::Errno>) -> Code {
 
 /// Nothing is charged or committed once all guests are gone.
 fn assert_all_freed(sandbox: &Sandbox) {
+    sandbox.pool.trim();
     assert_eq!(sandbox.account.charged(), 0, "charges left");
     assert_eq!(sandbox.pool.allocated_bytes(&sandbox.account), 0, "allocations left");
     assert_eq!(sandbox.pool.committed_bytes(&sandbox.account), 0, "pages left");

@@ -112,6 +112,7 @@ fn mappings_see_writes_and_lose_truncated_pages() {
     drop(other);
     assert!(store.mappings().is_empty());
     drop((guest, file, store));
+    sandbox.pool.trim();
     assert_eq!(sandbox.account.charged(), 0);
     assert_eq!(sandbox.pool.committed_bytes(&sandbox.account), 0);
 }
