@@ -258,8 +258,27 @@ pub trait Platform: Send + Sync {
     fn vdso(&self) -> Option<&[u8]>;
 }
 
+/// The guest's code as the memory crate holds it, for rewriting system call sites.
+pub trait Text {
+    /// Copies code bytes at `addr` and tells how many could be read.
+    fn read_code(&self, addr: u64, bytes: &mut [u8]) -> usize;
+
+    /// Gives up `len` bytes of the guest's addresses, all within 2 GiB of `addr`, for as long as the
+    /// address space lives: nothing is mapped there now, and no guest mapping may take the place. Page
+    /// aligned.
+    fn reserve_near(&self, addr: u64, len: u64) -> Option<u64>;
+
+    /// Changes the bytes `old` at `addr`, which lie in one page, to `new`: builds the changed page and
+    /// maps it with one order, so that no thread sees half of it. `false`, and nothing is changed, if the
+    /// mapping is writable or shared or the bytes are others by now. The guest's own view of its text
+    /// (ptrace, `/proc/self/mem`) should keep showing `old`.
+    fn replace_code(&self, addr: u64, old: &[u8], new: &[u8]) -> bool;
+}
+
 /// One guest address space: one host process. Dropping it kills or recycles the process.
-pub trait Space: Send + Sync {
+///
+/// `Any`, so that a platform can tell its own spaces from another's.
+pub trait Space: Send + Sync + Any {
     /// Its name in [`DeathHook`] calls.
     fn id(&self) -> SpaceId;
 
@@ -295,6 +314,24 @@ pub trait Space: Send + Sync {
     /// Tells the platform that guest code bytes in this range changed under it (a private page was
     /// replaced, unmapped or written by a debugger), so that patches recorded there are forgotten.
     fn forget_patches(&self, addr: u64, len: u64);
+
+    /// Rewrites the system call site that ends at `after` so that its calls no longer trap. Call it
+    /// with what [`Thread::patch_candidate`] named, while that thread is parked; the others may run. Tells
+    /// whether it was done; where it was not, calls keep trapping.
+    fn patch(&self, after: u64, text: &dyn Text) -> bool {
+        let _ = (after, text);
+        false
+    }
+
+    /// Makes `child`, which got a copy of this space's memory (`fork`), know the rewritten sites in it.
+    /// Call it before a thread of the child runs.
+    ///
+    /// # Errors
+    /// [`PlatformError::Gone`] or the host's refusal.
+    fn share_patches(&self, child: &dyn Space) -> Result<(), PlatformError> {
+        let _ = child;
+        Ok(())
+    }
 }
 
 /// One guest thread. Dropping it parks or ends the host thread; it must not be running.
@@ -304,6 +341,12 @@ pub trait Thread: Send + Any {
     /// Reads the event of the last run into `ctx` and parks the thread. Call it once after
     /// [`Wake::Event`].
     fn take_event(&mut self, ctx: &mut Context) -> Event;
+
+    /// The system call site of the last event, as the address after its instruction, if it trapped
+    /// often enough to be worth [`Space::patch`].
+    fn patch_candidate(&self) -> Option<u64> {
+        None
+    }
 
     /// Stops a running thread soon with [`Event::Interrupted`]; nothing happens to a parked one.
     fn kicker(&self) -> Arc<dyn Kick>;

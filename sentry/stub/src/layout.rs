@@ -66,6 +66,10 @@ pub mod up {
     pub const NR: u64 = 0x120;
     /// `u32`: `si_arch`.
     pub const ARCH: u64 = 0x124;
+    /// `u64`: the trampoline's tail, after a patched call.
+    pub const TAIL: u64 = 0x128;
+    /// End of a few words of scratch.
+    pub const SCRATCH_END: u64 = 0x200;
     /// Value of [`SIG`] after a patched call.
     pub const PATCHED: u32 = 0;
 }
@@ -88,6 +92,17 @@ pub mod down {
     pub const REGS: u64 = 0x40;
     /// `stack_t` for `sigaltstack`.
     pub const STACK_T: u64 = 0x140;
+    /// `u64`: address in the stub of `up::SCRATCH_END`.
+    pub const SCRATCH: u64 = 0x20;
+    /// Calls answered without the sentry, a `u64` for each number: the result in the lower half,
+    /// [`ANSWERED`] and perhaps [`IF_ZERO`]; 0 for a call that is not.
+    pub const ANSWERS: u64 = 0x400;
+    /// How many numbers [`ANSWERS`] covers.
+    pub const NR_ANSWERS: u64 = 192;
+    /// The entry holds an answer.
+    pub const ANSWERED: u64 = 1 << 32;
+    /// It holds if the first argument is 0 (`getpgid`, `getsid`).
+    pub const IF_ZERO: u64 = 1 << 33;
     /// Flag: take all registers from `REGS`.
     pub const FULL: u32 = 1;
     /// Flag: load the extended state from `DOWN_XSAVE`.
@@ -98,6 +113,22 @@ pub mod down {
 
 /// Number of 8-byte words of `UserRegs`.
 pub const NR_REGS: u64 = 27;
+
+/// A trampoline: what a rewritten call site jumps to, in guest memory near it.
+pub mod trampoline {
+    /// Length of one.
+    pub const LEN: u64 = 64;
+    /// Offset of the entry: loads the tail's address into `r11`, jumps to the stub.
+    pub const ENTRY: u64 = 0;
+    /// Offset of the `u64` address of the stub's entry.
+    pub const STUB: u64 = 16;
+    /// Offset of the `u64` address after the original `syscall` instruction.
+    pub const ORIGINAL: u64 = 24;
+    /// Offset of a `syscall` instruction, for guests that own their GS base.
+    pub const TRAP: u64 = 38;
+    /// Offset of the instruction that followed, and a jump back.
+    pub const TAIL: u64 = 40;
+}
 
 /// Offset from the image to the config pages (read-only here, the sentry writes them).
 pub const CONFIG: u64 = 0x1_0000;

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use parking_lot::{Condvar, Mutex};
 
 use crate::DeathHook;
-use crate::arch::{clock, fpu};
+use crate::arch::{clock, fpu, patch};
 use crate::systrap::agent::{Agent, Call, EventFds};
 use crate::systrap::bell::Bells;
 use crate::systrap::host::{self, Children, Cpus, Exec, Part, Window};
@@ -19,6 +19,7 @@ use crate::systrap::image::Image;
 use crate::systrap::layout::{
     ALT_STACK_LEN, CONFIG_LEN, SLOT_LEN, XSAVE_MAX, agent_down, agent_up,
 };
+use crate::systrap::patch::{MAX_REGIONS, REGION_LEN};
 use crate::systrap::region::{self, GUEST_END, Region};
 use crate::systrap::space::Stub;
 use crate::systrap::thread::KickWatch;
@@ -28,6 +29,7 @@ use crate::{PlatformError, SpaceId};
 
 /// Slots of the shared files: one for each stub thread, agents included.
 const MAX_SLOTS: u64 = 0x4000;
+const TRAMPOLINES_LEN: u64 = MAX_REGIONS * REGION_LEN;
 /// How many batches of orders may be under way at once.
 const NR_EVENT_FDS: usize = 32;
 /// How long either side spins before it sleeps, microseconds.
@@ -38,6 +40,7 @@ const SPIN_US: u32 = 20;
 pub struct Slots {
     free: Vec<u64>,
     next: u64,
+    end: u64,
 }
 
 impl Slots {
@@ -47,7 +50,7 @@ impl Slots {
             return Some(slot);
         }
         let slot = self.next;
-        (slot < MAX_SLOTS).then(|| {
+        (slot < self.end).then(|| {
             self.next += 1;
             slot
         })
@@ -62,6 +65,9 @@ pub struct Core {
     pub(super) files: Files,
     image_len: u64,
     up: Window,
+    trampolines: Window,
+    patched_entry: u64,
+    regions: Mutex<Slots>,
     down: Window,
     _config_pages: Window,
     pub(super) bells: Arc<Bells>,
@@ -121,13 +127,17 @@ impl Core {
             down: host::memfd(c"bevor-down", MAX_SLOTS * SLOT_LEN, Exec::Sealed)?,
             up: host::memfd(c"bevor-up", MAX_SLOTS * SLOT_LEN, Exec::Sealed)?,
             stacks: host::memfd(c"bevor-stacks", MAX_SLOTS * ALT_STACK_LEN, Exec::Sealed)?,
+            trampolines: host::memfd(c"bevor-trampolines", TRAMPOLINES_LEN, Exec::Allowed)?,
         };
         host::write_at(&files.image, image.code, 0)?;
+        let constant = patch::window_constant(region.window);
+        host::write_at(&files.image, &constant, image.known("guest_window"))?;
         host::seal(&files.image)?;
         let both = libc::PROT_READ | libc::PROT_WRITE;
         let config_pages = Window::map(&files.config, CONFIG_LEN, both)?;
         let down = Window::map(&files.down, MAX_SLOTS * SLOT_LEN, both)?;
         let up = Window::map(&files.up, MAX_SLOTS * SLOT_LEN, libc::PROT_READ)?;
+        let trampolines = Window::map(&files.trampolines, TRAMPOLINES_LEN, both)?;
         let page = config_pages.part(0, CONFIG_LEN);
         zygote::write_config(&page, &image, &region)?;
 
@@ -140,12 +150,15 @@ impl Core {
             config,
             region,
             files,
+            trampolines,
+            patched_entry: region.image + image.known("guest_patched"),
+            regions: Mutex::new(Slots { free: Vec::new(), next: 0, end: MAX_REGIONS }),
             image_len: image.known("stub_end"),
             up,
             down,
             _config_pages: config_pages,
             bells: Arc::new(Bells::new(page, region)),
-            slots: Mutex::new(Slots { free: Vec::new(), next: 1 }),
+            slots: Mutex::new(Slots { free: Vec::new(), next: 1, end: MAX_SLOTS }),
             event_fds: EventFds::new(NR_EVENT_FDS)?,
             zygote,
             zygote_pid,
@@ -165,6 +178,29 @@ impl Core {
     /// The pages of a slot: those the guest writes, those the sentry writes.
     pub fn slot(&self, slot: u64) -> (Part, Part) {
         (self.up.part(slot * SLOT_LEN, SLOT_LEN), self.down.part(slot * SLOT_LEN, SLOT_LEN))
+    }
+
+    /// Where trampolines jump to.
+    pub const fn patched_entry(&self) -> u64 {
+        self.patched_entry
+    }
+
+    /// A region of the trampoline file, of zeros.
+    pub fn take_region(&self) -> Option<u64> {
+        self.regions.lock().take()
+    }
+
+    /// Frees a region no process maps any more.
+    pub fn free_region(&self, index: u64) {
+        match host::punch(&self.files.trampolines, index * REGION_LEN, REGION_LEN) {
+            Ok(()) => self.regions.lock().free.push(index),
+            Err(error) => tracing::warn!(index, %error, "a region of trampolines is lost"),
+        }
+    }
+
+    /// Writes a trampoline nobody jumps to yet.
+    pub fn write_trampoline(&self, offset: u64, bytes: &[u8]) {
+        self.trampolines.part(offset, bytes.len() as u64).write(0, bytes);
     }
 
     /// Whether an address lies in the stub's code.

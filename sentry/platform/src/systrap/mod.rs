@@ -21,6 +21,7 @@ mod keeper;
 #[path = "../../../stub/src/layout.rs"]
 pub(crate) mod layout;
 mod pace;
+mod patch;
 mod port;
 mod region;
 mod space;

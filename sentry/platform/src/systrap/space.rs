@@ -1,5 +1,6 @@
 //! Address spaces: stub processes.
 
+use std::any::Any;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
@@ -12,12 +13,13 @@ use crate::systrap::agent::{Agent, Call, Dead};
 use crate::systrap::core::Core;
 use crate::systrap::host;
 use crate::systrap::layout::{
-    ALT_STACK, ALT_STACK_LEN, AREA, DOWN, MAX_AREAS, MAX_ORDERS, SLOT_LEN, UP, agent_down, down,
+    ALT_STACK, ALT_STACK_LEN, AREA, DOWN, MAX_AREAS, MAX_ORDERS, SLOT_LEN, UP, agent_down, down, up,
 };
+use crate::systrap::patch::Patches;
 use crate::systrap::region::GUEST_END;
 use crate::systrap::thread::{SystrapThread, ThreadShared};
 use crate::systrap::{MAP_FLAGS, PAGE};
-use crate::{FpState, Order, PlatformError, Prot, Space, SpaceId, Thread};
+use crate::{FpState, Order, PlatformError, Prot, Space, SpaceId, Text, Thread};
 
 /// Host mappings of a stub besides the guest's: code, config, agent pages, the host's vDSO.
 const OWN_MAPPINGS: usize = 16;
@@ -50,6 +52,7 @@ pub struct Stub {
     registered_membarrier: AtomicBool,
     /// What the guest's orders made, as the host counts it. Held while orders are under way.
     mappings: Mutex<Mappings>,
+    pub(super) patches: Patches,
 }
 
 impl Stub {
@@ -66,6 +69,7 @@ impl Stub {
             spare: Mutex::new(Vec::new()),
             registered_membarrier: AtomicBool::new(false),
             mappings: Mutex::new(Mappings::default()),
+            patches: Patches::default(),
         }
     }
 
@@ -171,6 +175,7 @@ impl Stub {
         page.u64(down::STACK_T + 16).store(ALT_STACK_LEN, Relaxed);
         page.u64(down::BELL).store(core.region.bell(0), Relaxed);
         page.u32(down::SPIN).store(core.spin, Relaxed);
+        page.u64(down::SCRATCH).store(area + UP + up::SCRATCH_END, Relaxed);
         self.threads.lock().push(thread.clone());
 
         let (read, both) = (libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE);
@@ -355,7 +360,28 @@ impl Space for SystrapSpace {
         if self.is_gone() { 0 } else { host::cpu_time_ns(self.stub.pid) }
     }
 
-    fn forget_patches(&self, _addr: u64, _len: u64) {
-        // No call site is rewritten yet, so there is nothing to forget.
+    fn forget_patches(&self, addr: u64, len: u64) {
+        self.stub.patches.forget(addr, len);
+    }
+
+    fn patch(&self, after: u64, text: &dyn Text) -> bool {
+        let (core, patches) = (&self.stub.core, &self.stub.patches);
+        let Some(mut prepared) = patches.prepare(core, after, text) else { return false };
+        if let Some(map) = prepared.map.take()
+            && self.stub.run_all("mapping trampolines", &[map]).is_err()
+        {
+            return false;
+        }
+        patches.finish(core, prepared, text)
+    }
+
+    fn share_patches(&self, child: &dyn Space) -> Result<(), PlatformError> {
+        let child: &dyn Any = child;
+        let child = child.downcast_ref::<Self>().expect("a space of the same platform");
+        let calls = child.stub.patches.inherit(&self.stub.core, &self.stub.patches);
+        if calls.is_empty() {
+            return Ok(());
+        }
+        child.stub.run_all("mapping trampolines", &calls).map(drop)
     }
 }

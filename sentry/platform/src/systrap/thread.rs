@@ -1,11 +1,11 @@
 //! Guest threads: the slot shared with the stub, and the kernel's handle.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
 
 use crate::arch::systrap::{BAD_RIP, loadable, read_event};
-use crate::arch::{clock, fpu};
+use crate::arch::{clock, fpu, patch};
 use crate::systrap::host::{self, Part};
 use crate::systrap::layout::{DOWN, DOWN_XSAVE, SLOT_LEN, UP, UP_XSAVE, down, up};
 use crate::systrap::space::{Stub, SystrapSpace};
@@ -142,13 +142,13 @@ pub struct SystrapThread {
     pub(super) instead: Option<Event>,
     /// A doorbell's owner resumed it and has not taken its event.
     pub(super) running: bool,
-    answers: Answers,
+    /// The call site of the last event, if it should be rewritten.
+    candidate: Option<u64>,
 }
 
 impl SystrapThread {
     pub(super) fn new(space: Arc<SystrapSpace>, shared: Arc<ThreadShared>) -> Self {
-        let answers = Answers::default();
-        Self { space, shared, load_fp: false, instead: None, running: false, answers }
+        Self { space, shared, load_fp: false, instead: None, running: false, candidate: None }
     }
 
     /// Lets the guest run from `ctx`.
@@ -160,7 +160,9 @@ impl SystrapThread {
         let page = &self.shared.down;
         let mut flags = 0;
         if ctx.full {
-            let Some(regs) = loadable(&ctx.regs, self.shared.area) else {
+            let mut regs = ctx.regs;
+            self.shared.stub.patches.enter(&mut regs);
+            let Some(regs) = loadable(&regs, self.shared.area) else {
                 self.instead = Some(BAD_RIP);
                 self.running = true;
                 return Ok(());
@@ -220,7 +222,22 @@ impl Thread for SystrapThread {
             shared.stub.kill();
             return Event::Gone;
         }
+        self.candidate = None;
+        if !patched {
+            if shared.stub.patches.translate(&mut ctx.regs, &event) {
+                ctx.full = true;
+                return Event::Interrupted;
+            }
+            if event == Event::Syscall && ctx.regs.gs_base == 0 {
+                let after = ctx.regs.rip;
+                self.candidate = shared.stub.patches.count_trap(after).then_some(after);
+            }
+        }
         event
+    }
+
+    fn patch_candidate(&self) -> Option<u64> {
+        self.candidate
     }
 
     fn kicker(&self) -> Arc<dyn Kick> {
@@ -248,7 +265,14 @@ impl Thread for SystrapThread {
     }
 
     fn set_answers(&mut self, answers: &Answers) {
-        self.answers = *answers;
+        for (nr, value, if_zero) in patch::answers(answers) {
+            let entry = match answers.enabled {
+                true if if_zero => value | down::ANSWERED | down::IF_ZERO,
+                true => value | down::ANSWERED,
+                false => 0,
+            };
+            self.shared.down.u64(down::ANSWERS + 8 * nr.cast_unsigned()).store(entry, Release);
+        }
     }
 
     fn cpu_time_ns(&self) -> u64 {
@@ -263,6 +287,7 @@ impl Drop for SystrapThread {
             self.shared.stub.kill();
             return;
         }
+        self.set_answers(&Answers::default());
         self.shared.ran.store(0, Relaxed);
         self.shared.stub.park(self.shared.clone());
     }

@@ -49,6 +49,8 @@ pub struct Files {
     pub up: OwnedFd,
     /// Signal stacks of guest threads.
     pub stacks: OwnedFd,
+    /// Trampolines of rewritten call sites.
+    pub trampolines: OwnedFd,
 }
 
 /// Writes the config pages.

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod clock;
 pub(crate) mod fpu;
+pub(crate) mod patch;
 pub(crate) mod ptrace;
 pub(crate) mod systrap;
 pub(crate) mod wait;

@@ -156,4 +156,46 @@ guest_forge:
     jb 2b
     inc eax
     jmp 1b
+
+# Like a C library's wrapper: call 2000 + rbx, again and again; rbx counts, rdi is kept.
+    .globl guest_wrapper, guest_wrapper_after
+guest_wrapper:
+    mov qword ptr [rsp - 8], 0x77
+    lea rax, [rbx + 2000]
+    stc
+    syscall
+guest_wrapper_after:
+    cmp rax, -4095
+    jae 2f
+    cmp qword ptr [rsp - 8], 0x77
+    jne 2f
+    inc rbx
+    jmp guest_wrapper
+2:  ud2
+
+# rbx times getpid at a site of its own, the sum in rdi, then call 2001.
+    .globl guest_getpid
+guest_getpid:
+    xor edi, edi
+1:  mov eax, 39
+    syscall
+    cmp rax, -4095
+    jae 2f
+    add rdi, rax
+    dec rbx
+    jnz 1b
+    mov eax, 2001
+    syscall
+    jmp guest_getpid
+2:  ud2
+
+# getpid for ever.
+    .globl guest_getpid_forever
+guest_getpid_forever:
+    mov eax, 39
+    syscall
+    cmp rax, -4095
+    jae 2f
+    jmp guest_getpid_forever
+2:  ud2
 test_guests_end:

@@ -2,4 +2,5 @@
 
 mod harness;
 mod hostile;
+mod patch;
 mod run;

@@ -100,20 +100,112 @@ guest_sigreturn_ip:
     ud2
 
 signal_in_stub:
+    cmp edi, 5                      # SIGTRAP: the guest single-steps, the stub is passed over
+    je signal_return
     cmp dword ptr [rsi + 8], 0
     jg signal_save                  # a fault or a refused call of the stub: the sentry ends the guest
     cmp edi, {KICK_SIGNAL}
     jne signal_return
     lea rax, [rip + guest_restore]
     cmp r10, rax
-    jb signal_return
+    jb signal_in_answer
     lea rax, [rip + guest_restore_end]
     cmp r10, rax
-    jae signal_return
+    jae signal_in_answer
     mov eax, [r15 + {DOWN_KICK}]    # about to enter the guest, whose state is still in up.regs
     cmp eax, [r15 + {DOWN_GO}]
     jne signal_return
     jmp signal_report
+
+# About to leave with an answer of the stub's own: that part is done again, and looks at the kick.
+signal_in_answer:
+    lea rax, [rip + patched_answer]
+    cmp r10, rax
+    jb signal_return
+    lea rcx, [rip + patched_answer_end]
+    cmp r10, rcx
+    jae signal_return
+    mov [rdx + 40 + 16*8], rax
+    jmp signal_return
+
+# Entered from a trampoline (see platform/src/arch/x86_64/patch.rs) in place of a `syscall`
+# instruction: r11 is the trampoline's tail, rcx is free, everything else is the guest's, flags and
+# red zone included. First: is the GS base a thread area? Guests may have set it; no flag may change.
+    .globl guest_patched
+guest_patched:
+    rdgsbase rcx
+    bswap rcx
+    mov ecx, ecx
+    .byte 0x8d, 0x89                # lea ecx, [rcx - bswap(high half of the window)]
+    .globl guest_window
+guest_window:
+    .long 0                         # written by the sentry before it seals the image
+    jrcxz 1f
+    jmp patched_trap
+1:  rdgsbase rcx
+    movzx ecx, cx
+    jrcxz 2f
+patched_trap:                       # no: the system call goes the slow way, from the trampoline
+    lea r11, [r11 - {T_TRAP}]
+    jmp r11
+2:  mov gs:[{UP_REGS} + {RSP}], rsp
+    mov rsp, gs:[{DOWN_SCRATCH}]
+    pushfq
+    cmp rax, {NR_ANSWERS}
+    jae patched_call
+    mov rcx, gs:[{DOWN_ANSWERS} + rax*8]
+    test rcx, rcx
+    jz patched_call
+    bt rcx, 33                      # answered for the caller itself only
+    jnc 3f
+    test edi, edi
+    jnz patched_call
+3:  mov eax, ecx
+patched_answer:                     # may be done again from here: see signal_in_answer
+    mov ecx, gs:[{DOWN_KICK}]
+    cmp ecx, gs:[{DOWN_GO}]
+    je patched_kicked
+    mov rsp, gs:[{DOWN_SCRATCH}]
+    lea rsp, [rsp - 8]
+    popfq
+    mov rsp, gs:[{UP_REGS} + {RSP}]
+    mov rcx, [r11 - {T_ORIGINAL}]
+    jmp r11
+patched_answer_end:
+patched_kicked:
+    mov dword ptr gs:[{UP_SIG}], {KICK_SIGNAL}
+    jmp patched_save
+patched_call:
+    mov dword ptr gs:[{UP_SIG}], {PATCHED}
+patched_save:
+    mov gs:[{UP_REGS} + {R15}], r15
+    rdgsbase r15
+    mov rcx, gs:[{DOWN_SCRATCH}]
+    mov rcx, [rcx - 8]
+    mov [r15 + {UP_REGS} + {EFLAGS}], rcx
+    mov [r15 + {UP_REGS} + {R11}], rcx
+    mov rcx, [r11 - {T_ORIGINAL}]
+    mov [r15 + {UP_REGS} + {RIP}], rcx
+    mov [r15 + {UP_REGS} + {RCX}], rcx
+    mov [r15 + {UP_TAIL}], r11
+    mov [r15 + {UP_REGS} + {RAX}], rax
+    mov [r15 + {UP_REGS} + {RDI}], rdi
+    mov [r15 + {UP_REGS} + {RSI}], rsi
+    mov [r15 + {UP_REGS} + {RDX}], rdx
+    mov [r15 + {UP_REGS} + {R10}], r10
+    mov [r15 + {UP_REGS} + {R8}], r8
+    mov [r15 + {UP_REGS} + {R9}], r9
+    mov [r15 + {UP_REGS} + {RBX}], rbx
+    mov [r15 + {UP_REGS} + {RBP}], rbp
+    mov [r15 + {UP_REGS} + {R12}], r12
+    mov [r15 + {UP_REGS} + {R13}], r13
+    mov [r15 + {UP_REGS} + {R14}], r14
+    mov [r15 + {UP_REGS} + {GS_BASE}], r15
+    rdfsbase rcx
+    mov [r15 + {UP_REGS} + {FS_BASE}], rcx
+    mov qword ptr [r15 + {UP_REGS} + {CS}], 0x33
+    mov qword ptr [r15 + {UP_REGS} + {SS}], 0x2b
+    cld
 
 # Publishes the event and waits for the next run.
 guest_park:
@@ -199,6 +291,8 @@ guest_go:
     jnz guest_take_all
     mov rax, [r15 + {DOWN_RAX}]
     mov [r15 + {UP_REGS} + {RAX}], rax
+    cmp dword ptr [r15 + {UP_SIG}], {PATCHED}
+    je guest_restore_patched
 
 # From here to guest_restore_end the guest's state is up.regs and the CPU's extended registers: a kick
 # reports just that.
@@ -228,6 +322,30 @@ guest_restore:
     mov rdi, [r15 + {UP_REGS} + {RDI}]
     mov r15, [r15 + {UP_REGS} + {R15}]
     iretq                           # reads rip, cs, eflags, rsp and ss from up.regs
+# After a patched call: on in the trampoline. What the stub did not touch is still there.
+guest_restore_patched:
+    mov eax, [r15 + {DOWN_KICK}]
+    cmp eax, [r15 + {DOWN_GO}]
+    je guest_interrupted
+    lea rsp, [r15 + {UP_REGS} + {EFLAGS}]
+    popfq
+    mov rsp, [r15 + {UP_REGS} + {RSP}]
+    mov r14, [r15 + {UP_REGS} + {R14}]
+    mov r13, [r15 + {UP_REGS} + {R13}]
+    mov r12, [r15 + {UP_REGS} + {R12}]
+    mov rbp, [r15 + {UP_REGS} + {RBP}]
+    mov rbx, [r15 + {UP_REGS} + {RBX}]
+    mov r11, [r15 + {UP_REGS} + {R11}]
+    mov r10, [r15 + {UP_REGS} + {R10}]
+    mov r9,  [r15 + {UP_REGS} + {R9}]
+    mov r8,  [r15 + {UP_REGS} + {R8}]
+    mov rax, [r15 + {UP_REGS} + {RAX}]
+    mov rcx, [r15 + {UP_REGS} + {RCX}]
+    mov rdx, [r15 + {UP_REGS} + {RDX}]
+    mov rsi, [r15 + {UP_REGS} + {RSI}]
+    mov rdi, [r15 + {UP_REGS} + {RDI}]
+    mov r15, [r15 + {UP_REGS} + {R15}]
+    jmp qword ptr gs:[{UP_TAIL}]
     .globl guest_restore_end
 guest_restore_end:
 

@@ -2,7 +2,7 @@
 
 use core::arch::global_asm;
 
-use crate::layout::{self, agent_down, agent_up, config, down, up};
+use crate::layout::{self, agent_down, agent_up, config, down, trampoline, up};
 
 /// Offsets of registers in `UserRegs` (the order of `struct user_regs_struct`).
 mod regs {
@@ -74,6 +74,13 @@ global_asm!(
     UP_CR2 = const layout::UP + up::CR2,
     UP_NR = const layout::UP + up::NR,
     UP_XSAVE = const layout::UP_XSAVE,
+    UP_TAIL = const layout::UP + up::TAIL,
+    PATCHED = const up::PATCHED,
+    DOWN_SCRATCH = const layout::DOWN + down::SCRATCH,
+    DOWN_ANSWERS = const layout::DOWN + down::ANSWERS,
+    NR_ANSWERS = const down::NR_ANSWERS,
+    T_TRAP = const trampoline::TAIL - trampoline::TRAP,
+    T_ORIGINAL = const trampoline::TAIL - trampoline::ORIGINAL,
     DOWN_GO = const layout::DOWN + down::GO,
     DOWN_KICK = const layout::DOWN + down::KICK,
     DOWN_FLAGS = const layout::DOWN + down::FLAGS,
