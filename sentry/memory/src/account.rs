@@ -1,9 +1,11 @@
 //! Who pays for pages: one account per container, with a limit.
 
+use crate::mm::MemoryManager;
 use bevor_abi::Errno;
 use bevor_abi::errno::ENOMEM;
-use std::sync::OnceLock;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// What an account tells its owner when a charge does not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +31,7 @@ pub struct Account {
     peak: AtomicU64,
     hits: AtomicU64,
     hook: OnceLock<LimitHook>,
+    address_spaces: Mutex<Vec<Weak<MemoryManager>>>,
 }
 
 impl Account {
@@ -41,12 +44,27 @@ impl Account {
             peak: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             hook: OnceLock::new(),
+            address_spaces: Mutex::new(Vec::new()),
         }
     }
 
     /// Sets whom to tell of charges that do not fit. The first call wins.
     pub fn set_limit_hook(&self, hook: LimitHook) {
         let _ = self.hook.set(hook);
+    }
+
+    /// Records that it pays for an address space.
+    pub(crate) fn add(&self, mm: &Arc<MemoryManager>) {
+        let mut spaces = self.address_spaces.lock();
+        if spaces.len() == spaces.capacity() {
+            spaces.retain(|known| known.strong_count() > 0);
+        }
+        spaces.push(Arc::downgrade(mm));
+    }
+
+    /// The address spaces it pays for.
+    pub(crate) fn address_spaces(&self) -> Vec<Arc<MemoryManager>> {
+        self.address_spaces.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Changes the limit, bytes. What is charged already stays charged.

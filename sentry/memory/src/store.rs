@@ -10,7 +10,7 @@ use crate::mappable::{BackingRun, MappingSet, next_mappable_id};
 use crate::pool::MemoryPool;
 use crate::rangemap::{Piece, RangeMap};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EFBIG, EINVAL, ENOSPC, ENXIO};
+use bevor_abi::errno::{EFBIG, EINVAL, ENOMEM, ENOSPC, ENXIO};
 use parking_lot::RwLock;
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -213,6 +213,7 @@ impl PageStore {
         if offset >= end {
             return Err(EFBIG.into());
         }
+        let account = Arc::clone(self.state.read().file.account());
         let mut at = offset;
         let mut failure = None;
         while at < end {
@@ -228,6 +229,10 @@ impl PageStore {
                         match self.fill(&mut state, at..page_end) {
                             Ok(()) => state.pin(at, page_end - at),
                             Err(_) => {
+                                drop(state);
+                                if error == ENOMEM && account.reclaim() > 0 {
+                                    continue;
+                                }
                                 failure = Some(error);
                                 break;
                             }

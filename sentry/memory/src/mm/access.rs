@@ -10,7 +10,7 @@ use super::{MemoryManager, State};
 use crate::addr::{IoVecs, PAGE_SIZE, UserAddr, UserSlice};
 use crate::recover::{self, Faulted};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EFAULT, EINVAL, ENAMETOOLONG};
+use bevor_abi::errno::{EFAULT, EINVAL, ENAMETOOLONG, ENOMEM};
 use bevor_platform::Access;
 use std::mem::MaybeUninit;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -116,17 +116,22 @@ impl MemoryManager {
     /// Makes one page accessible to a copy.
     #[cold]
     fn fault_in(&self, addr: u64, write: bool, mode: AccessMode) -> Result<(), Errno> {
-        self.change(|st| {
-            if addr >= st.layout.end {
-                return Err(EFAULT.because("beyond the address space"));
-            }
-            let access = if write { Access::Write } else { Access::Read };
-            match st.resolve(addr, access, mode == AccessMode::Force) {
-                Ok(_) => Ok(()),
-                Err(fault) if fault.oom => Err(EFAULT.because("the container's memory limit")),
-                Err(_) => Err(EFAULT.into()),
-            }
-        })
+        let access = if write { Access::Write } else { Access::Read };
+        let attempt = || {
+            self.change(|st| {
+                if addr >= st.layout.end {
+                    return Err(EFAULT.because("beyond the address space"));
+                }
+                match st.resolve(addr, access, mode == AccessMode::Force) {
+                    Ok(_) => Ok(()),
+                    Err(fault) if fault.oom => Err(ENOMEM.into()),
+                    Err(_) => Err(EFAULT.into()),
+                }
+            })
+        };
+        // Linux has no better answer than EFAULT here, either.
+        self.with_reclaim(|error: &Errno| *error == ENOMEM, attempt)
+            .map_err(|_| EFAULT.because("not accessible, or the container's memory limit"))
     }
 
     /// Copies from the guest as far as it can be read: the bytes copied, and why it stopped.

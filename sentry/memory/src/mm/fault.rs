@@ -42,7 +42,7 @@ const STACK_STEP: u64 = 128 << 10;
 /// The signal a fault ends in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FaultError {
-    /// `SIGSEGV` or `SIGBUS`; `SIGKILL` with `oom`.
+    /// `SIGSEGV` or `SIGBUS`; `SIGKILL` with `oom`, or when the host process is lost.
     pub signo: i32,
     /// `si_code`.
     pub code: i32,
@@ -57,6 +57,8 @@ impl FaultError {
     pub(super) const ACCERR: Self = Self::segv(2);
     /// Beyond the end of the file, or the file cannot be read.
     pub(super) const BUS: Self = Self { signo: libc::SIGBUS, code: 2, oom: false };
+    /// The host process is gone or could not follow.
+    const KILLED: Self = Self { signo: libc::SIGKILL, code: 0, oom: false };
     /// The memory limit was hit.
     pub(super) const OOM: Self = Self { signo: libc::SIGKILL, code: 0, oom: true };
 
@@ -75,17 +77,22 @@ impl MemoryManager {
     /// # Errors
     /// The signal to deliver.
     pub fn fault(&self, addr: u64, access: Access, bus: bool) -> Result<(), FaultError> {
-        let mut failure = None;
-        let flushed = self.change(|st| {
-            failure = st.guest_fault(addr, access, bus).err();
-            Ok(())
-        });
         self.minor_faults.fetch_add(1, Ordering::Relaxed);
-        match (failure, flushed) {
-            (Some(failure), _) => Err(failure),
-            (None, Err(_)) => Err(FaultError::OOM),
-            (None, Ok(())) => Ok(()),
-        }
+        self.with_reclaim(
+            |failure: &FaultError| failure.oom,
+            || {
+                let mut failure = None;
+                let flushed = self.change(|st| {
+                    failure = st.guest_fault(addr, access, bus).err();
+                    Ok(())
+                });
+                match (failure, flushed) {
+                    (Some(failure), _) => Err(failure),
+                    (None, Err(_)) => Err(FaultError::KILLED),
+                    (None, Ok(())) => Ok(()),
+                }
+            },
+        )
     }
 
     /// Takes the pages of `range` (bytes of file `id`) out of this address space. A range that ends

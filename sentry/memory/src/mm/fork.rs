@@ -66,6 +66,7 @@ impl MemoryManager {
         let child = Arc::new_cyclic(|me| {
             Self::from_parts(me.clone(), Arc::clone(&self.pool), account, child_state)
         });
+        child.account.add(&child);
         child.change(|st| {
             st.me = child.me.clone();
             for entry in st.files.values() {

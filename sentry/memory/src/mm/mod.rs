@@ -27,6 +27,7 @@ mod layout;
 mod map;
 mod pma;
 mod protect;
+mod reclaim;
 mod remap;
 mod report;
 mod residency;
@@ -161,10 +162,12 @@ impl MemoryManager {
         account: Arc<Account>,
     ) -> Result<Arc<Self>, Errno> {
         let file = pool.pick(&account)?;
-        Ok(Arc::new_cyclic(|me| {
+        let mm = Arc::new_cyclic(|me| {
             let state = State::new(space, Arc::clone(&pool), file, me.clone());
             Self::from_parts(me.clone(), pool, account, state)
-        }))
+        });
+        mm.account.add(&mm);
+        Ok(mm)
     }
 
     fn from_parts(
@@ -261,6 +264,20 @@ impl MemoryManager {
         let st = self.state.read();
         let vma = st.vmas.get(addr).map(|(start, vma)| (start, vma.len(), vma.prot, vma.flags));
         format!("{vma:x?} {:x?}", st.pmas.get(addr))
+    }
+
+    /// Runs `f` until it does not fail for want of memory, taking untouched pages back in between.
+    fn with_reclaim<R, E>(
+        &self,
+        is_short: impl Fn(&E) -> bool,
+        mut f: impl FnMut() -> Result<R, E>,
+    ) -> Result<R, E> {
+        loop {
+            match f() {
+                Err(error) if is_short(&error) && self.account.reclaim() > 0 => {}
+                result => return result,
+            }
+        }
     }
 
     /// Runs `f` with the state locked, then applies the orders it collected.

@@ -168,6 +168,31 @@ fn the_account_limits_what_can_be_committed() {
 }
 
 #[test]
+fn what_was_never_touched_makes_room_for_what_is() {
+    let sandbox = Sandbox::new(256 * P);
+    let idle = sandbox.guest();
+    let mapped = idle.map(0, 100 * P, RW, ANON).unwrap();
+    idle.store_byte(mapped + 50 * P, 9).unwrap();
+    let guest = sandbox.guest();
+    let at = guest.map(0, 240 * P, RW, ANON).unwrap();
+    for page in 0..240 {
+        guest.store_byte(at + page * P, page as u8).unwrap();
+    }
+    assert!(sandbox.account.charged() <= 256 * P);
+    for page in 0..240 {
+        assert_eq!(guest.load_byte(at + page * P).unwrap(), page as u8);
+    }
+    assert_eq!(idle.load_byte(mapped + 50 * P).unwrap(), 9);
+    for page in 0..15 {
+        idle.mm.write_bytes(UserAddr(mapped + page * P), &[8]).unwrap();
+    }
+    assert_eq!(code(idle.mm.write_bytes(UserAddr(mapped + 20 * P), &[8])), EFAULT);
+    assert!(guest.store_byte(at, 7).is_ok());
+    drop((guest, idle));
+    assert_all_freed(&sandbox);
+}
+
+#[test]
 fn fork_shares_until_either_side_stores() {
     let sandbox = sandbox();
     let parent = sandbox.guest();
