@@ -10,6 +10,7 @@ use bevor_abi::time::{
 };
 use bevor_base::clock::{boottime_ns, monotonic_ns, realtime_ns};
 use bevor_kernel::group::{ThreadGroup, Usage};
+use bevor_kernel::timers::Source;
 use bevor_kernel::{Ctx, SysResult, Task};
 use bevor_memory::UserAddr;
 use std::sync::Arc;
@@ -34,10 +35,13 @@ pub fn wall_offset_ns(clock_id: i32) -> Option<i64> {
 }
 
 /// The process or thread whose CPU time a negative clock id names (`clock_getcpuclockid(3)`).
-fn cpu_clock(ctx: &Ctx<'_>, clock_id: i32) -> Option<CpuClock> {
+#[must_use]
+pub fn cpu_clock(ctx: &Ctx<'_>, clock_id: i32) -> Option<Source> {
+    let of_process = |group: &Arc<ThreadGroup>| Source::Process(Arc::downgrade(group));
+    let of_thread = |task: &Arc<Task>| Source::Thread(Arc::downgrade(task));
     match clock_id {
-        CLOCK_PROCESS_CPUTIME_ID => return Some(CpuClock::Process(ctx.task().group.clone())),
-        CLOCK_THREAD_CPUTIME_ID => return Some(CpuClock::Thread(ctx.task().clone())),
+        CLOCK_PROCESS_CPUTIME_ID => return Some(of_process(&ctx.task().group)),
+        CLOCK_THREAD_CPUTIME_ID => return Some(of_thread(ctx.task())),
         0.. => return None,
         _ => {}
     }
@@ -47,23 +51,18 @@ fn cpu_clock(ctx: &Ctx<'_>, clock_id: i32) -> Option<CpuClock> {
     }
     if number == 0 {
         return Some(if per_thread {
-            CpuClock::Thread(ctx.task().clone())
+            of_thread(ctx.task())
         } else {
-            CpuClock::Process(ctx.task().group.clone())
+            of_process(&ctx.task().group)
         });
     }
     let pid = ctx.task().pid().namespace().find(number)?;
     let tree = ctx.kernel().tree.lock();
     if per_thread {
-        tree.task(&pid).cloned().map(CpuClock::Thread)
+        tree.task(&pid).map(of_thread)
     } else {
-        tree.node(&pid).map(|node| CpuClock::Process(node.group.clone()))
+        tree.node(&pid).map(|node| of_process(&node.group))
     }
-}
-
-enum CpuClock {
-    Process(Arc<ThreadGroup>),
-    Thread(Arc<Task>),
 }
 
 /// Whether a clock id names a clock at all.
@@ -88,11 +87,7 @@ pub fn read(ctx: &Ctx<'_>, clock_id: i32) -> Result<i64, Errno> {
         _ => {}
     }
     note_own_time(ctx);
-    let usage = match cpu_clock(ctx, clock_id).ok_or(EINVAL)? {
-        CpuClock::Process(group) => group.total_usage(),
-        CpuClock::Thread(task) => task.usage(),
-    };
-    Ok((usage.user_ns + usage.system_ns).cast_signed())
+    Ok(cpu_clock(ctx, clock_id).ok_or(EINVAL)?.now_ns().cast_signed())
 }
 
 /// Brings the caller's CPU time up to date.
@@ -188,6 +183,7 @@ pub fn times(ctx: &mut Ctx<'_>, out: UserAddr) -> SysResult {
     note_own_time(ctx);
     if out.0 != 0 {
         let ticks = |ns: u64| (ns / TICK_NS).cast_signed();
+        ctx.task().group.refresh_usage();
         let own = ctx.task().group.total_usage();
         let children = *ctx.task().group.child_usage.lock();
         let times = Tms {
@@ -209,7 +205,10 @@ pub fn getrusage(ctx: &mut Ctx<'_>, who: i32, out: UserAddr) -> SysResult {
     note_own_time(ctx);
     let group = &ctx.task().group;
     let usage: Usage = match who {
-        0 => group.total_usage(),
+        0 => {
+            group.refresh_usage();
+            group.total_usage()
+        }
         -1 => *group.child_usage.lock(),
         1 => ctx.task().usage(),
         _ => return Err(EINVAL.into()),

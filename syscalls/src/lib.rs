@@ -42,6 +42,7 @@ pub mod sync;
 pub mod system;
 pub mod table;
 pub mod target;
+pub mod timers;
 pub mod xattr;
 
 use bevor_abi::Errno;

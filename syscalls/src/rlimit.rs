@@ -2,12 +2,15 @@
 
 use bevor_abi::cap::CAP_SYS_RESOURCE;
 use bevor_abi::errno::{EPERM, ESRCH};
-use bevor_abi::resource::{RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK, Rlimit};
+use bevor_abi::resource::{
+    RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK, Rlimit,
+};
 use bevor_base::Credentials;
 use bevor_kernel::group::ThreadGroup;
 use bevor_kernel::limits::Limit;
 use bevor_kernel::{Ctx, SysResult};
 use bevor_memory::UserAddr;
+use std::sync::Arc;
 
 /// `getrlimit(2)`.
 ///
@@ -64,13 +67,16 @@ fn may_look(cred: &Credentials, target: &Credentials) -> bool {
 /// Sets a limit and tells the memory manager of those it enforces.
 fn set(
     ctx: &Ctx<'_>,
-    group: &ThreadGroup,
+    group: &Arc<ThreadGroup>,
     resource: u32,
     new: Rlimit,
 ) -> Result<Limit, bevor_abi::Errno> {
     let privileged = ctx.task().cred().has_cap(CAP_SYS_RESOURCE);
     let new = Limit { soft: new.rlim_cur, hard: new.rlim_max };
     let old = group.limits.set(resource, new, privileged)?;
+    if resource == RLIMIT_CPU {
+        group.timers.watch_cpu_limit(ctx.kernel(), group);
+    }
     if let Some(mm) = group.leader().and_then(|task| task.mm()) {
         let mut limits = mm.limits();
         match resource {

@@ -256,6 +256,9 @@ fn make(
         }
     }
     link(parent, &child, request)?;
+    if flags & CLONE_THREAD == 0 && group.limits.soft(limits::CPU) != limits::INFINITY {
+        group.timers.watch_cpu_limit(ctx.kernel(), &group);
+    }
     let answers = child.answers();
     if let Some(thread) = child.future.lock().machine().thread.as_deref_mut() {
         thread.set_answers(&answers);

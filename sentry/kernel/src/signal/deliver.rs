@@ -49,10 +49,13 @@ fn must_yield(task: &Task, execing: Option<u64>) -> bool {
 /// Takes the next signal in `allowed` for this task: its own, then its process's.
 #[must_use]
 pub fn take(task: &Task, allowed: u64) -> Option<Info> {
-    let mut group = task.group.signals.lock();
-    let mut signals = task.signals.lock();
-    let own = signals.pending.take(allowed, SYNCHRONOUS);
-    own.or_else(|| group.pending.take(allowed, SYNCHRONOUS))
+    let info = {
+        let mut group = task.group.signals.lock();
+        let mut signals = task.signals.lock();
+        let own = signals.pending.take(allowed, SYNCHRONOUS);
+        own.or_else(|| group.pending.take(allowed, SYNCHRONOUS))
+    };
+    Some(task.group.timers.dequeued(&task.kernel, &task.group, info?))
 }
 
 /// Acts on everything pending: pushes handler frames, stops, or decides that the task ends.
