@@ -178,7 +178,10 @@ fn do_write(
     if !file.ops().is_stream() {
         limit_size(ctx, file, position, &mut src)?;
     }
+    let by_caller =
+        if file.flags().writable() { file.ops().write_as(file, ctx, &mut src) } else { None };
     let result = match position {
+        _ if by_caller.is_some() => by_caller.unwrap_or(Ok(0)),
         Position::Current => file.write(&mut src),
         Position::At(at) => file.write_at(&mut src, at),
     };

@@ -22,6 +22,8 @@ pub struct Config {
     pub observe_every_call: bool,
     /// CPUs the guest sees.
     pub nr_cpus: usize,
+    /// The host's description of one processor, as a block of `/proc/cpuinfo`.
+    pub cpuinfo: String,
     /// Bytes of memory the guest sees in `/proc/meminfo` and `sysinfo`.
     pub memory_bytes: u64,
     /// `release` of `uname`.
@@ -38,6 +40,7 @@ impl Default for Config {
             nr_workers: 1,
             observe_every_call: false,
             nr_cpus: 1,
+            cpuinfo: "processor\t: 0\n".into(),
             memory_bytes: 1 << 30,
             release: "6.18.0-bevor".into(),
             version: "#1 SMP PREEMPT_DYNAMIC Bevor".into(),

@@ -1,0 +1,415 @@
+//! The few kinds of files procfs is made of: generated text, links, and directories that list
+//! themselves anew each time.
+
+use bevor_abi::Errno;
+use bevor_abi::errno::{EACCES, EINVAL, EISDIR, ENOENT};
+use bevor_memory::{IoDst, IoSrc};
+use bevor_vfs::caller::Caller;
+use bevor_vfs::file::{DirEntry, DirSink, File, FileOps, OpenFlags, seek_plain};
+use bevor_vfs::inode::{Attr, CachePolicy, FileTime, FileType, FsStat, Inode, InodeRef, SetAttr};
+use bevor_vfs::mount::Path;
+use parking_lot::Mutex;
+use std::any::Any;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// Magic number of procfs.
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// Most bytes a write to a procfs file may have.
+const MAX_WRITE: usize = 64 << 10;
+
+/// What every inode of one mount shares.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Device number of the mount.
+    pub dev: u64,
+    /// Owner of the files.
+    pub uid: u32,
+    /// Group of the files.
+    pub gid: u32,
+    /// Distinguishes tasks, so that inode numbers differ; 0 for files that belong to none.
+    pub salt: u64,
+}
+
+impl Place {
+    fn ino(&self, name: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.salt, name).hash(&mut hasher);
+        (hasher.finish() >> 16) | 1
+    }
+
+    fn attr(&self, name: &str, mode: u32, kind: FileType) -> Attr {
+        let now = FileTime::now();
+        Attr {
+            dev: self.dev,
+            ino: self.ino(name),
+            mode: kind.mode_bits() | mode,
+            nlink: if kind == FileType::Directory { 2 } else { 1 },
+            uid: self.uid,
+            gid: self.gid,
+            rdev: 0,
+            size: 0,
+            blocks: 0,
+            blksize: 1024,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            btime: None,
+            attributes: 0,
+        }
+    }
+}
+
+fn statfs() -> FsStat {
+    FsStat { magic: PROC_SUPER_MAGIC, block_size: 4096, name_len: 255, ..FsStat::default() }
+}
+
+/// Renders a text file.
+pub type Render = Arc<dyn Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync>;
+/// Takes what was written to a text file.
+pub type Store = Arc<dyn Fn(&dyn Caller, &[u8]) -> Result<(), Errno> + Send + Sync>;
+
+/// A file whose text is made when it is opened.
+pub struct Text {
+    place: Place,
+    name: &'static str,
+    mode: u32,
+    render: Render,
+    store: Option<Store>,
+}
+
+impl Text {
+    /// A file anybody may read.
+    pub fn new(
+        place: Place,
+        name: &'static str,
+        render: impl Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync + 'static,
+    ) -> InodeRef {
+        Arc::new(Self { place, name, mode: 0o444, render: Arc::new(render), store: None })
+    }
+
+    /// A file with these permission bits.
+    pub fn with_mode(
+        place: Place,
+        name: &'static str,
+        mode: u32,
+        render: impl Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync + 'static,
+    ) -> InodeRef {
+        Arc::new(Self { place, name, mode, render: Arc::new(render), store: None })
+    }
+
+    /// A file that takes writes, too.
+    pub fn writable(
+        place: Place,
+        name: &'static str,
+        mode: u32,
+        render: impl Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync + 'static,
+        store: impl Fn(&dyn Caller, &[u8]) -> Result<(), Errno> + Send + Sync + 'static,
+    ) -> InodeRef {
+        let store: Store = Arc::new(store);
+        Arc::new(Self { place, name, mode, render: Arc::new(render), store: Some(store) })
+    }
+}
+
+impl Inode for Text {
+    fn file_type(&self) -> FileType {
+        FileType::Regular
+    }
+
+    fn ino(&self) -> u64 {
+        self.place.ino(self.name)
+    }
+
+    fn dev(&self) -> u64 {
+        self.place.dev
+    }
+
+    fn attr(&self) -> Result<Attr, Errno> {
+        Ok(self.place.attr(self.name, self.mode, FileType::Regular))
+    }
+
+    /// `O_TRUNC` before a write changes nothing.
+    fn set_attr(&self, change: &SetAttr) -> Result<(), Errno> {
+        if *change == (SetAttr { size: change.size, ..SetAttr::default() }) {
+            return Ok(());
+        }
+        Err(bevor_abi::errno::EPERM.into())
+    }
+
+    fn open(
+        self: Arc<Self>,
+        flags: OpenFlags,
+        caller: &dyn Caller,
+    ) -> Result<Box<dyn FileOps>, Errno> {
+        if flags.writable() && self.store.is_none() {
+            return Err(EACCES.into());
+        }
+        let text = if flags.readable() { (self.render)(caller)? } else { Vec::new() };
+        Ok(Box::new(OpenText {
+            text: Mutex::new(text),
+            render: self.render.clone(),
+            store: self.store.clone(),
+        }))
+    }
+
+    fn statfs(&self) -> Result<FsStat, Errno> {
+        Ok(statfs())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+struct OpenText {
+    text: Mutex<Vec<u8>>,
+    render: Render,
+    store: Option<Store>,
+}
+
+impl FileOps for OpenText {
+    fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
+        let _ = file;
+        let text = self.text.lock();
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        match text.get(start..) {
+            Some(rest) if !rest.is_empty() => dst.put(rest),
+            _ => Ok(0),
+        }
+    }
+
+    fn write_as(
+        &self,
+        file: &File,
+        caller: &dyn Caller,
+        src: &mut IoSrc<'_>,
+    ) -> Option<Result<usize, Errno>> {
+        let _ = file;
+        let store = self.store.as_ref()?;
+        let stored = src.take_vec(MAX_WRITE).and_then(|bytes| {
+            store(caller, &bytes)?;
+            if let Ok(text) = (self.render)(caller) {
+                *self.text.lock() = text;
+            }
+            Ok(bytes.len())
+        });
+        Some(stored)
+    }
+
+    fn size(&self) -> Result<u64, Errno> {
+        Ok(0)
+    }
+
+    fn seek(&self, at: u64, offset: i64, whence: u32) -> Result<u64, Errno> {
+        seek_plain(at, offset, whence, || Ok(0))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Text of a symbolic link.
+pub type ReadLink = Arc<dyn Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync>;
+/// Where a magic link leads.
+pub type Follow = Arc<dyn Fn(&dyn Caller) -> Result<Option<Path>, Errno> + Send + Sync>;
+
+/// A symbolic link, plain or magic.
+pub struct Link {
+    place: Place,
+    name: String,
+    mode: u32,
+    read: ReadLink,
+    follow: Option<Follow>,
+}
+
+impl Link {
+    /// A link whose text is resolved as a path.
+    pub fn plain(
+        place: Place,
+        name: &str,
+        read: impl Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync + 'static,
+    ) -> InodeRef {
+        let name = name.to_owned();
+        Arc::new(Self { place, name, mode: 0o777, read: Arc::new(read), follow: None })
+    }
+
+    /// A link that leads to a place whatever its text says.
+    pub fn magic(
+        place: Place,
+        name: &str,
+        mode: u32,
+        read: impl Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync + 'static,
+        follow: impl Fn(&dyn Caller) -> Result<Option<Path>, Errno> + Send + Sync + 'static,
+    ) -> InodeRef {
+        let follow: Follow = Arc::new(follow);
+        let name = name.to_owned();
+        Arc::new(Self { place, name, mode, read: Arc::new(read), follow: Some(follow) })
+    }
+}
+
+impl Inode for Link {
+    fn file_type(&self) -> FileType {
+        FileType::Symlink
+    }
+
+    fn ino(&self) -> u64 {
+        self.place.ino(&self.name)
+    }
+
+    fn dev(&self) -> u64 {
+        self.place.dev
+    }
+
+    fn attr(&self) -> Result<Attr, Errno> {
+        Ok(self.place.attr(&self.name, self.mode, FileType::Symlink))
+    }
+
+    fn read_link(&self, caller: &dyn Caller) -> Result<Vec<u8>, Errno> {
+        (self.read)(caller)
+    }
+
+    fn magic_link(&self, caller: &dyn Caller) -> Result<Option<Path>, Errno> {
+        self.follow.as_ref().map_or(Ok(None), |follow| follow(caller))
+    }
+
+    fn statfs(&self) -> Result<FsStat, Errno> {
+        Ok(statfs())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// What a directory holds.
+pub trait Listing: Send + Sync + 'static {
+    /// Finds an entry.
+    ///
+    /// # Errors
+    /// `ENOENT`.
+    fn find(&self, name: &[u8]) -> Result<InodeRef, Errno>;
+
+    /// Names and types of all entries, in order.
+    fn names(&self) -> Vec<(Vec<u8>, FileType)>;
+}
+
+/// A directory.
+pub struct Dir<T: Listing> {
+    place: Place,
+    name: String,
+    mode: u32,
+    listing: Arc<T>,
+}
+
+impl<T: Listing> Dir<T> {
+    /// A directory with these contents.
+    pub fn new(place: Place, name: &str, mode: u32, listing: T) -> InodeRef {
+        Arc::new(Self { place, name: name.to_owned(), mode, listing: Arc::new(listing) })
+    }
+}
+
+impl<T: Listing> Inode for Dir<T> {
+    fn file_type(&self) -> FileType {
+        FileType::Directory
+    }
+
+    fn ino(&self) -> u64 {
+        self.place.ino(&self.name)
+    }
+
+    fn dev(&self) -> u64 {
+        self.place.dev
+    }
+
+    fn attr(&self) -> Result<Attr, Errno> {
+        Ok(self.place.attr(&self.name, self.mode, FileType::Directory))
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<InodeRef, Errno> {
+        self.listing.find(name)
+    }
+
+    fn cache_policy(&self) -> CachePolicy {
+        CachePolicy::Never
+    }
+
+    fn open(
+        self: Arc<Self>,
+        flags: OpenFlags,
+        caller: &dyn Caller,
+    ) -> Result<Box<dyn FileOps>, Errno> {
+        let _ = (flags, caller);
+        Ok(Box::new(OpenDir { ino: self.ino(), listing: self.listing.clone() }))
+    }
+
+    fn statfs(&self) -> Result<FsStat, Errno> {
+        Ok(statfs())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+struct OpenDir<T> {
+    ino: u64,
+    listing: Arc<T>,
+}
+
+impl<T: Listing> FileOps for OpenDir<T> {
+    fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
+        let _ = (file, dst, at);
+        Err(EISDIR.into())
+    }
+
+    fn seek(&self, at: u64, offset: i64, whence: u32) -> Result<u64, Errno> {
+        seek_plain(at, offset, whence, || Err(EINVAL.into()))
+    }
+
+    fn read_dir(&self, at: u64, sink: &mut DirSink<'_>) -> Result<u64, Errno> {
+        let dots = [(b".".to_vec(), FileType::Directory), (b"..".to_vec(), FileType::Directory)];
+        let entries = dots.into_iter().chain(self.listing.names());
+        let mut position = 0;
+        for (name, kind) in entries {
+            position += 1;
+            if position <= at {
+                continue;
+            }
+            let dtype = kind.dirent_type();
+            let entry = DirEntry { name: &name, ino: self.ino + position, dtype, next: position };
+            if !sink(&entry) {
+                return Ok(position - 1);
+            }
+        }
+        Ok(position)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A directory whose entries are always the same.
+#[derive(Default)]
+pub struct Fixed(Vec<(&'static str, InodeRef)>);
+
+impl Fixed {
+    /// These entries.
+    #[must_use]
+    pub const fn new(entries: Vec<(&'static str, InodeRef)>) -> Self {
+        Self(entries)
+    }
+}
+
+impl Listing for Fixed {
+    fn find(&self, name: &[u8]) -> Result<InodeRef, Errno> {
+        let found = self.0.iter().find(|(entry, _)| entry.as_bytes() == name);
+        found.map(|(_, inode)| inode.clone()).ok_or_else(|| ENOENT.into())
+    }
+
+    fn names(&self) -> Vec<(Vec<u8>, FileType)> {
+        let entries = self.0.iter();
+        entries.map(|(name, inode)| (name.as_bytes().to_vec(), inode.file_type())).collect()
+    }
+}

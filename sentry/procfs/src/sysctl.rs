@@ -1,0 +1,255 @@
+//! `/proc/sys`.
+
+use crate::Mounted;
+use crate::node::{Dir, Fixed, Place, Text};
+use bevor_abi::Errno;
+use bevor_abi::errno::{EINVAL, EPERM};
+use bevor_kernel::Task;
+use bevor_kernel::host;
+use bevor_vfs::caller::Caller;
+use bevor_vfs::inode::InodeRef;
+
+/// `CAP_SYS_ADMIN`.
+const CAP_SYS_ADMIN: u32 = 21;
+/// Longest host or domain name.
+const MAX_NAME: usize = 64;
+
+fn fixed(place: Place, name: &'static str, value: &'static str) -> (&'static str, InodeRef) {
+    (name, Text::new(place, name, move |_| Ok(format!("{value}\n").into_bytes())))
+}
+
+fn dir(
+    place: Place,
+    name: &'static str,
+    entries: Vec<(&'static str, InodeRef)>,
+) -> (&'static str, InodeRef) {
+    (name, Dir::new(place, name, 0o555, Fixed::new(entries)))
+}
+
+/// The directory `/proc/sys`.
+pub fn root(mounted: &Mounted) -> InodeRef {
+    let place = mounted.place();
+    let entries = vec![
+        dir(place, "fs", fs(place)),
+        dir(place, "kernel", kernel(mounted)),
+        dir(place, "net", net(place)),
+        dir(place, "user", user(place)),
+        dir(place, "vm", vm(place)),
+    ];
+    Dir::new(place, "sys", 0o555, Fixed::new(entries))
+}
+
+fn fs(place: Place) -> Vec<(&'static str, InodeRef)> {
+    vec![
+        fixed(place, "aio-max-nr", "65536"),
+        fixed(place, "aio-nr", "0"),
+        fixed(place, "file-max", "9223372036854775807"),
+        fixed(place, "file-nr", "1024\t0\t9223372036854775807"),
+        dir(
+            place,
+            "inotify",
+            vec![
+                fixed(place, "max_queued_events", "16384"),
+                fixed(place, "max_user_instances", "128"),
+                fixed(place, "max_user_watches", "65536"),
+            ],
+        ),
+        dir(
+            place,
+            "mqueue",
+            vec![
+                fixed(place, "msg_default", "10"),
+                fixed(place, "msg_max", "10"),
+                fixed(place, "msgsize_default", "8192"),
+                fixed(place, "msgsize_max", "8192"),
+                fixed(place, "queues_max", "256"),
+            ],
+        ),
+        fixed(place, "nr_open", "1048576"),
+        fixed(place, "overflowgid", "65534"),
+        fixed(place, "overflowuid", "65534"),
+        fixed(place, "pipe-max-size", "1048576"),
+        fixed(place, "pipe-user-pages-hard", "0"),
+        fixed(place, "pipe-user-pages-soft", "16384"),
+        fixed(place, "protected_fifos", "0"),
+        fixed(place, "protected_hardlinks", "1"),
+        fixed(place, "protected_regular", "0"),
+        fixed(place, "protected_symlinks", "1"),
+        fixed(place, "suid_dumpable", "0"),
+    ]
+}
+
+/// Which of the two names of the caller's UTS namespace.
+#[derive(Clone, Copy)]
+enum UtsName {
+    Host,
+    Domain,
+}
+
+fn uts(place: Place, name: &'static str, which: UtsName) -> (&'static str, InodeRef) {
+    let read = move |caller: &dyn Caller| {
+        let task = caller.as_any().downcast_ref::<Task>().ok_or(EINVAL)?;
+        let uts = task.namespaces().uts.clone();
+        let names = uts.names.read();
+        let mut text = match which {
+            UtsName::Host => names.0.clone(),
+            UtsName::Domain => names.1.clone(),
+        };
+        text.push(b'\n');
+        Ok(text)
+    };
+    let write = move |caller: &dyn Caller, bytes: &[u8]| {
+        let task = caller.as_any().downcast_ref::<Task>().ok_or(EINVAL)?;
+        let uts = task.namespaces().uts.clone();
+        if !task.cred().has_cap_in(CAP_SYS_ADMIN, &uts.user_ns) {
+            return Err(EPERM.into());
+        }
+        let name = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let name = name.get(..MAX_NAME).unwrap_or(name).to_vec();
+        let mut names = uts.names.write();
+        match which {
+            UtsName::Host => names.0 = name,
+            UtsName::Domain => names.1 = name,
+        }
+        Ok(())
+    };
+    (name, Text::writable(place, name, 0o644, read, write))
+}
+
+fn kernel(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
+    let place = mounted.place();
+    let (release, version) =
+        (mounted.kernel.config.release.clone(), mounted.kernel.config.version.clone());
+    let boot_id = uuid();
+    let owned = |name: &'static str, value: String| {
+        (name, Text::new(place, name, move |_| Ok(format!("{value}\n").into_bytes())))
+    };
+    vec![
+        fixed(place, "cap_last_cap", "40"),
+        fixed(place, "core_pattern", "core"),
+        fixed(place, "core_uses_pid", "0"),
+        uts(place, "domainname", UtsName::Domain),
+        uts(place, "hostname", UtsName::Host),
+        fixed(place, "keys", "0"),
+        fixed(place, "msgmax", "8192"),
+        fixed(place, "msgmnb", "16384"),
+        fixed(place, "msgmni", "32000"),
+        fixed(place, "ngroups_max", "65536"),
+        owned("osrelease", release),
+        fixed(place, "ostype", "Linux"),
+        fixed(place, "overflowgid", "65534"),
+        fixed(place, "overflowuid", "65534"),
+        fixed(place, "panic", "0"),
+        fixed(place, "perf_event_paranoid", "4"),
+        fixed(place, "pid_max", "4194304"),
+        dir(
+            place,
+            "random",
+            vec![
+                owned("boot_id", boot_id),
+                fixed(place, "entropy_avail", "256"),
+                fixed(place, "poolsize", "256"),
+                ("uuid", Text::new(place, "uuid", |_| Ok(format!("{}\n", uuid()).into_bytes()))),
+            ],
+        ),
+        fixed(place, "randomize_va_space", "2"),
+        fixed(place, "sched_child_runs_first", "0"),
+        fixed(place, "sem", "32000\t1024000000\t500\t32000"),
+        fixed(place, "shmall", "18446744073692774399"),
+        fixed(place, "shmmax", "18446744073692774399"),
+        fixed(place, "shmmni", "4096"),
+        fixed(place, "threads-max", "192730"),
+        fixed(place, "unprivileged_bpf_disabled", "2"),
+        owned("version", version),
+        dir(place, "yama", vec![fixed(place, "ptrace_scope", "0")]),
+    ]
+}
+
+/// A random UUID of version 4.
+fn uuid() -> String {
+    let [a, b, ..] = host::random_words();
+    let (a, b) = ((a & !0xf000) | 0x4000, (b & !(3 << 62)) | (2 << 62));
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        a >> 32,
+        a >> 16 & 0xffff,
+        a & 0xffff,
+        b >> 48,
+        b & 0xffff_ffff_ffff
+    )
+}
+
+fn net(place: Place) -> Vec<(&'static str, InodeRef)> {
+    vec![
+        dir(
+            place,
+            "core",
+            vec![
+                fixed(place, "default_qdisc", "pfifo_fast"),
+                fixed(place, "optmem_max", "131072"),
+                fixed(place, "rmem_default", "212992"),
+                fixed(place, "rmem_max", "212992"),
+                fixed(place, "somaxconn", "4096"),
+                fixed(place, "wmem_default", "212992"),
+                fixed(place, "wmem_max", "212992"),
+            ],
+        ),
+        dir(
+            place,
+            "ipv4",
+            vec![
+                fixed(place, "ip_forward", "0"),
+                fixed(place, "ip_local_port_range", "32768\t60999"),
+                fixed(place, "ip_unprivileged_port_start", "1024"),
+                fixed(place, "tcp_fin_timeout", "60"),
+                fixed(place, "tcp_keepalive_time", "7200"),
+                fixed(place, "tcp_max_syn_backlog", "512"),
+                fixed(place, "tcp_rmem", "4096\t131072\t6291456"),
+                fixed(place, "tcp_wmem", "4096\t16384\t4194304"),
+            ],
+        ),
+        dir(
+            place,
+            "ipv6",
+            vec![dir(
+                place,
+                "conf",
+                vec![dir(place, "all", vec![fixed(place, "disable_ipv6", "0")])],
+            )],
+        ),
+        dir(place, "unix", vec![fixed(place, "max_dgram_qlen", "512")]),
+    ]
+}
+
+fn user(place: Place) -> Vec<(&'static str, InodeRef)> {
+    ["max_pid_namespaces", "max_user_namespaces", "max_mnt_namespaces", "max_net_namespaces"]
+        .into_iter()
+        .map(|name| fixed(place, name, "96365"))
+        .collect()
+}
+
+fn vm(place: Place) -> Vec<(&'static str, InodeRef)> {
+    vec![
+        fixed(place, "dirty_background_ratio", "10"),
+        fixed(place, "dirty_ratio", "20"),
+        fixed(place, "max_map_count", "65530"),
+        fixed(place, "min_free_kbytes", "67584"),
+        fixed(place, "mmap_min_addr", "65536"),
+        fixed(place, "nr_hugepages", "0"),
+        fixed(place, "overcommit_memory", "0"),
+        fixed(place, "overcommit_ratio", "50"),
+        fixed(place, "swappiness", "60"),
+        fixed(place, "vfs_cache_pressure", "100"),
+    ]
+}
+
+/// Text of a number, as sysctl files take it.
+///
+/// # Errors
+/// `EINVAL`.
+pub fn number(bytes: &[u8]) -> Result<i64, Errno> {
+    let text = std::str::from_utf8(bytes).map_err(|_| EINVAL)?;
+    text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0')
+        .parse()
+        .map_err(|_| EINVAL.into())
+}

@@ -1,0 +1,497 @@
+//! Files of a task: `/proc/PID` and `/proc/PID/task/TID`.
+
+mod fd;
+mod memory;
+mod status;
+
+use crate::Mounted;
+use crate::node::{Dir, Fixed, Link, Listing, Place, Text};
+use bevor_abi::Errno;
+use bevor_abi::errno::{EACCES, EINVAL, ENOENT, EPERM, ESRCH};
+use bevor_base::cred::IdRange;
+use bevor_kernel::Task;
+use bevor_kernel::group::ThreadGroup;
+use bevor_kernel::pid::Pid;
+use bevor_vfs::caller::Caller;
+use bevor_vfs::inode::{FileType, InodeRef};
+use bevor_vfs::mount::Path;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// `CAP_SYS_PTRACE`.
+const CAP_SYS_PTRACE: u32 = 19;
+/// Most lines of an id map.
+const MAX_MAP_LINES: usize = 340;
+
+/// The task a directory is about: its process, and the thread.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    mounted: Mounted,
+    group: Arc<ThreadGroup>,
+    pid: Arc<Pid>,
+}
+
+impl Subject {
+    /// The thread, if it lives; for a process's own directory its first living thread.
+    fn task(&self) -> Result<Arc<Task>, Errno> {
+        let tree = self.mounted.kernel.tree.lock();
+        let task = tree.task(&self.pid).cloned();
+        drop(tree);
+        task.or_else(|| self.group.leader()).ok_or_else(|| ESRCH.into())
+    }
+
+    fn number(&self, pid: &Pid) -> i32 {
+        pid.number_or_zero(&self.mounted.ns)
+    }
+
+    /// Whether the caller may look into the task (`PTRACE_MODE_READ_FSCREDS`).
+    fn check_read(&self, caller: &dyn Caller) -> Result<(), Errno> {
+        let Ok(task) = self.task() else { return Ok(()) };
+        let own = self.mounted.caller_task(caller)?;
+        if Arc::ptr_eq(&own.group, &task.group) {
+            return Ok(());
+        }
+        let (cred, its) = (own.cred(), task.cred());
+        let same = [its.ruid, its.euid, its.suid].iter().all(|&uid| uid == cred.fsuid)
+            && [its.rgid, its.egid, its.sgid].iter().all(|&gid| gid == cred.fsgid)
+            && task.group.dumpable.load(Ordering::Relaxed);
+        if same || cred.has_cap_in(CAP_SYS_PTRACE, &its.user_ns) {
+            Ok(())
+        } else {
+            Err(EACCES.into())
+        }
+    }
+
+    fn place(&self) -> Place {
+        let cred = self.task().ok().map(|task| task.cred());
+        let dumpable = self.group.dumpable.load(Ordering::Relaxed);
+        let (uid, gid) = match cred {
+            Some(cred) if dumpable => (cred.euid, cred.egid),
+            _ => (0, 0),
+        };
+        Place { dev: self.mounted.dev, uid, gid, salt: self.pid.id }
+    }
+
+    fn text(
+        &self,
+        name: &'static str,
+        render: fn(&Self) -> Result<String, Errno>,
+    ) -> (&'static str, InodeRef) {
+        let subject = self.clone();
+        (name, Text::new(self.place(), name, move |_| Ok(render(&subject)?.into_bytes())))
+    }
+
+    /// A file only who may look into the task can read.
+    fn private(
+        &self,
+        name: &'static str,
+        mode: u32,
+        render: fn(&Self) -> Result<Vec<u8>, Errno>,
+    ) -> (&'static str, InodeRef) {
+        let subject = self.clone();
+        let inode = Text::with_mode(self.place(), name, mode, move |caller| {
+            subject.check_read(caller)?;
+            render(&subject)
+        });
+        (name, inode)
+    }
+}
+
+/// The directory of a process (also of a thread, which is found but not listed).
+///
+/// # Errors
+/// `ENOENT`.
+pub fn process(mounted: &Mounted, name: &[u8]) -> Result<InodeRef, Errno> {
+    let number = std::str::from_utf8(name).ok().and_then(|name| name.parse::<i32>().ok());
+    let number = number.filter(|&number| number > 0).ok_or(ENOENT)?;
+    let pid = mounted.ns.find(number).ok_or(ENOENT)?;
+    let tree = mounted.kernel.tree.lock();
+    let group = match tree.node(&pid) {
+        Some(node) => node.group.clone(),
+        None => tree.task(&pid).ok_or(ENOENT)?.group.clone(),
+    };
+    drop(tree);
+    let subject = Subject { mounted: mounted.clone(), group, pid };
+    let mut entries = entries(&subject);
+    entries.push(("task", Dir::new(subject.place(), "task", 0o555, Threads(subject.clone()))));
+    Ok(Dir::new(subject.place(), "pid", 0o555, Fixed::new(entries)))
+}
+
+/// `/proc/PID/task`.
+struct Threads(Subject);
+
+impl Listing for Threads {
+    fn find(&self, name: &[u8]) -> Result<InodeRef, Errno> {
+        let number = std::str::from_utf8(name).ok().and_then(|name| name.parse::<i32>().ok());
+        let pid = self.0.mounted.ns.find(number.ok_or(ENOENT)?).ok_or(ENOENT)?;
+        let task = self.0.mounted.kernel.tree.lock().task(&pid).cloned().ok_or(ENOENT)?;
+        if !Arc::ptr_eq(&task.group, &self.0.group) {
+            return Err(ENOENT.into());
+        }
+        let subject = Subject { pid, ..self.0.clone() };
+        Ok(Dir::new(subject.place(), "tid", 0o555, Fixed::new(entries(&subject))))
+    }
+
+    fn names(&self) -> Vec<(Vec<u8>, FileType)> {
+        let threads = self.0.group.threads.lock().clone();
+        let number = |task: &Arc<Task>| task.pid().number_in(&self.0.mounted.ns);
+        let mut numbers: Vec<i32> = threads.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        let entry = |number: i32| (number.to_string().into_bytes(), FileType::Directory);
+        numbers.into_iter().map(entry).collect()
+    }
+}
+
+fn entries(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
+    let place = subject.place();
+    vec![
+        ("attr", Dir::new(place, "attr", 0o555, Fixed::default())),
+        subject.private("auxv", 0o400, memory::auxv),
+        subject.text("cgroup", |_| Ok("0::/\n".into())),
+        subject.text("children", children),
+        subject.private("cmdline", 0o444, memory::cmdline),
+        comm(subject),
+        subject.text("coredump_filter", |_| Ok("00000033\n".into())),
+        fs_link(subject, "cwd", |task| task.fs().context().cwd.clone()),
+        subject.private("environ", 0o400, memory::environ),
+        ("exe", exe(subject)),
+        ("fd", fd::directory(subject)),
+        ("fdinfo", fd::info_directory(subject)),
+        id_map(subject, "gid_map"),
+        subject.text("io", status::io),
+        subject.text("limits", status::limits),
+        subject.text("loginuid", |_| Ok("4294967295".into())),
+        subject.private("maps", 0o444, memory::maps),
+        subject.text("mountinfo", |subject| mounts(subject, MountStyle::Info)),
+        subject.text("mounts", |subject| mounts(subject, MountStyle::Table)),
+        subject.text("mountstats", |subject| mounts(subject, MountStyle::Stats)),
+        ("net", Dir::new(place, "net", 0o555, Fixed::new(net(subject)))),
+        ("ns", Dir::new(place, "ns", 0o511, Fixed::new(namespaces(subject)))),
+        subject.private("numa_maps", 0o444, |_| Ok(Vec::new())),
+        subject.text("oom_adj", |_| Ok("0\n".into())),
+        subject.text("oom_score", |_| Ok("0\n".into())),
+        oom_score_adj(subject),
+        subject.private("pagemap", 0o400, |_| Ok(Vec::new())),
+        subject.text("personality", |_| Ok("00000000\n".into())),
+        fs_link(subject, "root", |task| task.fs().context().root.clone()),
+        subject.text("sched", |subject| Ok(format!("{}\n", status::name(subject)))),
+        subject.text("schedstat", |_| Ok("0 0 0\n".into())),
+        subject.text("sessionid", |_| Ok("4294967295".into())),
+        setgroups(subject),
+        subject.private("smaps", 0o444, memory::smaps),
+        subject.private("smaps_rollup", 0o444, memory::smaps_rollup),
+        subject.text("stat", status::stat),
+        subject.text("statm", status::statm),
+        subject.text("status", status::status),
+        subject.private("syscall", 0o400, |_| Ok(b"running\n".to_vec())),
+        subject.text("timerslack_ns", |subject| {
+            let slack = subject.task()?.timer_slack_ns.load(Ordering::Relaxed);
+            Ok(format!("{slack}\n"))
+        }),
+        id_map(subject, "uid_map"),
+        subject.text("wchan", |_| Ok("0".into())),
+    ]
+}
+
+fn children(subject: &Subject) -> Result<String, Errno> {
+    let tree = subject.mounted.kernel.tree.lock();
+    let Some(node) = tree.nodes.get(&subject.group.id()) else { return Ok(String::new()) };
+    let numbers = node.children.iter().filter_map(|child| {
+        let pid = &tree.nodes.get(child)?.group.pid;
+        Some(format!("{} ", pid.number_in(&subject.mounted.ns)?))
+    });
+    Ok(numbers.collect())
+}
+
+fn comm(subject: &Subject) -> (&'static str, InodeRef) {
+    let (reader, writer) = (subject.clone(), subject.clone());
+    let read = move |_: &dyn Caller| Ok(format!("{}\n", status::name(&reader)).into_bytes());
+    let write = move |caller: &dyn Caller, bytes: &[u8]| {
+        let task = writer.task()?;
+        let own = writer.mounted.caller_task(caller)?;
+        if !Arc::ptr_eq(&own.group, &task.group) {
+            return Err(EINVAL.into());
+        }
+        task.set_comm(bytes.strip_suffix(b"\n").unwrap_or(bytes));
+        Ok(())
+    };
+    ("comm", Text::writable(subject.place(), "comm", 0o644, read, write))
+}
+
+fn oom_score_adj(subject: &Subject) -> (&'static str, InodeRef) {
+    /// `CAP_SYS_RESOURCE`.
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let (reader, writer) = (subject.clone(), subject.clone());
+    let read = move |_: &dyn Caller| Ok(format!("{}\n", reader.group.oom_score_adj()).into_bytes());
+    let write = move |caller: &dyn Caller, bytes: &[u8]| {
+        let value = crate::sysctl::number(bytes)?;
+        if !(-1000..=1000).contains(&value) {
+            return Err(EINVAL.into());
+        }
+        let old = writer.group.oom_score_adj();
+        if value < old && !caller.cred().has_cap(CAP_SYS_RESOURCE) {
+            return Err(EACCES.into());
+        }
+        let stored = (value + 1000).cast_unsigned();
+        writer.group.oom_score_adj.store(stored, Ordering::Relaxed);
+        Ok(())
+    };
+    ("oom_score_adj", Text::writable(subject.place(), "oom_score_adj", 0o644, read, write))
+}
+
+fn id_map(subject: &Subject, name: &'static str) -> (&'static str, InodeRef) {
+    let users = name == "uid_map";
+    let (reader, writer) = (subject.clone(), subject.clone());
+    let read = move |_: &dyn Caller| {
+        let ns = reader.task()?.cred().user_ns.clone();
+        let map = if users { ns.uid_map.read().clone() } else { ns.gid_map.read().clone() };
+        let mut out = String::new();
+        for range in map {
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{:10} {:10} {:10}", range.inside, range.outside, range.count);
+        }
+        Ok(out.into_bytes())
+    };
+    let write = move |caller: &dyn Caller, bytes: &[u8]| {
+        let ns = writer.task()?.cred().user_ns.clone();
+        let map = parse_map(bytes)?;
+        check_map(&caller.cred(), &ns, &map, users)?;
+        let mut place = if users { ns.uid_map.write() } else { ns.gid_map.write() };
+        if !place.is_empty() {
+            return Err(EPERM.because("the map was written already"));
+        }
+        *place = map;
+        Ok(())
+    };
+    (name, Text::writable(subject.place(), name, 0o644, read, write))
+}
+
+fn parse_map(bytes: &[u8]) -> Result<Vec<IdRange>, Errno> {
+    let text = std::str::from_utf8(bytes).map_err(|_| EINVAL)?;
+    let mut map = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let mut words = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let (Some(Ok(inside)), Some(Ok(outside)), Some(Ok(count)), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(EINVAL.into());
+        };
+        let fits = count > 0
+            && inside.checked_add(count).is_some()
+            && outside.checked_add(count).is_some();
+        if !fits || map.len() >= MAX_MAP_LINES {
+            return Err(EINVAL.into());
+        }
+        map.push(IdRange { inside, outside, count });
+    }
+    if map.is_empty() { Err(EINVAL.into()) } else { Ok(map) }
+}
+
+/// Who may write which map (`user_namespaces(7)`, "Defining user and group ID mappings").
+fn check_map(
+    cred: &bevor_base::Credentials,
+    ns: &Arc<bevor_base::UserNamespace>,
+    map: &[IdRange],
+    users: bool,
+) -> Result<(), Errno> {
+    /// `CAP_SETGID`, `CAP_SETUID`.
+    const CAP_SETGID: u32 = 6;
+    const CAP_SETUID: u32 = 7;
+    let parent = ns.parent.as_ref().ok_or(EPERM)?;
+    let cap = if users { CAP_SETUID } else { CAP_SETGID };
+    if cred.has_cap_in(cap, parent) {
+        return Ok(());
+    }
+    let own = if users { cred.euid } else { cred.egid };
+    let single = matches!(map, [range] if range.count == 1 && range.outside == own);
+    let setgroups_denied = !*ns.setgroups_allowed.read();
+    if single && ns.owner == cred.euid && (users || setgroups_denied) {
+        Ok(())
+    } else {
+        Err(EPERM.into())
+    }
+}
+
+fn setgroups(subject: &Subject) -> (&'static str, InodeRef) {
+    let (reader, writer) = (subject.clone(), subject.clone());
+    let read = move |_: &dyn Caller| {
+        let allowed = *reader.task()?.cred().user_ns.setgroups_allowed.read();
+        Ok(if allowed { b"allow\n".to_vec() } else { b"deny\n".to_vec() })
+    };
+    let write = move |_: &dyn Caller, bytes: &[u8]| {
+        let ns = writer.task()?.cred().user_ns.clone();
+        match bytes.strip_suffix(b"\n").unwrap_or(bytes) {
+            b"allow" if *ns.setgroups_allowed.read() => Ok(()),
+            b"deny" if ns.gid_map.read().is_empty() => {
+                *ns.setgroups_allowed.write() = false;
+                Ok(())
+            }
+            b"allow" | b"deny" => Err(EPERM.into()),
+            _ => Err(EINVAL.into()),
+        }
+    };
+    ("setgroups", Text::writable(subject.place(), "setgroups", 0o644, read, write))
+}
+
+/// `cwd` and `root`.
+fn fs_link(
+    subject: &Subject,
+    name: &'static str,
+    place: fn(&Task) -> Path,
+) -> (&'static str, InodeRef) {
+    let (reader, follower) = (subject.clone(), subject.clone());
+    let read = move |caller: &dyn Caller| {
+        reader.check_read(caller)?;
+        let own = reader.mounted.caller_task(caller)?;
+        let root = own.fs().context().root.clone();
+        Ok(place(&*reader.task()?).text(&root).for_link())
+    };
+    let follow = move |caller: &dyn Caller| {
+        follower.check_read(caller)?;
+        Ok(Some(place(&*follower.task()?)))
+    };
+    (name, Link::magic(subject.place(), name, 0o777, read, follow))
+}
+
+fn exe(subject: &Subject) -> InodeRef {
+    let (reader, follower) = (subject.clone(), subject.clone());
+    let path = |subject: &Subject, caller: &dyn Caller| {
+        subject.check_read(caller)?;
+        let image = subject.group.image.read();
+        let exe = image.as_ref().map(|image| image.exe.path().clone());
+        exe.ok_or_else(|| Errno::from(ENOENT))
+    };
+    let read = move |caller: &dyn Caller| {
+        let own = reader.mounted.caller_task(caller)?;
+        let root = own.fs().context().root.clone();
+        Ok(path(&reader, caller)?.text(&root).for_link())
+    };
+    let follow = move |caller: &dyn Caller| Ok(Some(path(&follower, caller)?));
+    Link::magic(subject.place(), "exe", 0o777, read, follow)
+}
+
+/// The three files that list mounts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MountStyle {
+    Info,
+    Table,
+    Stats,
+}
+
+fn mounts(subject: &Subject, style: MountStyle) -> Result<String, Errno> {
+    let fs = subject.task()?.fs().context();
+    let mut out = String::new();
+    for mount in fs.namespace.list() {
+        let point = mount.root_path().text(&fs.root);
+        if !point.reachable {
+            continue;
+        }
+        let superblock = mount.superblock();
+        let point = escape(&point.bytes);
+        let source = escape(mount.source());
+        let kind = superblock.fs().name();
+        let flags = mount.flags().text();
+        let state = if superblock.is_read_only() { "ro" } else { "rw" };
+        let options = superblock.fs().options();
+        let comma = if options.is_empty() { "" } else { "," };
+        let dev = superblock.dev();
+        // Writing to a String cannot fail.
+        let _ = match style {
+            MountStyle::Info => {
+                let parent = mount.parent().map_or(mount.id(), |parent| parent.mount.id());
+                let mut names = Vec::new();
+                mount.root_path().dentry.ancestry(superblock.root(), &mut names);
+                let mut root: Vec<u8> =
+                    names.iter().rev().flat_map(|name| [b"/", &**name].concat()).collect();
+                if root.is_empty() {
+                    root.push(b'/');
+                }
+                writeln!(
+                    out,
+                    "{} {parent} {}:{} {} {point} {flags} {}- {kind} {source} {state}{comma}{options}",
+                    mount.id(),
+                    bevor_abi::stat::major(dev),
+                    bevor_abi::stat::minor(dev),
+                    escape(&root),
+                    mount.propagation().text(),
+                )
+            }
+            MountStyle::Table => {
+                let ro = if mount.is_read_only() { "ro" } else { "rw" };
+                let rest: Vec<&str> =
+                    flags.split(',').filter(|flag| !matches!(*flag, "rw" | "ro")).collect();
+                let rest: String = rest.iter().map(|flag| format!(",{flag}")).collect();
+                writeln!(out, "{source} {point} {kind} {ro}{rest}{comma}{options} 0 0")
+            }
+            MountStyle::Stats => {
+                writeln!(out, "device {source} mounted on {point} with fstype {kind}")
+            }
+        };
+    }
+    Ok(out)
+}
+
+/// Escapes what would break a line of fields: space, tab, newline, backslash.
+fn escape(bytes: &[u8]) -> String {
+    let mut out = Vec::new();
+    for &byte in bytes {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => out.extend(format!("\\{byte:03o}").into_bytes()),
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn namespaces(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
+    type Id = fn(&Task) -> u64;
+    let kinds: [(&'static str, &'static str, Id); 10] = [
+        ("cgroup", "cgroup", |task| task.namespaces().cgroup.id),
+        ("ipc", "ipc", |task| task.namespaces().ipc.id),
+        ("mnt", "mnt", |task| task.fs().context().namespace.id()),
+        ("net", "net", |task| task.namespaces().net.id),
+        ("pid", "pid", |task| task.pid().namespace().id),
+        ("pid_for_children", "pid", |task| task.namespaces().pid_for_children.id),
+        ("time", "time", |task| task.namespaces().time.id),
+        ("time_for_children", "time", |task| task.namespaces().time.id),
+        ("user", "user", |task| task.cred().user_ns.id),
+        ("uts", "uts", |task| task.namespaces().uts.id),
+    ];
+    let link = |(name, kind, id): (&'static str, &'static str, Id)| {
+        let subject_of_link = subject.clone();
+        let read = move |caller: &dyn Caller| {
+            subject_of_link.check_read(caller)?;
+            let id = id(&*subject_of_link.task()?);
+            Ok(format!("{kind}:[{id}]").into_bytes())
+        };
+        // Opening one needs namespace files, which setns takes; until then the name leads nowhere.
+        (name, Link::magic(subject.place(), name, 0o777, read, |_| Err(EACCES.into())))
+    };
+    kinds.into_iter().map(link).collect()
+}
+
+fn net(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
+    const DEV: &str = "Inter-|   Receive                                                |  Transmit\n \
+        face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    \
+        lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n";
+    const INET: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const ROUTE: &str =
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+    vec![
+        subject.text("arp", |_| Ok("IP address       HW type     Flags       HW address            Mask     Device\n".into())),
+        subject.text("dev", |_| Ok(DEV.into())),
+        subject.text("if_inet6", |_| Ok("00000000000000000000000000000001 01 80 10 80       lo\n".into())),
+        subject.text("ipv6_route", |_| Ok(String::new())),
+        subject.text("netlink", |_| Ok("sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n".into())),
+        subject.text("protocols", |_| Ok(String::new())),
+        subject.text("raw", |_| Ok(INET.into())),
+        subject.text("route", |_| Ok(ROUTE.into())),
+        subject.text("snmp", |_| Ok(String::new())),
+        subject.text("tcp", |_| Ok(INET.into())),
+        subject.text("tcp6", |_| Ok(INET.into())),
+        subject.text("udp", |_| Ok(INET.into())),
+        subject.text("udp6", |_| Ok(INET.into())),
+        subject.text("unix", |_| Ok("Num       RefCount Protocol Flags    Type St Inode Path\n".into())),
+    ]
+}
