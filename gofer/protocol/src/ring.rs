@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! control (2 pages)  word 0 magic · 1 version · 16 pending · 32 wake · 64+32·n state of slot n
-//! slot n (128 KiB)   64-byte header: sequence, op or errno + length, descriptor count · payload
+//! slot n (128 KiB)   64-byte header: sequence, op or errno + length, extras · payload
 //! ```
 //!
 //! A request: the client fills a free slot, sets its state to [`REQUEST`], sets its bit in
@@ -62,8 +62,9 @@ pub struct Header {
     pub code: u32,
     /// Bytes of payload.
     pub len: u32,
-    /// Descriptors that travel beside a reply: 0 or 1.
-    pub fds: u32,
+    /// Of a request: handles to give back, at the end of the payload. Of a reply: descriptors that
+    /// travel beside it, 0 or 1.
+    pub extra: u32,
 }
 
 /// The shared memory of one channel, mapped.
@@ -132,7 +133,7 @@ impl Ring {
         let words = self.slot_words(slot);
         words[0].store(header.sequence, Ordering::Relaxed);
         words[1].store(u64::from(header.code) << 32 | u64::from(header.len), Ordering::Relaxed);
-        words[2].store(header.fds.into(), Ordering::Relaxed);
+        words[2].store(header.extra.into(), Ordering::Relaxed);
         let (chunks, rest) = payload.as_chunks::<8>();
         let mut words = words[HEADER_WORDS..].iter();
         // In this order: zip takes from the first before it looks at the second.
@@ -146,14 +147,23 @@ impl Ring {
         }
     }
 
+    /// Hands a slot, filled with [`Ring::put`], over to the server.
+    pub fn submit(&self, slot: usize) {
+        self.state(slot).store(REQUEST, Ordering::Release);
+        self.pending().fetch_or(1 << (slot % SLOTS), Ordering::SeqCst);
+        if self.wake().load(Ordering::SeqCst) != 0 {
+            host::futex_wake(self.pending(), 1);
+        }
+    }
+
     /// Reads the header of a slot.
     #[must_use]
     pub fn header(&self, slot: usize) -> Header {
         let words = self.slot_words(slot);
         let sequence = words[0].load(Ordering::Relaxed);
         let code = words[1].load(Ordering::Relaxed);
-        let fds = words[2].load(Ordering::Relaxed);
-        Header { sequence, code: high(code), len: low(code), fds: low(fds) }
+        let extra = words[2].load(Ordering::Relaxed);
+        Header { sequence, code: high(code), len: low(code), extra: low(extra) }
     }
 
     /// Copies `len` bytes of payload out of a slot; `None` when no payload can be that long.
@@ -195,8 +205,9 @@ mod tests {
         let fd = Ring::create().unwrap();
         let (ours, theirs) = (Ring::map(fd.as_fd()).unwrap(), Ring::map(fd.as_fd()).unwrap());
         for len in [0, 1, 7, 8, 9, 4095, MAX_PAYLOAD] {
-            let sent: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
-            let header = Header { sequence: 9, code: 4, len: len as u32, fds: 1 };
+            let sent: Vec<u8> = (0..=250).cycle().take(len).collect();
+            let len = u32::try_from(len).unwrap();
+            let header = Header { sequence: 9, code: 4, len, extra: 1 };
             ours.put(3, header, &sent);
             assert_eq!(theirs.header(3), header);
             assert_eq!(theirs.payload(3, header.len, Vec::new()).unwrap(), sent);
@@ -206,7 +217,7 @@ mod tests {
     #[test]
     fn a_length_beyond_the_slot_is_refused() {
         let ring = Ring::map(Ring::create().unwrap().as_fd()).unwrap();
-        assert_eq!(ring.payload(0, MAX_PAYLOAD as u32 + 1, Vec::new()), None);
+        assert_eq!(ring.payload(0, u32::try_from(MAX_PAYLOAD).unwrap() + 1, Vec::new()), None);
         assert_eq!(ring.payload(0, u32::MAX, Vec::new()), None);
     }
 

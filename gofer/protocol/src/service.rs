@@ -10,13 +10,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::codec::Malformed;
 use crate::host;
 use crate::ring::{
     GOODBYE, Header, MAX_PAYLOAD, REPLY, REQUEST, REQUEST_SLEEPING, Ring, SLOT_MASK,
 };
 use crate::spin::Spin;
-use crate::wire::Op;
+use crate::wire::{MAX_CLOSE, Op, WireHandle};
 
 /// Longest watch for the next request: about what a sleep and a wake-up across cores cost.
 const MAX_WATCH_NS: u32 = 20_000;
@@ -39,6 +41,18 @@ pub struct Request {
     sequence: u64,
     /// What is asked for.
     pub op: Op,
+    body: usize,
+}
+
+impl Request {
+    /// Splits the bytes [`Service::next`] copied into the message and the handles that are given
+    /// back before it.
+    #[must_use]
+    pub fn split<'a>(&self, message: &'a [u8]) -> (&'a [u8], impl Iterator<Item = WireHandle>) {
+        let (body, closes) = message.split_at_checked(self.body).unwrap_or_default();
+        let (closes, _) = closes.as_chunks();
+        (body, closes.iter().map(|handle| WireHandle::from_ne_bytes(*handle)))
+    }
 }
 
 /// The gofer's end of a channel.
@@ -48,6 +62,7 @@ pub struct Service {
     socket: OwnedFd,
     spin: Spin,
     closed: AtomicBool,
+    why: Mutex<Option<Ended>>,
     watched: AtomicBool,
     /// Slots whose request is being worked on; a second request in one is a violation.
     busy: AtomicU32,
@@ -65,6 +80,7 @@ impl Service {
             socket,
             spin: Spin::new(MAX_WATCH_NS),
             closed: AtomicBool::new(false),
+            why: Mutex::new(None),
             watched: AtomicBool::new(false),
             busy: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
@@ -77,10 +93,7 @@ impl Service {
     /// [`Ended`]; then the channel is closed for every thread.
     pub fn next(&self, message: &mut Vec<u8>) -> Result<Request, Ended> {
         let claimed = self.wait().and_then(|slot| self.read(slot, message));
-        if claimed.is_err() {
-            self.close();
-        }
-        claimed
+        claimed.map_err(|ended| self.end(ended))
     }
 
     /// Answers a request: `errno` 0 with a payload and perhaps a descriptor, or an error number.
@@ -97,18 +110,17 @@ impl Service {
         if let Some(fd) = fd
             && let Err(error) = host::send_fd(self.socket.as_fd(), request.sequence, fd)
         {
-            self.close();
-            return Err(match error.raw_os_error() {
+            return Err(self.end(match error.raw_os_error() {
                 Some(libc::EAGAIN) => Malformed("client takes no descriptors").into(),
                 _ => Ended::Closed,
-            });
+            }));
         }
         let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
         let header = Header {
             sequence: request.sequence,
             code: errno,
             len: u32::try_from(payload.len()).unwrap_or(0),
-            fds: fd.is_some().into(),
+            extra: fd.is_some().into(),
         };
         self.ring.put(request.slot, header, payload);
         // Not busy before the reply is visible: the client may use the slot again at once.
@@ -120,21 +132,22 @@ impl Service {
         Ok(())
     }
 
-    /// Sleeps until the client is gone, then closes the channel. For a thread of its own.
-    pub fn wait_for_hangup(&self) {
+    /// Sleeps until the channel is closed by either side, and answers why. For a thread of its own.
+    pub fn wait_for_end(&self) -> Ended {
         host::wait_for_hangup(self.socket.as_fd());
-        self.close();
+        self.end(Ended::Closed)
     }
 
-    /// Ends the channel: every thread in [`Service::next`] and [`Service::wait_for_hangup`]
-    /// returns, and the client notices.
-    pub fn close(&self) {
-        if self.closed.swap(true, Ordering::SeqCst) {
-            return;
+    /// Ends the channel: every thread in [`Service::next`] and [`Service::wait_for_end`] returns,
+    /// and the client notices. Answers with the reason it ended for first.
+    pub fn end(&self, ended: Ended) -> Ended {
+        let ended = self.why.lock().get_or_insert(ended).clone();
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            host::shut_down(self.socket.as_fd());
+            self.ring.pending().fetch_or(GOODBYE, Ordering::SeqCst);
+            host::futex_wake(self.ring.pending(), i32::MAX);
         }
-        host::shut_down(self.socket.as_fd());
-        self.ring.pending().fetch_or(GOODBYE, Ordering::SeqCst);
-        host::futex_wake(self.ring.pending(), i32::MAX);
+        ended
     }
 
     /// Claims the next pending slot, sleeping until there is one.
@@ -200,15 +213,18 @@ impl Service {
         if state != REQUEST && state != REQUEST_SLEEPING {
             return Err(Malformed("pending slot holds no request").into());
         }
-        let Header { sequence, code, len, fds } = self.ring.header(slot);
+        let Header { sequence, code, len, extra } = self.ring.header(slot);
         let op = Op::from_number(code).ok_or(Malformed("unknown operation"))?;
-        if fds != 0 {
-            return Err(Malformed("request with descriptors").into());
+        let closes = usize::try_from(extra).unwrap_or(usize::MAX);
+        if closes > MAX_CLOSE {
+            return Err(Malformed("too many handles given back").into());
         }
         *message = self
             .ring
             .payload(slot, len, std::mem::take(message))
             .ok_or(Malformed("longer than a slot"))?;
-        Ok(Request { slot, sequence, op })
+        let closes = closes * size_of::<WireHandle>();
+        let body = message.len().checked_sub(closes).ok_or(Malformed("shorter than it says"))?;
+        Ok(Request { slot, sequence, op, body })
     }
 }

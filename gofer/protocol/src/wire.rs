@@ -8,12 +8,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::attr::{Attr, Time};
 
-/// A handle on the wire. 0 stands for none where a message says so.
+/// A handle on the wire. Each time a reply names it, it must be given back once. 0 stands for none
+/// where a message says so.
 pub type WireHandle = u64;
 
 /// Components one walk may have.
 pub const MAX_WALK: usize = 128;
-/// Handles one close may have.
+/// Handles one request may give back.
 pub const MAX_CLOSE: usize = 256;
 /// Longest symlink target in bytes (`PATH_MAX` without its final NUL).
 pub const MAX_TARGET: usize = 4095;
@@ -69,7 +70,7 @@ operations! {
     SetXattr = 18, "[`SetXattr`], name, value → nothing.";
     ListXattr = 19, "[`OnNode`] → names, each ended by NUL.";
     RemoveXattr = 20, "[`OnNode`], name → nothing.";
-    Close = 21, "[`WireHandle`] each → nothing.";
+    Close = 21, "Nothing → nothing: only gives handles back, as every request may.";
     Connect = 22, "[`Connect`] → a descriptor.";
     Bind = 23, "[`Make`] (kind in `flags`), name → [`Node`] and a descriptor.";
 }
@@ -238,8 +239,6 @@ messages! {
     Unlink {
         /// The directory.
         dir: WireHandle,
-        /// The client's handle of what the name stands for, which stays usable; 0 for none.
-        node: WireHandle,
         /// `AT_REMOVEDIR` or 0.
         flags: u32,
         /// Zero.
@@ -251,10 +250,6 @@ messages! {
         from: WireHandle,
         /// Directory of the new name.
         to: WireHandle,
-        /// The client's handle of what moves, which follows the move; 0 for none.
-        moved: WireHandle,
-        /// The client's handle of what the new name stood for; 0 for none.
-        replaced: WireHandle,
         /// `RENAME_*` flags.
         flags: u32,
         /// Zero.

@@ -10,7 +10,7 @@
 //! In both: no-new-privs, not dumpable, no capability beyond [`capabilities`], the host-call filter.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ use bevor_confine::{
 };
 use caps::Capability;
 
-use crate::config::{Confine, HostSockets, RootConfig, Source};
+use crate::config::{Confine, RootConfig, Source};
 use crate::hidden::Hidden;
 use crate::host::{self, SelfFd};
 
@@ -238,20 +238,26 @@ fn give_up_privileges(writable: bool, devices: bool) -> io::Result<()> {
     privileges::not_dumpable()
 }
 
+/// The numbers of the descriptors that are written to.
+#[derive(Clone, Copy, Debug)]
+pub struct Reports {
+    /// By [`crate::run`].
+    pub faults: RawFd,
+    /// By the handler of refused host calls.
+    pub refused_calls: RawFd,
+}
+
 /// Puts the host-call filter on all threads.
 pub fn install_filter(
     self_fd: &SelfFd,
-    report: &impl AsFd,
-    roots: &[RootConfig],
+    reports: Reports,
+    features: gofer::Features,
 ) -> Result<(), StartError> {
-    let features = gofer::Features {
-        writable: roots.iter().any(|root| !root.read_only),
-        sockets: roots.iter().any(|root| root.sockets != HostSockets::None),
-    };
     let number = |fd: i32| u64::from(fd.cast_unsigned());
     let values = Values::new()
         .with("self_fd", number(self_fd.raw()))
-        .with("report", number(report.as_fd().as_raw_fd()));
+        .with("report", number(reports.faults))
+        .with("refused", number(reports.refused_calls));
     let options = Options { killed: KILLED, ..Options::default() };
     let program = compile(gofer::rows(features), &values, &options)?;
     Ok(install(&program, Threads::All)?)

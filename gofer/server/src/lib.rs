@@ -22,5 +22,5 @@ mod table;
 
 pub use config::{Config, Confine, HostSockets, IdRange, RootConfig, Sharing, Source};
 pub use confine::{StartError, Step};
-pub use process::run;
+pub use process::{EXIT_CLOSED, EXIT_MALFORMED, run};
 pub use server::{Limits, Server};

@@ -1,14 +1,16 @@
 //! The gofer process: from its configuration to its end.
 
+use std::convert::Infallible;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier};
 
-use bevor_confine::{inherited, privileges, report_refused_calls};
+use bevor_confine::tables::gofer;
+use bevor_confine::{exit_now, inherited, privileges, report_refused_calls};
 use bevor_gofer_protocol::service::{Ended, Service};
 
-use crate::config::{Config, Source, VERSION};
-use crate::confine::{StartError, Step, confine, install_filter};
+use crate::config::{Config, HostSockets, Source, VERSION};
+use crate::confine::{Reports, StartError, Step, confine, install_filter};
 use crate::host::{self, SelfFd};
 use crate::server::{Limits, MAX_HANDLES, Server};
 
@@ -33,35 +35,58 @@ impl Config {
     }
 }
 
-/// Confines this process and answers requests until the sentry is gone or breaks the protocol.
-/// Call it early in `main`, with a single thread, and end the process when it returns.
+/// Exit status of a gofer whose sentry hung up.
+pub const EXIT_CLOSED: i32 = 0;
+/// Exit status of a gofer whose sentry broke the protocol.
+pub const EXIT_MALFORMED: i32 = 1;
+
+/// Confines this process, answers requests until the sentry is gone or breaks the protocol, and
+/// exits with [`EXIT_CLOSED`] or [`EXIT_MALFORMED`]. Call it early in `main`, with a single thread.
+///
+/// Faults are written to the report descriptor of the configuration, one line each.
 ///
 /// # Errors
 /// [`StartError`], before any request was answered.
-pub fn run(config: Config) -> Result<Ended, StartError> {
+pub fn run(config: Config) -> Result<Infallible, StartError> {
     if config.version != VERSION {
         return Err(StartError::Version(config.version));
     }
     host::use_one_heap();
+    host::unblock_signals();
     let step = StartError::io(Step::Descriptors);
     host::close_others(config_fds(&config)).map_err(StartError::host(Step::Descriptors))?;
+    let report = Arc::new(inherited(config.report_fd).map_err(&step)?);
+    let ended = start(config, &report).inspect_err(|error| say(&report, error))?;
+    if let Ended::Malformed(malformed) = ended {
+        say(&report, &format_args!("{malformed}; the sentry may be compromised"));
+        exit_now(EXIT_MALFORMED);
+    }
+    exit_now(EXIT_CLOSED)
+}
+
+fn start(config: Config, report: &Arc<OwnedFd>) -> Result<Ended, StartError> {
+    let step = StartError::io(Step::Descriptors);
     let memory = inherited(config.memory_fd).map_err(&step)?;
     let socket = inherited(config.socket_fd).map_err(&step)?;
-    let report = inherited(config.report_fd).map_err(&step)?;
-    report_panics(&report).map_err(&step)?;
-    report_refused_calls(c"gofer", report.try_clone().map_err(&step)?).map_err(&step)?;
+    report_panics(report);
+    let refused_calls = report.try_clone().map_err(&step)?;
+    let reports = Reports { faults: report.as_raw_fd(), refused_calls: refused_calls.as_raw_fd() };
+    report_refused_calls(c"gofer", refused_calls).map_err(&step)?;
 
     let service = Service::new(memory.as_fd(), socket).map_err(StartError::io(Step::Channel))?;
     drop(memory);
     let limit = privileges::raise_descriptor_limit().map_err(&step)?;
     host::clear_umask();
     let mut self_fd = SelfFd::open().map_err(StartError::host(Step::Proc))?;
-    let roots = confine(config.confine, config.roots.clone(), &mut self_fd)?;
     let limits = limits(&config, limit);
-    let server = Server::new(roots, self_fd, limits).map_err(StartError::host(Step::Root(0)))?;
-
+    let features = gofer::Features {
+        writable: config.roots.iter().any(|root| !root.read_only),
+        sockets: config.roots.iter().any(|root| root.sockets != HostSockets::None),
+    };
     let threads = if config.threads == 0 { THREADS } else { config.threads };
-    serve(&Arc::new(server), &Arc::new(service), threads, &report, &config)
+    let roots = confine(config.confine, config.roots, &mut self_fd)?;
+    let server = Server::new(roots, self_fd, limits).map_err(StartError::host(Step::Root(0)))?;
+    serve(&Arc::new(server), &Arc::new(service), threads, reports, features)
 }
 
 /// Every descriptor a configuration names.
@@ -87,22 +112,19 @@ fn serve(
     server: &Arc<Server>,
     service: &Arc<Service>,
     threads: usize,
-    report: &OwnedFd,
-    config: &Config,
+    reports: Reports,
+    features: gofer::Features,
 ) -> Result<Ended, StartError> {
-    let why = Arc::new(Mutex::new(None));
     // Once all threads have started, and once the filter is on.
     let gate = Arc::new(Barrier::new(threads + 1));
     for _ in 0..threads {
         let (server, service) = (Arc::clone(server), Arc::clone(service));
-        let (gate, why) = (Arc::clone(&gate), Arc::clone(&why));
+        let gate = Arc::clone(&gate);
         let work = move || {
             gate.wait();
             gate.wait();
-            let ended = server.serve(&service);
-            why.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(ended);
-            // The first thread to end tells the main one, which ends the process.
-            service.close();
+            server.serve(&service);
+            // The main thread ends the process; ending a thread takes other host calls.
             loop {
                 std::thread::park();
             }
@@ -113,25 +135,19 @@ fn serve(
             .map_err(StartError::io(Step::Threads))?;
     }
     gate.wait();
-    install_filter(&server.self_fd, report, &config.roots)?;
+    install_filter(&server.self_fd, reports, features)?;
     gate.wait();
 
-    service.wait_for_hangup();
-    let why = why.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    let why = why.unwrap_or(Ended::Closed);
-    if let Ended::Malformed(malformed) = &why {
-        let line = format!("bevor: gofer: {malformed}; the sentry may be compromised\n");
-        host::write_best_effort(report.as_fd(), line.as_bytes());
-    }
-    Ok(why)
+    Ok(service.wait_for_end())
+}
+
+/// Writes a line to the report descriptor.
+fn say(report: &OwnedFd, what: &dyn std::fmt::Display) {
+    host::write_best_effort(report.as_fd(), format!("bevor: gofer: {what}\n").as_bytes());
 }
 
 /// Panics say where on the report descriptor: standard error is closed.
-fn report_panics(report: &OwnedFd) -> std::io::Result<()> {
-    let report = report.try_clone()?;
-    debug_assert!(report.as_raw_fd() >= 0, "an open descriptor");
-    std::panic::set_hook(Box::new(move |panic| {
-        host::write_best_effort(report.as_fd(), format!("bevor: gofer: {panic}\n").as_bytes());
-    }));
-    Ok(())
+fn report_panics(report: &Arc<OwnedFd>) {
+    let report = Arc::clone(report);
+    std::panic::set_hook(Box::new(move |panic| say(&report, panic)));
 }

@@ -3,7 +3,7 @@
 //! Lock order:
 //! ```text
 //! tree        read: a node is being found; write: names are being moved or removed
-//!   table     the handles; never held across a host call
+//!   table     the handles; held across no host call but close
 //! streams     listings under way; never held across a host call
 //! ```
 
@@ -22,8 +22,8 @@ use crate::ops::{self, Streams};
 use crate::root::Root;
 use crate::table::{Found, Id, Identity, NodeInfo, Table};
 
-/// Handles a sentry can hold unless configured otherwise: about 500 MB of table.
-pub const MAX_HANDLES: usize = 4 << 20;
+/// Handles a sentry can hold unless configured otherwise: at most 250 MB of table.
+pub const MAX_HANDLES: usize = 1 << 20;
 
 /// Why a request is not answered with success.
 #[derive(Debug)]
@@ -116,11 +116,13 @@ impl Server {
         })
     }
 
-    /// Serves `roots` in a process that is not confined, as tests and benches do.
+    /// Serves `roots` in a process that is not confined, as tests and benches do. Clears the
+    /// umask of the process.
     ///
     /// # Errors
     /// Those of looking at the roots and of opening `/proc/self/fd`.
     pub fn unconfined(roots: Vec<(OwnedFd, RootConfig)>, limits: Limits) -> Result<Self, Errno> {
+        host::clear_umask();
         Self::new(roots, SelfFd::open()?, limits)
     }
 
@@ -134,7 +136,9 @@ impl Server {
                 Err(ended) => return ended,
             };
             reply.clear();
-            let sent = match self.handle(request.op, &message, &mut reply) {
+            let (body, closes) = request.split(&message);
+            self.table.lock().close(closes.map(Id::from_wire));
+            let sent = match self.handle(request.op, body, &mut reply) {
                 Ok(fd) => {
                     use std::os::fd::AsFd;
                     let fd = fd.as_ref().map(AsFd::as_fd);
@@ -142,8 +146,7 @@ impl Server {
                 }
                 Err(Fault::Errno(errno)) => service.reply(request, errno.code.0.into(), &[], None),
                 Err(Fault::Malformed(malformed)) => {
-                    service.close();
-                    return malformed.into();
+                    return service.end(malformed.into());
                 }
             };
             if let Err(ended) = sent {
@@ -176,7 +179,8 @@ impl Server {
             Op::SetXattr => ops::setxattr(self, request),
             Op::ListXattr => ops::listxattr(self, request, reply),
             Op::RemoveXattr => ops::removexattr(self, request),
-            Op::Close => ops::close(self, request),
+            // Every request gives handles back; this one does nothing else.
+            Op::Close => request.end().map(|()| None).map_err(Fault::from),
             Op::Connect => ops::connect(self, request),
             Op::Bind => ops::bind(self, request, reply),
         }

@@ -1,5 +1,6 @@
 //! One request and its reply.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::codec::Writer;
 use crate::host::{self, Received};
 use crate::ring::{
-    FREE, GOODBYE, Header, REPLY, REQUEST, REQUEST_SLEEPING, Ring, SLOT_MASK, SLOTS,
+    FREE, GOODBYE, Header, MAX_PAYLOAD, REPLY, REQUEST, REQUEST_SLEEPING, Ring, SLOT_MASK, SLOTS,
 };
 use crate::spin::Spin;
 use crate::wire::{MAX_CLOSE, Op, WireHandle};
@@ -21,8 +22,11 @@ use crate::wire::{MAX_CLOSE, Op, WireHandle};
 /// How often a thread that sleeps for a reply looks whether the gofer still lives.
 pub const LIVENESS_CHECK: Duration = Duration::from_millis(50);
 
+/// Dropped handles that may wait for a request to give them back.
+const MAX_WAITING: usize = 4 * MAX_CLOSE;
+
 /// Longest watch for a reply: about what a sleep and a wake-up cost.
-const MAX_WATCH_NS: u32 = 10_000;
+const MAX_WATCH_NS: u32 = 20_000;
 
 /// A successful reply.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ pub(super) struct Shared {
     slot_freed: Condvar,
     /// Descriptors that were read off the socket by a call they were not for.
     descriptors: Mutex<HashMap<u64, Option<OwnedFd>>>,
-    /// Handles dropped since the last close message.
+    /// Handles dropped and not given back yet.
     dropped: Mutex<Vec<WireHandle>>,
 }
 
@@ -84,7 +88,8 @@ impl Shared {
             return Err(EOVERFLOW.because("request longer than a slot of the gofer channel"));
         }
         let slot = self.take_slot()?;
-        let reply = self.exchange(slot.index, op, request.message());
+        let (message, closes) = self.with_dropped(request.message());
+        let reply = self.exchange(slot.index, op, &message, closes);
         match reply {
             Ok(reply) => reply,
             Err(Lost(why)) => {
@@ -96,45 +101,55 @@ impl Shared {
         }
     }
 
-    /// Remembers that a handle is no longer used; sends a close message once there are many.
+    /// Remembers that a handle is no longer used: the next request gives it back.
     pub(super) fn close_later(&self, handle: WireHandle) {
-        let batch = {
+        let many = {
             let mut dropped = self.dropped.lock();
             dropped.push(handle);
-            if dropped.len() < MAX_CLOSE {
-                return;
-            }
-            std::mem::take(&mut *dropped)
+            dropped.len() > MAX_WAITING
         };
-        self.close(&batch);
-    }
-
-    /// Sends the close message for every handle dropped so far.
-    pub(super) fn flush_closed(&self) {
-        let batch = std::mem::take(&mut *self.dropped.lock());
-        self.close(&batch);
-    }
-
-    fn close(&self, batch: &[WireHandle]) {
-        for batch in batch.chunks(MAX_CLOSE) {
-            let mut request = Writer::new();
-            for handle in batch {
-                request.put(handle);
-            }
-            // Only a lost gofer fails this, and then there is nothing left to close.
-            drop(self.call(Op::Close, &request));
+        if many {
+            self.flush_closed();
         }
     }
 
-    fn exchange(&self, slot: usize, op: Op, message: &[u8]) -> Result<Result<Reply, Errno>, Lost> {
+    /// Gives every handle dropped so far back.
+    pub(super) fn flush_closed(&self) {
+        while !self.dropped.lock().is_empty() {
+            // Only a lost gofer fails this, and then there is nothing left to give back.
+            if self.call(Op::Close, &Writer::new()).is_err() {
+                self.dropped.lock().clear();
+            }
+        }
+    }
+
+    /// A message with the handles behind it that it gives back, and their number.
+    fn with_dropped<'a>(&self, message: &'a [u8]) -> (Cow<'a, [u8]>, u32) {
+        let mut dropped = self.dropped.lock();
+        let room = (MAX_PAYLOAD - message.len()) / size_of::<WireHandle>();
+        let count = dropped.len().min(MAX_CLOSE).min(room);
+        if count == 0 {
+            return (message.into(), 0);
+        }
+        let rest = dropped.len() - count;
+        let mut message = message.to_vec();
+        for handle in dropped.drain(rest..) {
+            message.extend_from_slice(&handle.to_ne_bytes());
+        }
+        (message.into(), u32::try_from(count).unwrap_or(0))
+    }
+
+    fn exchange(
+        &self,
+        slot: usize,
+        op: Op,
+        message: &[u8],
+        closes: u32,
+    ) -> Result<Result<Reply, Errno>, Lost> {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let len = u32::try_from(message.len()).map_err(|_| Lost("oversized request"))?;
-        self.ring.put(slot, Header { sequence, code: op.number(), len, fds: 0 }, message);
-        self.ring.state(slot).store(REQUEST, Ordering::Release);
-        self.ring.pending().fetch_or(1 << slot, Ordering::SeqCst);
-        if self.ring.wake().load(Ordering::SeqCst) != 0 {
-            host::futex_wake(self.ring.pending(), 1);
-        }
+        self.ring.put(slot, Header { sequence, code: op.number(), len, extra: closes }, message);
+        self.ring.submit(slot);
         self.await_reply(slot)?;
 
         let header = self.ring.header(slot);
@@ -145,7 +160,7 @@ impl Shared {
             .ring
             .payload(slot, header.len, Vec::new())
             .ok_or(Lost("the gofer's reply is longer than a slot"))?;
-        let fd = match header.fds {
+        let fd = match header.extra {
             0 => None,
             1 => Some(self.take_descriptor(sequence)?),
             _ => return Err(Lost("the gofer sent more than one descriptor")),

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::call::Shared;
 use crate::wire::WireHandle;
 
-/// A file the gofer knows by a number. Dropping it gives the number back (in batches).
+/// A file the gofer knows by a number. Dropping it gives the number back, by way of
+/// the next request.
 ///
 /// A handle costs the gofer a table entry and no descriptor. It stays valid while the file is
-/// where it was found, moves when [`Client::rename`](super::Client::rename) is told of it, and
-/// answers ESTALE once something else is in its place.
+/// where it was found, moves with it under [`Client::rename`](super::Client::rename), and answers
+/// ESTALE once someone else put something else in its place.
 pub struct Handle {
     number: WireHandle,
     shared: Arc<Shared>,

@@ -378,25 +378,19 @@ impl Client {
         self.created(&reply)
     }
 
-    /// Removes a name; with `AT_REMOVEDIR` an empty directory. A handle given as `node` keeps
-    /// working for the file that has lost its name.
+    /// Removes a name; with `AT_REMOVEDIR` an empty directory. Handles of the file keep working.
     ///
     /// # Errors
     /// ENOENT, EISDIR, ENOTDIR, ENOTEMPTY, EBUSY, EROFS and those of the host's calls.
-    pub fn unlink(
-        &self,
-        dir: &Handle,
-        name: &[u8],
-        node: Option<&Handle>,
-        flags: u32,
-    ) -> Result<(), Errno> {
+    pub fn unlink(&self, dir: &Handle, name: &[u8], flags: u32) -> Result<(), Errno> {
         let mut writer = Writer::new();
-        writer.put(&Unlink { dir: dir.number(), node: number(node), flags, pad: 0 });
+        writer.put(&Unlink { dir: dir.number(), flags, pad: 0 });
         put_name(&mut writer, name)?;
         self.shared.call(Op::Unlink, &writer).map(drop)
     }
 
-    /// Moves a name. The handles `moved` and `replaced` of what the names stand for keep working.
+    /// Moves a name. Handles of what moves, of what lies below it, and of what it replaces keep
+    /// working.
     ///
     /// # Errors
     /// Those of `renameat2(2)`; EXDEV between roots.
@@ -404,19 +398,10 @@ impl Client {
         &self,
         from: (&Handle, &[u8]),
         to: (&Handle, &[u8]),
-        moved: Option<&Handle>,
-        replaced: Option<&Handle>,
         flags: u32,
     ) -> Result<(), Errno> {
         let mut writer = Writer::new();
-        writer.put(&Rename {
-            from: from.0.number(),
-            to: to.0.number(),
-            moved: number(moved),
-            replaced: number(replaced),
-            flags,
-            pad: 0,
-        });
+        writer.put(&Rename { from: from.0.number(), to: to.0.number(), flags, pad: 0 });
         put_name(&mut writer, from.1)?;
         put_name(&mut writer, to.1)?;
         self.shared.call(Op::Rename, &writer).map(drop)
@@ -511,8 +496,7 @@ impl Client {
         Ok((created, descriptor(reply)?))
     }
 
-    /// Gives back the handles dropped so far. Dropping does so by itself in batches of
-    /// [`crate::wire::MAX_CLOSE`].
+    /// Gives back the handles dropped so far. Otherwise the next request does that on its way.
     pub fn flush_closed(&self) {
         self.shared.flush_closed();
     }
@@ -566,10 +550,6 @@ fn make(dir: &Handle, flags: u32, args: MakeArgs, rdev: Device) -> Make {
         rdev_major: rdev.major,
         rdev_minor: rdev.minor,
     }
-}
-
-fn number(handle: Option<&Handle>) -> WireHandle {
-    handle.map_or(0, Handle::number)
 }
 
 fn put_name(writer: &mut Writer, name: &[u8]) -> Result<(), Errno> {

@@ -28,6 +28,16 @@ pub fn use_one_heap() {
     }
 }
 
+/// Unblocks all signals: a launcher blocks them until its child has started.
+pub fn unblock_signals() {
+    // SAFETY: sigset_t is plain data, filled before it is used; the old mask is not asked for.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const all, std::ptr::null_mut());
+    }
+}
+
 /// Opens a path of the launcher's choice with `O_PATH`.
 ///
 /// # Errors

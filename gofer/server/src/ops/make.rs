@@ -13,7 +13,7 @@ use crate::host::{self, Name};
 use crate::ops::read::check_open_flags;
 use crate::root::Root;
 use crate::server::{Answer, Server};
-use crate::table::{Found, Id, Identity, NodeInfo};
+use crate::table::{Found, Identity, NodeInfo};
 
 /// Permission bits a new file can have.
 const PERMISSIONS: u32 = 0o7777;
@@ -57,7 +57,7 @@ impl<'a> Making<'a> {
     ) -> Result<(), Errno> {
         let node = self.node(server, fd)?;
         let mut table = server.table.lock();
-        let id = table.add_child(self.dir.id, name, self.info(&node, name))?;
+        let id = table.child(self.dir.id, name, self.info(&node, name))?;
         drop(table);
         reply.put(&Node { handle: id.to_wire(), attr: self.root.attr(&node, false) });
         Ok(())
@@ -159,7 +159,7 @@ fn create_nameless(server: &Server, make: &Make, reply: &mut Writer) -> Answer {
     // What is kept must not keep the file open for writing.
     let kept = server.with_room(|| server.self_fd.reopen(file.as_fd(), libc::O_PATH))?;
     let info = NodeInfo { hidden: None, ..making.info(&node, b"") };
-    let id = server.table.lock().add_detached(info, Arc::new(kept))?;
+    let id = server.table.lock().add_nameless(info, Arc::new(kept))?;
     reply.put(&Node { handle: id.to_wire(), attr: making.root.attr(&node, false) });
     Ok(Some(file))
 }
@@ -264,12 +264,7 @@ pub fn link(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> An
     let found = host::statx(file_fd.as_fd(), c"")?;
     let identity = Identity::of(&found);
     let info = NodeInfo { root: dir.info.root, identity, boundary: false, hidden };
-    let id = server.table.lock().add_child(dir.id, name, info)?;
+    let id = server.table.lock().child(dir.id, name, info)?;
     reply.put(&Node { handle: id.to_wire(), attr: root.attr(&found, false) });
     Ok(None)
-}
-
-/// The handle a request may name, looked up if it does.
-pub fn optional(server: &Server, wire: u64) -> Result<Option<Found>, Errno> {
-    if wire == 0 { Ok(None) } else { server.table.lock().get(Id::from_wire(wire)).map(Some) }
 }

@@ -10,7 +10,6 @@ use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
 use bevor_gofer_protocol::wire::{Rename, SetAttr, SetAttrMask, Sync, SyncKind, Unlink};
 
 use crate::host::{self, Name};
-use crate::ops::make::optional;
 use crate::resolve::Looked;
 use crate::root::{Root, is_mount_root};
 use crate::server::{Answer, Server};
@@ -89,16 +88,15 @@ pub fn unlink(server: &Server, request: &mut Reader<'_>) -> Answer {
     let (dir, dir_fd) = server.directory(unlink.dir)?;
     let root = server.root_of(&dir)?;
     root.writable()?;
-    let node = optional(server, unlink.node)?;
     let c_name = Name::new(name)?;
 
     let _tree = server.tree.write();
     movable(server, root, &dir, &dir_fd, name)?;
-    let node = standing_at(server, node, &dir, name);
+    let node = server.table.lock().find_child(dir.id, name);
     let node_fd = node.as_ref().and_then(|node| kept_or_opened(server, node));
     host::unlink(dir_fd.as_fd(), c_name.as_c(), flags)?;
     if let Some(node) = node {
-        server.table.lock().detach(node.id, node_fd.as_ref());
+        server.table.lock().lose_name(node.id, node_fd.as_ref());
     }
     Ok(None)
 }
@@ -120,15 +118,15 @@ pub fn rename(server: &Server, request: &mut Reader<'_>) -> Answer {
     }
     let root = server.root_of(&from)?;
     root.writable()?;
-    let moved = optional(server, rename.moved)?;
-    let replaced = optional(server, rename.replaced)?;
     let (c_old, c_new) = (Name::new(old)?, Name::new(new)?);
 
     let _tree = server.tree.write();
     let source = movable(server, root, &from, &from_fd, old)?.ok_or(ENOENT)?;
     let target = movable(server, root, &to, &to_fd, new)?;
-    let moved = standing_at(server, moved, &from, old);
-    let replaced = standing_at(server, replaced, &to, new);
+    let (moved, replaced) = {
+        let table = server.table.lock();
+        (table.find_child(from.id, old), table.find_child(to.id, new))
+    };
     let replaced_fd = match &replaced {
         Some(replaced) if !exchange => kept_or_opened(server, replaced),
         _ => None,
@@ -140,15 +138,19 @@ pub fn rename(server: &Server, request: &mut Reader<'_>) -> Answer {
         return Ok(None);
     }
     let mut table = server.table.lock();
-    if let Some(replaced) = replaced {
-        if exchange {
-            table.moved(replaced.id, from.id, old);
-        } else {
-            table.detach(replaced.id, replaced_fd.as_ref());
+    match (moved, replaced) {
+        (Some(moved), Some(replaced)) if exchange => {
+            table.exchanged((moved.id, to.id, new), (replaced.id, from.id, old));
         }
-    }
-    if let Some(moved) = moved {
-        table.moved(moved.id, to.id, new);
+        (None, Some(replaced)) if exchange => table.moved(replaced.id, from.id, old),
+        (moved, replaced) => {
+            if let Some(replaced) = replaced {
+                table.lose_name(replaced.id, replaced_fd.as_ref());
+            }
+            if let Some(moved) = moved {
+                table.moved(moved.id, to.id, new);
+            }
+        }
     }
     Ok(None)
 }
@@ -175,11 +177,6 @@ fn movable(
         Err(error) if error == ENOENT => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// The node the client says a name stands for, if it does.
-fn standing_at(server: &Server, node: Option<Found>, dir: &Found, name: &[u8]) -> Option<Found> {
-    node.filter(|node| server.table.lock().is_at(node.id, dir.id, name))
 }
 
 /// The descriptor of a node about to lose its name. `None` when it has lost it already.

@@ -8,13 +8,13 @@ use bevor_abi::errno::{EACCES, EINVAL, EISDIR, ELOOP, ENXIO, EPERM, EPROTO};
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
 use bevor_gofer_protocol::ring::VERSION;
 use bevor_gofer_protocol::wire::{
-    self, Hello, HelloReply, MAX_CLOSE, OPEN_FLAGS, OnNode, Open, StatFs, WireHandle,
+    self, Hello, HelloReply, OPEN_FLAGS, OnNode, Open, StatFs, WireHandle,
 };
 
 use crate::host;
 use crate::root::Root;
 use crate::server::{Answer, Server};
-use crate::table::{Found, Id, Identity};
+use crate::table::{Found, Identity};
 
 /// Tells the client what is served.
 pub fn hello(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> Answer {
@@ -79,22 +79,6 @@ pub fn statfs(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> 
         flags: found.flags.cast_unsigned(),
         fsid: found.fsid,
     });
-    Ok(None)
-}
-
-/// Gives handles back.
-pub fn close(server: &Server, request: &mut Reader<'_>) -> Answer {
-    let mut left = MAX_CLOSE;
-    let mut handles = request.rest();
-    // Descriptors are closed after the lock is released.
-    let mut table = server.table.lock();
-    while !handles.is_empty() {
-        let mut reader = Reader::new(handles);
-        let handle: WireHandle = reader.take()?;
-        handles = reader.rest();
-        left = left.checked_sub(1).ok_or(Malformed("close of too many handles"))?;
-        table.close(Id::from_wire(handle));
-    }
     Ok(None)
 }
 

@@ -140,7 +140,7 @@ fn arrive(
     let id = match at.id {
         Some(parent) if !flags.contains(WalkFlags::NO_HANDLES) => {
             let mut table = server.table.lock();
-            let id = table.add_child(parent, name, looked.info.clone())?;
+            let id = table.child(parent, name, looked.info.clone())?;
             if let Some(fd) = looked.fd.as_ref().filter(|_| !looked.info.boundary) {
                 table.keep(id, fd);
             }

@@ -55,6 +55,8 @@ pub struct Gofer {
     pub root: Root,
     pub dir: TempDir,
     pub service: Arc<Service>,
+    /// The memory of the channel, for tests that write to it themselves.
+    pub memory: OwnedFd,
     pub threads: Vec<JoinHandle<Ended>>,
 }
 
@@ -93,14 +95,13 @@ impl Gofer {
                     if let Ended::Malformed(malformed) = &ended {
                         eprintln!("the gofer ended: {malformed}");
                     }
-                    service.close();
                     ended
                 })
             })
             .collect();
         let client = Client::new(fds.memory.as_fd(), fds.client_socket).unwrap();
         let root = client.roots().unwrap().pop().unwrap();
-        Self { client, root, dir, service, threads }
+        Self { client, root, dir, service, memory: fds.memory, threads }
     }
 
     pub fn walk(&self, path: &str) -> Walk {
@@ -141,7 +142,7 @@ impl Gofer {
 impl Drop for Gofer {
     fn drop(&mut self) {
         self.client.shutdown();
-        self.service.close();
+        self.service.end(Ended::Closed);
         for thread in self.threads.drain(..) {
             drop(thread.join());
         }

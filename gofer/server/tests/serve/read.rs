@@ -186,24 +186,38 @@ fn many_handles_work_with_few_descriptors() {
 fn the_number_of_handles_is_bounded_and_closing_frees_them() {
     let limits = bevor_gofer::Limits { handles: 50, ..LIMITS };
     let gofer = Gofer::with(TempDir::new(), true, limits, |_| {});
-    gofer.dir.write("file", b"");
-    let mut handles = Vec::new();
-    let error = loop {
-        let mut walk = gofer.walk("file");
-        match walk.stop {
-            WalkStop::Complete => handles.append(&mut walk.nodes),
-            WalkStop::Error(error) => break error,
-            WalkStop::Symlink(_) => unreachable!("no symlink here"),
-        }
-    };
-    assert_eq!(error, bevor_abi::errno::ENFILE);
+    for number in 0..100 {
+        gofer.dir.write(&format!("{number}"), b"");
+    }
+    let walk = |number: usize| gofer.walk(&format!("{number}"));
+    let handles: Vec<_> =
+        (0..100).map(walk).take_while(|walk| matches!(walk.stop, WalkStop::Complete)).collect();
     assert_eq!(handles.len(), 49);
+    let WalkStop::Error(error) = walk(49).stop else { panic!("more handles than allowed") };
+    assert_eq!(error, bevor_abi::errno::ENFILE);
+    // Those there are can be had once more.
+    assert!(matches!(walk(7).stop, WalkStop::Complete));
     drop(handles);
     gofer.client.flush_closed();
-    for _ in 0..1000 {
-        gofer.handle("file");
+    for number in (0..100).cycle().take(1000) {
+        assert!(matches!(walk(number).stop, WalkStop::Complete), "{number}");
         gofer.client.flush_closed();
     }
+}
+
+#[test]
+fn one_file_has_one_handle_until_it_is_given_back_as_often_as_it_was_found() {
+    let gofer = Gofer::new(true);
+    gofer.dir.write("dir/file", b"");
+    let (one, two) = (gofer.handle("dir/file"), gofer.handle("dir/file"));
+    assert_eq!(one.number(), two.number());
+    drop(one);
+    gofer.client.flush_closed();
+    gofer.client.getattr(&two).unwrap();
+    let number = two.number();
+    drop(two);
+    gofer.client.flush_closed();
+    assert_ne!(gofer.handle("dir/file").number(), number, "a number does not come back");
 }
 
 #[test]

@@ -62,7 +62,18 @@ pub const ROWS: &[Row] = &[
     row!(SYS_shutdown, "tells the sentry that the channel is closed", PROCESS),
     row!(SYS_clock_gettime, "how long to watch for a request, where the vDSO cannot say", SERVE),
     row!(SYS_sched_yield, "contended locks", SERVE),
-    row!(SYS_write, [form!(arg!(0: int fd == @report))], "reports faults", PROCESS),
+    row!(
+        SYS_write,
+        [form!(arg!(0: int fd == @report)), form!(arg!(0: int fd == @refused))],
+        "reports faults, and refused host calls",
+        PROCESS
+    ),
+    row!(
+        SYS_fcntl,
+        [form!(arg!(1: int cmd == libc::F_GETFD))],
+        "debug builds look whether a descriptor is open before they close it",
+        SERVE
+    ),
     row!(SYS_rt_sigreturn, "leaves a signal handler", PROCESS),
     row!(SYS_restart_syscall, "a wait that was stopped and continued", PROCESS),
     row!(SYS_exit_group, "ends the process", PROCESS),

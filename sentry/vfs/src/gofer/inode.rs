@@ -323,7 +323,7 @@ impl Inode for GoferInode {
 
     fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
         let gone = self.fs.client.walk(&self.handle, &[name]).ok();
-        self.fs.client.unlink(&self.handle, name, None, 0)?;
+        self.fs.client.unlink(&self.handle, name, 0)?;
         if let Some(node) = gone.and_then(|mut walk| walk.nodes.pop()) {
             let inodes = self.fs.inodes.lock();
             let inode = inodes.get(&FileKey::of(&node.attr)).and_then(std::sync::Weak::upgrade);
@@ -338,7 +338,7 @@ impl Inode for GoferInode {
     }
 
     fn rmdir(&self, name: &[u8]) -> Result<(), Errno> {
-        self.fs.client.unlink(&self.handle, name, None, AT_REMOVEDIR)?;
+        self.fs.client.unlink(&self.handle, name, AT_REMOVEDIR)?;
         self.dir_changed();
         Ok(())
     }
@@ -351,15 +351,7 @@ impl Inode for GoferInode {
         flags: u32,
     ) -> Result<(), Errno> {
         let new_dir = new_dir.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
-        let moved = self.live(name);
-        let replaced = new_dir.live(new_name);
-        self.fs.client.rename(
-            (&self.handle, name),
-            (&new_dir.handle, new_name),
-            moved.as_ref().map(|inode| &inode.handle),
-            replaced.as_ref().map(|inode| &inode.handle),
-            flags,
-        )?;
+        self.fs.client.rename((&self.handle, name), (&new_dir.handle, new_name), flags)?;
         self.dir_changed();
         new_dir.dir_changed();
         Ok(())
@@ -431,14 +423,5 @@ impl Inode for GoferInode {
 
     fn as_any(&self) -> &dyn Any {
         self
-    }
-}
-
-impl GoferInode {
-    /// The live inode of a child, if there is one.
-    fn live(&self, name: &[u8]) -> Option<Arc<Self>> {
-        let walk = self.fs.client.probe(&self.handle, &[name]).ok()?;
-        let key = FileKey::of(&walk.nodes.first()?.attr);
-        self.fs.inodes.lock().get(&key)?.upgrade()
     }
 }
