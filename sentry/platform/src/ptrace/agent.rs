@@ -111,6 +111,11 @@ impl Agent {
         }
     }
 
+    /// Whether it is making a process whose number it has not told yet.
+    pub fn is_making_space(&self) -> bool {
+        matches!(self.current, Some((Job::Space(_), _)))
+    }
+
     /// Does a job after those already waiting.
     pub fn add(&mut self, job: Job) {
         self.waiting.push_back(job);

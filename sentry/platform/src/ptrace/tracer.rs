@@ -32,6 +32,8 @@ pub struct Tracer {
     births: HashMap<Tid, Birth>,
     /// Stopped for the first time before the call that made them was answered.
     early: HashSet<Tid>,
+    /// Ended even before that.
+    stillborn: HashSet<Tid>,
     nr_spaces: u64,
     deaths: Sender<SpaceId>,
     closing: bool,
@@ -66,6 +68,7 @@ impl Tracer {
             guests: HashMap::new(),
             births: HashMap::new(),
             early: HashSet::new(),
+            stillborn: HashSet::new(),
             nr_spaces: 0,
             deaths,
             closing: false,
@@ -209,9 +212,13 @@ impl Tracer {
         match agent.stopped(signal) {
             Progress::Going => {}
             Progress::Born(tid, birth) => {
+                let dead = self.stillborn.contains(&tid);
+                if pid == self.zygote {
+                    self.stillborn.clear();
+                }
                 if self.early.remove(&tid) {
                     self.born(tid, birth);
-                } else {
+                } else if !dead {
                     self.births.insert(tid, birth);
                 }
             }
@@ -277,8 +284,16 @@ impl Tracer {
 
     /// A thread has ended, and with it its process will: no stub thread ends alone.
     fn died(&mut self, tid: Tid) {
-        self.births.remove(&tid);
+        if self.births.remove(&tid).is_some() {
+            return;
+        }
         self.early.remove(&tid);
+        // A thread that nobody knows ends with its agent, whose jobs end then. A process may be the
+        // one the zygote is about to tell of.
+        let known = self.guests.contains_key(&tid) || self.agents.contains_key(&tid);
+        if !known && self.agents.get(&self.zygote).is_some_and(Agent::is_making_space) {
+            self.stillborn.insert(tid);
+        }
         if let Some(mut guest) = self.guests.remove(&tid) {
             guest.shared.space.set_gone();
             guest.report(Event::Gone);

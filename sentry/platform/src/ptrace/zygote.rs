@@ -167,8 +167,10 @@ fn prepare(pid: Tid, page: &StubPage) -> Result<(), PlatformError> {
     }
     host::set_options(pid).map_err(host("PTRACE_SETOPTIONS"))?;
 
-    let rseq = host::rseq(pid).map_err(host("PTRACE_GET_RSEQ_CONFIGURATION"))?;
-    if rseq.addr != 0 {
+    // A host without restartable sequences fails the question.
+    if let Ok(rseq) = host::rseq(pid)
+        && rseq.addr != 0
+    {
         let args =
             [rseq.addr, u64::from(rseq.len), RSEQ_UNREGISTER, u64::from(rseq.signature), 0, 0];
         call(pid, libc::SYS_rseq, args).map_err(host("rseq of the first stub process"))?;
@@ -210,12 +212,19 @@ fn call(pid: Tid, nr: i64, args: [u64; 6]) -> io::Result<u64> {
         if !libc::WIFSTOPPED(status) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
-        if libc::WSTOPSIG(status) == libc::SIGTRAP {
-            return match call_result(&host::get_regs(pid)?) {
-                Some(Ok(value)) => Ok(value),
-                Some(Err(code)) => Err(io::Error::from_raw_os_error(code)),
-                None => Err(io::Error::from_raw_os_error(libc::EIO)),
-            };
+        match libc::WSTOPSIG(status) {
+            libc::SIGTRAP => {
+                return match call_result(&host::get_regs(pid)?) {
+                    Some(Ok(value)) => Ok(value),
+                    Some(Err(code)) => Err(io::Error::from_raw_os_error(code)),
+                    None => Err(io::Error::from_raw_os_error(libc::EIO)),
+                };
+            }
+            libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGSYS => {
+                return Err(io::Error::from_raw_os_error(libc::EFAULT));
+            }
+            // Some process's signal.
+            _ => {}
         }
     }
 }
