@@ -149,7 +149,13 @@ impl TaskFuture {
         let machine = &mut self.machine;
         let Some(thread) = machine.thread.as_deref_mut() else { return Step::Enter };
         match thread.take_event(&mut machine.context) {
-            Event::Syscall => return self.syscall(task, None, false),
+            Event::Syscall => {
+                if let Some(site) = thread.patch_candidate() {
+                    let mm = &machine.mm;
+                    mm.space().patch(site, &**mm);
+                }
+                return self.syscall(task, None, false);
+            }
             Event::ForeignSyscall { nr } => {
                 task.kernel.note_unknown_syscall(nr);
                 machine.set_return(ENOSYS.as_return());

@@ -7,6 +7,7 @@ use crate::addr::{PAGE_SIZE, UserAddr, page_floor};
 use crate::file::{AllocOpts, Fill};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EFAULT, EINVAL, EPERM};
+use bevor_platform::Text;
 use std::ops::Range;
 
 const PAGE: usize = 4096;
@@ -66,7 +67,53 @@ impl MemoryManager {
     }
 }
 
+/// How far from a call site its trampolines are looked for: far enough to be out of the way of what
+/// grows next to the code, and within the reach of a jump.
+const NEAR: Range<u64> = 0x3000_0000..0x7000_0000;
+
+impl Text for MemoryManager {
+    fn read_code(&self, addr: u64, bytes: &mut [u8]) -> usize {
+        let st = self.state.read();
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = addr.saturating_add(done as u64);
+            let page = page_floor(at);
+            let exec = st.vmas.get(page).is_some_and(|(_, vma)| vma.prot.exec);
+            let Some(content) = exec.then(|| st.page_content(page).ok()).flatten() else { break };
+            let from = &content[to_usize(at - page)..];
+            let len = from.len().min(bytes.len() - done);
+            bytes[done..done + len].copy_from_slice(&from[..len]);
+            done += len;
+        }
+        done
+    }
+
+    fn reserve_near(&self, addr: u64, len: u64) -> Option<u64> {
+        let mut st = self.state.write();
+        let bounds = st.layout.range();
+        let far = addr.saturating_sub(NEAR.end).max(bounds.start);
+        let near = addr.saturating_sub(NEAR.start);
+        // Code at low addresses has no room that far below it: take what is right below.
+        let at = if near > far { st.find_free_below(far..near, len) } else { None }
+            .or_else(|| st.find_free_below(far..addr.min(bounds.end), len))?;
+        st.reserved.push(at..at + len);
+        Some(at)
+    }
+
+    fn replace_code(&self, addr: u64, old: &[u8], new: &[u8]) -> bool {
+        let mut have = vec![0; old.len()];
+        self.read_code(addr, &mut have) == old.len()
+            && have == old
+            && self.patch_code(UserAddr(addr), new).is_ok()
+    }
+}
+
 impl State {
+    /// The part of the guest's addresses given up for trampolines that `range` would touch.
+    pub(super) fn reserved_in(&self, range: &Range<u64>) -> Option<&Range<u64>> {
+        self.reserved.iter().find(|held| held.start < range.end && range.start < held.end)
+    }
+
     /// Builds the mapping of `page` with the patch applied, and returns the original content.
     fn patched_page(
         &mut self,

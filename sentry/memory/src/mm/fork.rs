@@ -74,6 +74,8 @@ impl MemoryManager {
             }
             Ok(())
         })?;
+        let shared = self.space().share_patches(&*child.space());
+        shared.map_err(|_| bevor_abi::errno::ENOMEM)?;
         Ok(child)
     }
 }
@@ -116,6 +118,7 @@ impl State {
             self.order(order);
         }
         child.patches = self.patches.clone();
+        child.reserved = self.reserved.clone();
         child.hot = Arc::clone(&self.hot);
         child.order_all();
         Ok(child)

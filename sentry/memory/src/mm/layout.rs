@@ -65,7 +65,9 @@ impl Layout {
 impl State {
     /// Whether nothing is in `range`, nor closely below a stack that begins at its end.
     pub(super) fn is_vacant(&self, range: &Range<u64>) -> bool {
-        if self.vmas.overlapping(range.clone()).next().is_some() {
+        if self.vmas.overlapping(range.clone()).next().is_some()
+            || self.reserved_in(range).is_some()
+        {
             return false;
         }
         match self.vmas.next_from(range.end) {
@@ -94,6 +96,17 @@ impl State {
     /// The highest free place within `bounds`.
     pub(super) fn find_free_below(&self, bounds: Range<u64>, len: u64) -> Option<u64> {
         let mut end = bounds.end;
+        loop {
+            let at = self.gap_below(bounds.start..end, len)?;
+            match self.reserved_in(&(at..at + len)) {
+                None => return Some(at),
+                Some(held) => end = held.start,
+            }
+        }
+    }
+
+    fn gap_below(&self, bounds: Range<u64>, len: u64) -> Option<u64> {
+        let mut end = bounds.end;
         // A VMA that lies across or above the upper bound limits the gap below it.
         if let Some((start, vma)) = self.vmas.next_from(end)
             && vma.flags.contains(VmFlags::GROWSDOWN)
@@ -116,6 +129,17 @@ impl State {
 
     /// The lowest free place within `bounds`.
     pub(super) fn find_free_above(&self, bounds: Range<u64>, len: u64) -> Option<u64> {
+        let mut start = bounds.start;
+        loop {
+            let at = self.gap_above(start..bounds.end, len)?;
+            match self.reserved_in(&(at..at + len)) {
+                None => return Some(at),
+                Some(held) => start = held.end,
+            }
+        }
+    }
+
+    fn gap_above(&self, bounds: Range<u64>, len: u64) -> Option<u64> {
         let mut at = bounds.start;
         for (start, vma) in self.vmas.overlapping(bounds.clone()) {
             let gap = if vma.flags.contains(VmFlags::GROWSDOWN) { STACK_GUARD_GAP } else { 0 };

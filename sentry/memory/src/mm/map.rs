@@ -196,6 +196,9 @@ impl State {
             if args.addr < bounds.start {
                 return Err(EPERM.because("below vm.mmap_min_addr"));
             }
+            if self.reserved_in(&(args.addr..args.addr + len)).is_some() {
+                return Err(ENOMEM.because("trampolines of patched code lie there"));
+            }
             return Ok(args.addr);
         }
         let hint = page_floor(args.addr);

@@ -121,6 +121,8 @@ struct State {
     default_flags: VmFlags,
     /// Original content of code pages that were patched, by address.
     patches: BTreeMap<u64, Box<[u8; 4096]>>,
+    /// Addresses given up for trampolines of patched code.
+    reserved: Vec<Range<u64>>,
     /// Orders not yet applied, in order.
     orders: Vec<Order>,
     /// Mappings taken out, to be dropped when the orders are applied.
@@ -312,6 +314,7 @@ impl State {
             totals: Totals::default(),
             default_flags: VmFlags::empty(),
             patches: BTreeMap::new(),
+            reserved: Vec::new(),
             orders: Vec::new(),
             garbage: Vec::new(),
             spurious: None,
