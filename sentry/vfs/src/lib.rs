@@ -22,6 +22,7 @@ pub mod meta;
 pub mod mount;
 pub mod namei;
 pub mod notify;
+pub mod overlay;
 pub mod pipe;
 pub mod superblock;
 pub mod tmpfs;
