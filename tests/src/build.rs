@@ -35,6 +35,10 @@ fn prepare(places: &Places, case: &Case) -> Words {
             let built = compile(places, path, &case.name, &case.compiler_flags)?;
             Ok(vec![program(places.publish(&built)?)])
         }
+        Source::Go(path) => {
+            let built = compile_go(places, path, &case.name)?;
+            Ok(vec![program(places.publish(&built)?)])
+        }
         Source::Shell(path) => Ok(vec!["/bin/bash".to_owned(), program(places.publish(path)?)]),
         Source::Python(path) => {
             Ok(vec!["/usr/bin/python3".to_owned(), program(places.publish(path)?)])
@@ -80,6 +84,33 @@ pub fn compile(
     }
     fs::write(&stamp, flag_text).map_err(|error| error.to_string())?;
     Ok(program)
+}
+
+fn compile_go(places: &Places, main: &Path, name: &str) -> Result<PathBuf, String> {
+    let program = places.cache.join(name.replace('/', "-"));
+    if newer(&program, main) {
+        return Ok(program);
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(main.parent().ok_or("a program without a folder")?)
+        .env("PATH", format!("{path}:/usr/local/go/bin"))
+        .envs([
+            ("CGO_ENABLED", "0"),
+            ("GOTOOLCHAIN", "local"),
+            ("GOPROXY", "off"),
+            ("GOFLAGS", "-buildvcs=false"),
+        ])
+        .env("GOCACHE", places.cache.join("go-cache"))
+        .output()
+        .map_err(|error| format!("go: {error}"))?;
+    if output.status.success() {
+        return Ok(program);
+    }
+    Err(format!("go: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
 }
 
 fn newer(program: &Path, than: &Path) -> bool {

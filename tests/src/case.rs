@@ -74,13 +74,15 @@ pub enum Source {
     Shell(PathBuf),
     /// A Python script.
     Python(PathBuf),
+    /// The main file of a Go program with a folder of its own.
+    Go(PathBuf),
 }
 
 impl Source {
     /// The file itself.
     pub fn path(&self) -> &Path {
         match self {
-            Self::C(path) | Self::Shell(path) | Self::Python(path) => path,
+            Self::C(path) | Self::Shell(path) | Self::Python(path) | Self::Go(path) => path,
         }
     }
 }
@@ -119,6 +121,7 @@ pub fn find(places: &Places, folder: &str) -> Result<Vec<Case>, String> {
             Some("c") => Source::C(path.clone()),
             Some("sh") => Source::Shell(path.clone()),
             Some("py") => Source::Python(path.clone()),
+            None if path.join("main.go").exists() => Source::Go(path.join("main.go")),
             _ => continue,
         };
         cases.push(read(folder, source)?);
@@ -131,8 +134,11 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
     let path = source.path().to_owned();
     let shown = path.display();
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{shown}: {error}"))?;
-    let stem =
-        path.file_stem().and_then(|stem| stem.to_str()).ok_or(format!("{shown}: strange name"))?;
+    let named = if matches!(source, Source::Go(_)) { path.parent() } else { Some(path.as_path()) };
+    let stem = named
+        .and_then(Path::file_stem)
+        .and_then(|stem| stem.to_str())
+        .ok_or(format!("{shown}: strange name"))?;
     let mut case = Case {
         name: format!("{folder}/{stem}"),
         source,

@@ -1,0 +1,3 @@
+module bevor.test/guest
+
+go 1.19
