@@ -21,6 +21,7 @@ pub mod link;
 pub mod locks;
 pub mod memfd;
 pub mod memory;
+pub mod namespaces;
 pub mod numa;
 pub mod open;
 pub mod paths;

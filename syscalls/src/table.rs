@@ -324,7 +324,7 @@ syscalls! {
     269 faccessat(dir: AtFd, path: Path, mode: Access) => full stat::faccessat;
     270 pselect6(nfds: Int, read: Addr, write: Addr, except: Addr, timeout: In<Timespec>, mask: Addr) => full poll::pselect6;
     271 ppoll(fds: InList<PollFd>, nfds: Size, timeout: In<Timespec>, mask: InSet, size: Size) => full poll::ppoll;
-    272 unshare(flags: NsFlags) => later;
+    272 unshare(flags: NsFlags) => full namespaces::unshare;
     273 set_robust_list(head: In<RobustListHead>, len: Size) => full futex::set_robust_list;
     274 get_robust_list(pid: Pid, head: Out<u64>, len: Out<u64>) => full futex::get_robust_list;
     275 splice(r#in: Fd, in_offset: In<i64>, out: Fd, out_offset: In<i64>, len: Size, flags: SpliceFlags) => later;
@@ -360,7 +360,7 @@ syscalls! {
     305 clock_adjtime(clock: ClockId, buf: In<Timex>) => partial system::clock_adjtime "the clock cannot be changed";
     306 syncfs(fd: Fd) => full fd::syncfs;
     307 sendmmsg(fd: Fd, msgs: InList<Mmsghdr>, nr: Uint, flags: MsgFlags) => later;
-    308 setns(fd: Fd, kinds: NsFlags) => later;
+    308 setns(fd: Fd, kinds: NsFlags) => partial namespaces::setns "pidfds only, no /proc/PID/ns files";
     309 getcpu(cpu: Out<u32>, node: Out<u32>, cache: Addr) => partial sched::getcpu "reports the first CPU of the affinity";
     310 process_vm_readv(pid: Pid, local: OutVec, nr_local: Size, remote: Addr, nr_remote: Size, flags: Hex) => full memory::process_vm_readv;
     311 process_vm_writev(pid: Pid, local: InVec, nr_local: Size, remote: Addr, nr_remote: Size, flags: Hex) => full memory::process_vm_writev;
