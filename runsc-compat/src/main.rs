@@ -12,6 +12,7 @@ mod quantity;
 mod roles;
 mod run;
 mod session;
+mod streams;
 mod surface;
 mod view;
 

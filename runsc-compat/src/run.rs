@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Instant;
@@ -15,6 +15,7 @@ use crate::cli::{Do, LogFormat};
 use crate::failure::{Attempt, Failure};
 use crate::launch::{Plan, launch};
 use crate::session::{self, Session};
+use crate::streams;
 use crate::view::{View, Wishes};
 
 /// Name of the one container of a `do` sandbox.
@@ -41,7 +42,9 @@ pub fn run(args: Do) -> Result<u8, Failure> {
         options.open(path).map(OwnedFd::from).attempt(path.display())
     });
     let log = log.transpose()?;
-    let process = process(&args, &view, &signals)?;
+    let mut process = process(&args, &view, &signals)?;
+    let (mut fds, facts) = streams::ours()?;
+    process.streams = facts;
     let hostname = match &args.hostname {
         Some(name) if name.len() > 64 || name.is_empty() => {
             return Err(Failure::new("--hostname: 1 to 64 bytes"));
@@ -65,10 +68,6 @@ pub fn run(args: Do) -> Result<u8, Failure> {
     };
     let mut sandbox = launch(Plan { sentry, exports: &view.exports, log })?;
 
-    let mut fds = Vec::with_capacity(3 + sandbox.channel.len());
-    for stream in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
-        fds.push(stream.try_clone_to_owned().attempt("cannot copy a standard stream")?);
-    }
     let gofer = Gofer { descriptors: sandbox.channel.len() };
     fds.append(&mut sandbox.channel);
     let create = Create {
@@ -78,6 +77,8 @@ pub fn run(args: Do) -> Result<u8, Failure> {
         root: view.root,
         mounts: view.mounts,
         hostname: Some(hostname),
+        // It dies of signals as it would outside.
+        protect_init: false,
         limits: Limits { memory_bytes: args.memory, cpu_millis: args.cpus, pids: args.pids },
     };
     let session = Session::begin(sandbox, create, fds)?;
@@ -122,6 +123,7 @@ fn process(args: &Do, view: &View, signals: &session::Signals) -> Result<Process
         capabilities: None,
         no_new_privs: false,
         terminal: None,
+        streams: Vec::new(),
         rlimits: rlimits(),
         umask: Some(umask.bits()),
         ignored_signals: signals.ignored.clone(),

@@ -297,8 +297,10 @@ impl Session {
             PollFd::new(self.gofer.child.pidfd.as_fd(), PollFlags::POLLIN),
         ];
         let _ready = poll(&mut fds, 200_u8);
-        let gofer_first = self.gofer.try_reap().is_some();
-        let process = if gofer_first { &mut self.gofer } else { &mut self.sentry };
+        // A gofer that ended in good order did so because the sentry was gone.
+        let gofer = self.gofer.try_reap();
+        let blame_gofer = gofer.is_some_and(|status| !matches!(status, WaitStatus::Exited(_, 0)));
+        let process = if blame_gofer { &mut self.gofer } else { &mut self.sentry };
         process.kill();
         process.reap();
         let how = process.status.map_or_else(|| "is gone".into(), describe_end);

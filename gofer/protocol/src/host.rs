@@ -88,6 +88,20 @@ pub fn futex_wake(word: &AtomicU32, count: i32) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
 }
 
+/// How many processors this process may use. Makes no other host call: the sentry asks when its
+/// filter is on.
+pub fn processors() -> usize {
+    // SAFETY: an all-zero set is a valid one, and the kernel fills at most its size.
+    let count = unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        match libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) {
+            0 => libc::CPU_COUNT(&set),
+            _ => 1,
+        }
+    };
+    usize::try_from(count).unwrap_or(1)
+}
+
 /// Seals that keep either side from pulling the memory away under the other.
 const SIZE_SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
 

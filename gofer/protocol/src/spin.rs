@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::host;
+
 /// Times that look at the clock are this many looks at the word apart.
 const LOOKS_PER_CLOCK: u32 = 32;
 /// After this many waits without watching, one wait watches again, to notice that it pays.
@@ -21,8 +23,7 @@ impl Spin {
     /// A budget of at most `max_ns`, which should be what a sleep and a wake-up cost.
     #[must_use]
     pub fn new(max_ns: u32) -> Self {
-        let alone = std::thread::available_parallelism().is_ok_and(|count| count.get() == 1);
-        let max_ns = if alone { 0 } else { max_ns };
+        let max_ns = if host::processors() == 1 { 0 } else { max_ns };
         Self { max_ns, budget_ns: AtomicU32::new(max_ns), skipped: AtomicU32::new(0) }
     }
 

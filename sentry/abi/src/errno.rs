@@ -112,6 +112,12 @@ macro_rules! codes {
             pub const fn name(self) -> &'static str {
                 match self.0 { $($number => stringify!($name),)* _ => "E???" }
             }
+
+            /// What it means, as a sentence.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self.0 { $($number => $text,)* _ => "Unknown error." }
+            }
         }
     };
 }

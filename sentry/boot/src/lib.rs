@@ -10,5 +10,7 @@ pub mod confinement;
 mod control;
 mod logging;
 mod role;
+mod tree;
+mod users;
 
 pub use role::sentry_role;

@@ -3,16 +3,23 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
+use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 use bevor_confine::{Values, exit_now, inherited, privileges, report_refused_calls};
 use bevor_control::Server;
+use bevor_kernel::Kernel;
+use bevor_kernel::kernel::Config;
+use bevor_memory::{MemoryPool, install_fault_recovery};
+use bevor_platform::{Platform, Ptrace, PtraceConfig, Systrap, SystrapConfig};
 
-use crate::config::{CONFIG_FD, CONTROL_FD, LOG_FD, SentryConfig};
-use crate::{confinement, control, logging};
+use crate::config::{CONFIG_FD, CONTROL_FD, LOG_FD, PlatformKind, SentryConfig};
+use crate::{confinement, control, logging, tree};
 
 /// Exit status of a sentry that could not start.
 const FAILED: i32 = 125;
+/// Stack of a worker, bytes. Guests are futures: nothing of theirs lives on it.
+const WORKER_STACK: usize = 512 << 10;
 
 /// Runs a sentry until its sandbox ends. The process is one this binary was started as.
 pub fn sentry_role() -> ! {
@@ -49,17 +56,84 @@ fn run() -> Result<(), String> {
         logging::start(log, inherited(LOG_FD).map_err(step("log"))?);
     }
 
+    let facts = HostFacts::read().map_err(step("/proc"))?;
     confinement::leave_the_host(&config).map_err(step("cannot leave the host"))?;
     clock.passed("left the host");
+    let platform = make_platform(config.platform, facts)?;
+    clock.passed("platform made");
     confinement::close_to_new_code();
+    install_fault_recovery().map_err(step("fault recovery"))?;
+
+    tree::register_file_systems();
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let memory = MemoryPool::new();
+    let kernel_config = Config {
+        nr_workers: cpus,
+        observe_every_call: config.strace,
+        nr_cpus: config.cpus.map_or(cpus, |limit| limit.min(cpus)),
+        memory_bytes: config.memory_bytes.unwrap_or(memory.total_memory()),
+        ..Config::default()
+    };
+    let kernel = Kernel::new(kernel_config, platform, memory, bevor_syscalls::table::dispatch);
+    start_threads(&kernel)?;
+    clock.passed("kernel made");
     let mut server = Server::new().map_err(step("control server"))?;
     server.serve_owner(control_socket);
-    let mut sandbox = control::Sandbox::new();
+    let mut sandbox = control::Sandbox::new(kernel);
     confinement::filter(&config, &Values::new()).map_err(step("cannot install the filter"))?;
     clock.passed("walls up");
 
     let end = server.run(&mut sandbox).map_err(step("control server"))?;
     tracing::debug!(?end, "the sandbox ends");
+    Ok(())
+}
+
+/// What the platforms need of the host's /proc, taken while it can be reached.
+struct HostFacts {
+    systrap: SystrapConfig,
+    ptrace: PtraceConfig,
+    /// `/proc/self/maps`, to be read when the first stub process is made.
+    maps: File,
+}
+
+impl HostFacts {
+    fn read() -> std::io::Result<Self> {
+        Ok(Self {
+            systrap: SystrapConfig::from_host(),
+            ptrace: PtraceConfig::from_host(),
+            maps: File::open("/proc/self/maps")?,
+        })
+    }
+}
+
+/// Makes what runs guest code, and its first process.
+fn make_platform(kind: PlatformKind, facts: HostFacts) -> Result<Arc<dyn Platform>, String> {
+    match kind {
+        PlatformKind::Systrap => {
+            let systrap = Systrap::new(facts.systrap, facts.maps).map_err(step("systrap"))?;
+            systrap.start();
+            Ok(Arc::new(systrap))
+        }
+        PlatformKind::Ptrace => Ok(Arc::new(Ptrace::new(facts.ptrace).map_err(step("ptrace"))?)),
+    }
+}
+
+/// Starts every thread the sentry will have, and returns when each has begun its work: one that is
+/// only being born makes host calls that are in no table.
+fn start_threads(kernel: &Arc<Kernel>) -> Result<(), String> {
+    let workers = kernel.make_workers().map_err(step("workers"))?;
+    let born = Arc::new(Barrier::new(workers.len() + 1));
+    for (index, worker) in workers.into_iter().enumerate() {
+        let (kernel, born) = (kernel.clone(), born.clone());
+        let work = move || {
+            born.wait();
+            worker.run(&kernel);
+        };
+        let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+        thread.stack_size(WORKER_STACK).spawn(work).map_err(step("thread"))?;
+    }
+    bevor_vfs::host::start_poller().map_err(step("poller"))?;
+    born.wait();
     Ok(())
 }
 

@@ -15,7 +15,7 @@ pub use client::{Client, ClientError};
 pub use message::{
     Answer, Capabilities, Changes, ContainerState, Create, Ended, Envelope, Event, EventKind,
     Gofer, Limits, Mount, MountKind, Phase, Process, Refusal, RefusalKind, Reply, Request,
-    RequestId, Rlimit, Root, Status, Target, Terminal, User,
+    RequestId, Rlimit, Root, Status, Stream, Target, Terminal, User,
 };
 pub use server::{End, Handler, Listener, Server, Streams, Waiter, pair};
 pub use text::Text;

@@ -96,6 +96,10 @@ pub struct Create {
     /// Bounds on what it may use.
     #[serde(default)]
     pub limits: Limits,
+    /// Whether its first process gets only the signals it handles, as `pid_namespaces(7)` says of
+    /// an init. A program that is to die of signals as it does outside is started without.
+    #[serde(default)]
+    pub protect_init: bool,
 }
 
 /// The connection to a gofer.
@@ -194,9 +198,25 @@ pub struct Process {
     /// File mode creation mask; `None`: 0o022.
     #[serde(default)]
     pub umask: Option<u32>,
+    /// What the sandbox cannot see of its standard streams: input, output, error.
+    #[serde(default)]
+    pub streams: Vec<Stream>,
     /// Signals it starts with ignored, by Linux's numbers (`nohup`).
     #[serde(default)]
     pub ignored_signals: Vec<i32>,
+}
+
+/// A standard stream as its owner sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// `O_*` flags of the description that was inherited (`F_GETFL`).
+    pub flags: u32,
+    /// Owner of the file.
+    pub uid: u32,
+    /// Group of the file.
+    pub gid: u32,
+    /// What `/proc/self/fd/N` leads to.
+    pub path: Text,
 }
 
 /// A terminal of the sentry's own.

@@ -118,6 +118,7 @@ fn create(name: &str) -> Request {
         mounts: Vec::new(),
         hostname: None,
         limits: Limits::default(),
+        protect_init: true,
     }))
 }
 

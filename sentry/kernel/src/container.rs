@@ -2,12 +2,12 @@
 
 use crate::group::ThreadGroup;
 use crate::ns::Namespaces;
-use crate::tree::ExitStatus;
+use crate::tree::{ExitStatus, JobEvent};
 use bevor_memory::Account;
 use bevor_vfs::FsContext;
 use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Life of a container (OCI runtime specification, "State").
@@ -52,7 +52,16 @@ pub struct Container {
     nr_tasks: AtomicU64,
     inner: Mutex<Inner>,
     changed: Condvar,
+    /// Who is told of the end of a process, by group id.
+    waiters: Mutex<Vec<(u64, EndHook)>>,
+    job_hook: OnceLock<JobHook>,
 }
+
+/// Told once how a process ended. Called with locks of the kernel held: it notes and schedules.
+pub type EndHook = Box<dyn FnOnce(ExitStatus) + Send>;
+
+/// Told when the init stops or goes on (job control). Called with locks of the kernel held.
+pub type JobHook = Box<dyn Fn(JobEvent) + Send + Sync>;
 
 impl Container {
     /// A container without processes.
@@ -82,6 +91,8 @@ impl Container {
             nr_tasks: AtomicU64::new(0),
             inner: Mutex::new(inner),
             changed: Condvar::new(),
+            waiters: Mutex::default(),
+            job_hook: OnceLock::new(),
         })
     }
 
@@ -108,6 +119,12 @@ impl Container {
     #[must_use]
     pub fn state(&self) -> State {
         self.inner.lock().state
+    }
+
+    /// How its init ended, once it has.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.inner.lock().exit
     }
 
     /// Its init process, once started.
@@ -144,6 +161,38 @@ impl Container {
             inner.state = State::Stopped;
         }
         self.changed.notify_all();
+        drop(inner);
+        let mut waiters = self.waiters.lock();
+        let (told, kept) = waiters.drain(..).partition(|(id, _)| *id == group.id());
+        *waiters = kept;
+        drop(waiters);
+        let told: Vec<(u64, EndHook)> = told;
+        told.into_iter().for_each(|(_, hook)| hook(status));
+    }
+
+    /// Calls `hook` when the process of group `id` has ended; at once if it has.
+    pub fn when_ended(&self, id: u64, hook: EndHook) {
+        let mut waiters = self.waiters.lock();
+        let ended = self.inner.lock().exits.iter().find(|(group, _)| *group == id).copied();
+        match ended {
+            Some((_, status)) => {
+                drop(waiters);
+                hook(status);
+            }
+            None => waiters.push((id, hook)),
+        }
+    }
+
+    /// Sets who is told when the init stops and goes on. The first call wins.
+    pub fn set_job_hook(&self, hook: JobHook) {
+        let _ = self.job_hook.set(hook);
+    }
+
+    /// Notes that the init has stopped or goes on.
+    pub fn init_changed(&self, event: JobEvent) {
+        if let Some(hook) = self.job_hook.get() {
+            hook(event);
+        }
     }
 
     /// Waits, on a thread that may block, until the process has ended.

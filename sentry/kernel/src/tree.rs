@@ -132,9 +132,13 @@ impl Tree {
             node.pgrp.id == pgrp.id
                 && Some(*id) != except
                 && node.zombie.is_none()
-                && self.nodes.get(&node.parent).is_some_and(|parent| {
-                    parent.pgrp.id != pgrp.id && parent.session.id == node.session.id
-                })
+                && match self.nodes.get(&node.parent) {
+                    Some(parent) => {
+                        parent.pgrp.id != pgrp.id && parent.session.id == node.session.id
+                    }
+                    // The program of `bevor do` has a parent outside: the shell that started it.
+                    None => !node.group.container.protect_init,
+                }
         })
     }
 

@@ -9,7 +9,7 @@ use conformance::case::Case;
 use conformance::world::{World, guest_code, start_regs};
 
 fn main() -> ExitCode {
-    let platform = Systrap::new(SystrapConfig::from_host()).expect("this host runs systrap");
+    let platform = Systrap::on_host(SystrapConfig::from_host()).expect("this host runs systrap");
     let own = [
         Case { name: "systrap::the_stubs_calls_are_harmless", run: the_stubs_calls_are_harmless },
         Case { name: "systrap::nothing_else_is_mapped", run: nothing_else_is_mapped },

@@ -70,9 +70,20 @@ pub const ROWS: &[Row] = &[
         MEMORY
     ),
     row!(SYS_memfd_create, "memory files that back guest memory", MEMORY),
+    row!(
+        SYS_mincore,
+        "which pages of a window are in memory: guest mincore, resident sizes",
+        MEMORY
+    ),
     row!(SYS_ftruncate, "sizes memory files and donated files", MEMORY),
     row!(SYS_fallocate, "punches holes in memory files, preallocates donated files", MEMORY),
     row!(SYS_fstat, "size and times of donated files", SURFACE),
+    row!(
+        SYS_newfstatat,
+        [form!(arg!(3: int flags == libc::AT_EMPTY_PATH))],
+        "the same, as some C libraries ask for it",
+        SURFACE
+    ),
     row!(SYS_lseek, "the host's own offset of inherited standard streams", SURFACE),
     row!(
         SYS_fcntl,
@@ -81,8 +92,9 @@ pub const ROWS: &[Row] = &[
             form!(arg!(1: int cmd == libc::F_GETFD)),
             form!(arg!(1: int cmd == libc::F_SETFD)),
             form!(arg!(1: int cmd == libc::F_DUPFD_CLOEXEC)),
+            form!(arg!(1: int cmd == libc::F_GET_SEALS)),
         ],
-        "access mode of inherited descriptors",
+        "access mode of inherited descriptors, seals of the gofer's channel",
         SURFACE
     ),
     row!(
@@ -105,6 +117,12 @@ pub const ROWS: &[Row] = &[
     ),
     row!(SYS_fsync, "guest fsync of donated and inherited files", "vfs::host"),
     row!(SYS_fdatasync, "guest fdatasync and msync of donated and inherited files", "vfs::host"),
+    row!(
+        SYS_shutdown,
+        [form!(arg!(1: int how == libc::SHUT_RDWR))],
+        "ends the connection to a gofer",
+        SURFACE
+    ),
     row!(SYS_eventfd2, "wakes threads that wait in poll", SURFACE),
     row!(SYS_clock_gettime, "clocks the host's vDSO cannot answer", SURFACE),
     row!(SYS_clock_nanosleep, "timer thread and back-off", SURFACE),

@@ -161,6 +161,9 @@ fn stop(task: &Arc<Task>, signo: i32) -> bool {
     }
     if let Some(node) = tree.nodes.get(&task.group.id()) {
         send::notify_parent(&tree, node, 5, signo, send::child_stop_signal(&tree, node));
+        if task.group.is_init() {
+            task.group.container.init_changed(JobEvent::Stopped(signo));
+        }
     }
     drop(tree);
     let threads = task.group.threads.lock().clone();

@@ -111,15 +111,15 @@ impl std::fmt::Debug for Hook {
 }
 
 impl Core {
-    /// Makes the shared files and the zygote.
-    pub fn new(config: SystrapConfig) -> io::Result<Arc<Self>> {
+    /// Makes the shared files and the zygote. `maps` is this process's `/proc/self/maps`.
+    pub fn new(config: SystrapConfig, maps: impl io::Read) -> io::Result<Arc<Self>> {
         let xsave = *fpu::XSAVE;
         if !host::has_fsgsbase() || xsave.len == 0 || xsave.len as u64 > XSAVE_MAX {
             let why = "this processor or kernel lacks FSGSBASE or XSAVE: use --platform=ptrace";
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
         let image = Image::embedded();
-        let own = region::own_mappings()?;
+        let own = region::own_mappings(maps)?;
         let region = Region::choose(&own)?;
         let files = Files {
             image: host::memfd(c"bevor-stub", image.code.len() as u64, Exec::Allowed)?,

@@ -2,7 +2,7 @@
 //! control pages and ends guests that ignore a kick.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use crate::systrap::core::Core;
@@ -13,17 +13,20 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a kick may stay unanswered.
 const KICK_PATIENCE_NS: u64 = 10_000_000_000;
 
-/// Starts both threads.
+/// Starts both threads and returns when they have begun: a thread that is only being born makes host
+/// calls that no filter allows.
 pub fn start(core: &Arc<Core>) -> io::Result<()> {
+    let born = Arc::new(Barrier::new(3));
     let spawn = |name: &str, work: fn(&Arc<Core>)| {
-        let core = core.clone();
-        std::thread::Builder::new()
-            .name(name.into())
-            .stack_size(128 << 10)
-            .spawn(move || work(&core))
+        let (core, born) = (core.clone(), born.clone());
+        std::thread::Builder::new().name(name.into()).stack_size(128 << 10).spawn(move || {
+            born.wait();
+            work(&core);
+        })
     };
     spawn("reaper", reap)?;
     spawn("keeper", keep)?;
+    born.wait();
     Ok(())
 }
 

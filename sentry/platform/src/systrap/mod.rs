@@ -98,10 +98,21 @@ impl Systrap {
     /// Forks the zygote. Call it while the process has one thread, before its seccomp filter and
     /// before `PR_SET_MDWE`, on a thread that lives as long as the process (its end kills the stubs).
     ///
+    /// `maps` is the process's own `/proc/self/maps`, which may have been opened before the process
+    /// left the host's file system; it is read now.
+    ///
     /// # Errors
     /// The host lacks something, or refuses.
-    pub fn new(config: SystrapConfig) -> io::Result<Self> {
-        Ok(Self { core: Core::new(config)?, started: Once::new() })
+    pub fn new(config: SystrapConfig, maps: impl io::Read) -> io::Result<Self> {
+        Ok(Self { core: Core::new(config, maps)?, started: Once::new() })
+    }
+
+    /// As [`Systrap::new`], in a process that still reaches the host's `/proc`.
+    ///
+    /// # Errors
+    /// As [`Systrap::new`].
+    pub fn on_host(config: SystrapConfig) -> io::Result<Self> {
+        Self::new(config, std::fs::File::open("/proc/self/maps")?)
     }
 
     /// Starts the platform's own threads (the first space or port does, too). Call it before the

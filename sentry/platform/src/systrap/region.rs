@@ -35,9 +35,10 @@ pub struct Mapping {
     pub name: String,
 }
 
-/// Reads `/proc/self/maps`: only while the platform is made, before the sentry is confined.
-pub fn own_mappings() -> io::Result<Vec<Mapping>> {
-    let text = std::fs::read_to_string("/proc/self/maps")?;
+/// Reads the mappings of this process from its `/proc/self/maps`, opened before it was confined.
+pub fn own_mappings(mut maps: impl io::Read) -> io::Result<Vec<Mapping>> {
+    let mut text = String::new();
+    maps.read_to_string(&mut text)?;
     let parse = |line: &str| {
         let (addresses, rest) = line.split_once(' ')?;
         let (start, end) = addresses.split_once('-')?;

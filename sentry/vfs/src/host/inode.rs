@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::file::{FileOps, OpenFlags};
+use crate::host::Origin;
 use crate::host::calls;
 use crate::host::file::HostFile;
 use crate::host::poller::Watched;
@@ -27,6 +28,8 @@ pub struct HostInode {
     ino: u64,
     /// The host's status flags when it was imported.
     host_flags: u32,
+    uid: u32,
+    gid: u32,
     queue: WaitQueue,
     watched: Watched,
     tty: Option<HostTty>,
@@ -35,18 +38,21 @@ pub struct HostInode {
 }
 
 impl HostInode {
-    pub(super) fn new(fd: OwnedFd, host_flags: u32) -> Result<Self, Errno> {
+    pub(super) fn new(fd: OwnedFd, origin: &Origin) -> Result<Self, Errno> {
         let stat = calls::stat(fd.as_fd())?;
+        let host_flags = calls::status_flags(fd.as_fd())?;
         let kind = FileType::from_mode(stat.st_mode).unwrap_or(FileType::CharDevice);
         let fd = Arc::new(fd);
         let queue = WaitQueue::new();
         Ok(Self {
             watched: Watched::new(fd.clone(), queue.clone())?,
-            tty: HostTty::detect(&fd, kind),
+            tty: HostTty::detect(&fd, kind, stat.st_rdev),
             fd,
             kind,
             ino: stat.st_ino,
             host_flags,
+            uid: origin.uid,
+            gid: origin.gid,
             queue,
             map_id: next_mappable_id(),
             mappings: MappingSet::new(),
@@ -57,12 +63,12 @@ impl HostInode {
         self.fd.as_fd()
     }
 
-    /// What its name in `/proc/PID/fd` begins with.
-    pub(super) const fn class(&self) -> &'static str {
+    /// What its name in `/proc/PID/fd` begins with, if it has no path.
+    pub(super) const fn class(&self) -> Option<&'static str> {
         match self.kind {
-            FileType::Fifo => "pipe",
-            FileType::Socket => "socket",
-            _ => "host",
+            FileType::Fifo => Some("pipe"),
+            FileType::Socket => Some("socket"),
+            _ => None,
         }
     }
 
@@ -121,8 +127,8 @@ impl Inode for HostInode {
             ino: self.ino,
             mode: stat.st_mode,
             nlink: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
-            uid: stat.st_uid,
-            gid: stat.st_gid,
+            uid: self.uid,
+            gid: self.gid,
             rdev: stat.st_rdev,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             blocks: u64::try_from(stat.st_blocks).unwrap_or(0),

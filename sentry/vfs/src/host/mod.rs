@@ -20,26 +20,53 @@ pub use poller::start as start_poller;
 pub use tty::HostTty;
 
 use crate::file::{File, OpenFlags};
-use crate::inode::InodeRef;
 use crate::mount::Path;
 use bevor_abi::Errno;
 use bevor_abi::fcntl::{O_ACCMODE, O_APPEND, O_NONBLOCK};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+
+/// What a sentry cannot see of an inherited descriptor: its own identity is nobody's, and the
+/// descriptor may have been opened anew so that it does not block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// `O_*` flags of the description that was inherited (`F_GETFL`).
+    pub flags: u32,
+    /// Owner of the file.
+    pub uid: u32,
+    /// Group of the file.
+    pub gid: u32,
+    /// Where `/proc/self/fd/N` led.
+    pub path: Vec<u8>,
+}
+
+impl Origin {
+    /// What can be seen of `fd` here.
+    ///
+    /// # Errors
+    /// What the host answers.
+    pub fn of(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let stat = calls::stat(fd)?;
+        let flags = calls::status_flags(fd)?;
+        Ok(Self { flags, uid: stat.st_uid, gid: stat.st_gid, path: Vec::new() })
+    }
+}
 
 /// Makes an inherited descriptor a file of the guest.
 ///
 /// # Errors
 /// What the host answers; `ENOMEM` if the waiting thread cannot be started.
-pub fn import(fd: OwnedFd) -> Result<Arc<File>, Errno> {
+pub fn import(fd: OwnedFd, origin: Origin) -> Result<Arc<File>, Errno> {
     poller::start()?;
-    let host_flags = calls::status_flags(fd.as_fd())?;
-    let inode = Arc::new(HostInode::new(fd, host_flags)?);
-    let flags = OpenFlags(host_flags & (O_ACCMODE | O_APPEND | O_NONBLOCK));
+    let flags = OpenFlags(origin.flags & (O_ACCMODE | O_APPEND | O_NONBLOCK));
+    let inode = Arc::new(HostInode::new(fd, &origin)?);
     let ops = Box::new(file::HostFile::shared(inode.clone()));
-    let name = inode.class().as_bytes().into();
-    let inode: InodeRef = inode;
-    Ok(File::new(ops, Path::anonymous(inode, name, true), flags))
+    let path = match inode.class() {
+        // A name like `pipe:[1234]`.
+        Some(class) => Path::anonymous(inode, class.as_bytes().into(), true),
+        None => Path::anonymous(inode, origin.path.into(), false),
+    };
+    Ok(File::new(ops, path, flags))
 }
 
 /// The terminal behind an imported file, if it is one.

@@ -10,8 +10,8 @@ use bevor_base::{Ready, WaitQueue};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 
 /// What the thread and the files share.
 struct Poller {
@@ -28,7 +28,8 @@ struct Entry {
 
 static POLLER: Mutex<Option<Arc<Poller>>> = Mutex::new(None);
 
-/// Starts the thread if it does not run yet. Call it before the filter forbids new threads.
+/// Starts the thread if it does not run yet, and returns when it has begun its work: one that is
+/// only being born makes host calls that no filter allows. Call it before the filter.
 ///
 /// # Errors
 /// `ENOMEM` or what the host answers.
@@ -39,8 +40,15 @@ pub fn start() -> Result<(), Errno> {
     }
     let poller = Arc::new(Poller { counter: calls::event_counter()?, entries: Mutex::default() });
     let own = poller.clone();
+    let born = Arc::new(Barrier::new(2));
+    let at_birth = born.clone();
     let thread = std::thread::Builder::new().name("host-poll".into()).stack_size(64 << 10);
-    thread.spawn(move || own.run()).map_err(|_| ENOMEM)?;
+    let work = move || {
+        at_birth.wait();
+        own.run();
+    };
+    thread.spawn(work).map_err(|_| ENOMEM)?;
+    born.wait();
     *slot = Some(poller);
     Ok(())
 }

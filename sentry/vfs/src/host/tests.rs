@@ -5,7 +5,7 @@ use bevor_abi::fcntl::{SEEK_CUR, SEEK_SET};
 use bevor_base::{Ready, Wakeable};
 use bevor_memory::IoDst;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,10 +18,16 @@ impl Wakeable for Woken {
     }
 }
 
+fn import(fd: impl Into<OwnedFd>) -> Arc<crate::file::File> {
+    let fd = fd.into();
+    let origin = host::Origin::of(fd.as_fd()).unwrap();
+    host::import(fd, origin).unwrap()
+}
+
 #[test]
 fn a_pipe_is_waited_for_without_blocking() {
     let (reader, mut writer) = std::io::pipe().unwrap();
-    let file = host::import(OwnedFd::from(reader)).unwrap();
+    let file = import(reader);
     let (send, woken) = channel();
     let waker = Arc::new(Woken(Mutex::new(send)));
     let _registered = file.ops().wait_queue().unwrap().register(waker, Ready::IN);
@@ -41,7 +47,7 @@ fn a_pipe_is_waited_for_without_blocking() {
 #[test]
 fn a_full_pipe_takes_what_fits_and_no_more() {
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let file = host::import(OwnedFd::from(writer)).unwrap();
+    let file = import(writer);
     let text = vec![b'a'; 300_000];
     let first = write(&file, &text).unwrap();
     assert_eq!(first, 65536);
@@ -61,7 +67,7 @@ fn a_regular_file_moves_the_hosts_position() {
     std::fs::remove_file(&path).unwrap();
     own.write_all(b"0123456789").unwrap();
     own.seek(SeekFrom::Start(2)).unwrap();
-    let file = host::import(OwnedFd::from(own.try_clone().unwrap())).unwrap();
+    let file = import(own.try_clone().unwrap());
     assert_eq!(read(&file, 3).unwrap(), b"234");
     assert_eq!(own.stream_position().unwrap(), 5);
     write(&file, b"ab").unwrap();

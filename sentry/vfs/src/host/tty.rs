@@ -13,8 +13,8 @@ use bevor_abi::ioctl::{
 use bevor_memory::UserAddr;
 use parking_lot::Mutex;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// Bytes of the kernel's `struct termios`.
 const TERMIOS: usize = 36;
@@ -30,41 +30,65 @@ struct Holder {
     foreground: i32,
 }
 
-/// A terminal of the host.
-pub struct HostTty {
-    fd: Arc<OwnedFd>,
+/// What all descriptors of one terminal share.
+struct Shared {
+    /// The host's device number.
+    rdev: u64,
     id: u64,
     holder: Mutex<Holder>,
 }
 
+/// The terminals there are; one more per container that was started on one.
+static TERMINALS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+impl Shared {
+    /// What the descriptors of device `rdev` share.
+    fn of(rdev: u64) -> Arc<Self> {
+        // Terminals of the sandbox itself count from 1.
+        static NEXT: AtomicU64 = AtomicU64::new(1 << 32);
+        let mut terminals = TERMINALS.lock();
+        terminals.retain(|terminal| terminal.strong_count() > 0);
+        let known = terminals.iter().filter_map(Weak::upgrade).find(|shared| shared.rdev == rdev);
+        known.unwrap_or_else(|| {
+            let id = NEXT.fetch_add(1, Ordering::Relaxed);
+            let shared = Arc::new(Self { rdev, id, holder: Mutex::default() });
+            terminals.push(Arc::downgrade(&shared));
+            shared
+        })
+    }
+}
+
+/// A terminal of the host.
+pub struct HostTty {
+    fd: Arc<OwnedFd>,
+    shared: Arc<Shared>,
+}
+
 impl HostTty {
     /// Recognises a terminal.
-    pub(super) fn detect(fd: &Arc<OwnedFd>, kind: FileType) -> Option<Self> {
+    pub(super) fn detect(fd: &Arc<OwnedFd>, kind: FileType, rdev: u64) -> Option<Self> {
         if kind != FileType::CharDevice {
             return None;
         }
         let _: [u8; TERMIOS] = calls::ioctl_get(fd.as_fd(), TCGETS).ok()?;
-        // Terminals of the sandbox itself count from 1.
-        static NEXT: AtomicU64 = AtomicU64::new(1 << 32);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Some(Self { fd: fd.clone(), id, holder: Mutex::default() })
+        Some(Self { fd: fd.clone(), shared: Shared::of(rdev) })
     }
 
     /// The number by which a session names its controlling terminal.
     #[must_use]
-    pub const fn id(&self) -> u64 {
-        self.id
+    pub fn id(&self) -> u64 {
+        self.shared.id
     }
 
     /// The foreground process group, which the host's interrupts are meant for; 0 for none.
     #[must_use]
     pub fn foreground(&self) -> i32 {
-        self.holder.lock().foreground
+        self.shared.holder.lock().foreground
     }
 
     /// Makes it the controlling terminal of session `sid`.
     pub fn control(&self, sid: i32) {
-        *self.holder.lock() = Holder { sid, foreground: sid };
+        *self.shared.holder.lock() = Holder { sid, foreground: sid };
     }
 
     pub(super) fn ioctl(&self, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
@@ -91,10 +115,10 @@ impl HostTty {
 
     fn job_control(&self, caller: &dyn Caller, cmd: u32, at: UserAddr) -> Result<u64, Errno> {
         let (mm, terminal) = (caller.mm(), caller.terminal());
-        let controls = terminal.controlling_tty() == Some(self.id);
+        let controls = terminal.controlling_tty() == Some(self.id());
         match cmd {
             TIOCSCTTY => {
-                let holder = *self.holder.lock();
+                let holder = *self.shared.holder.lock();
                 if holder.sid == terminal.sid() && controls {
                     return Ok(0);
                 }
@@ -104,17 +128,17 @@ impl HostTty {
                 {
                     return Err(EPERM.into());
                 }
-                terminal.set_controlling_tty(self.id)?;
+                terminal.set_controlling_tty(self.id())?;
                 self.control(terminal.sid());
             }
             TIOCNOTTY if controls => {
                 if terminal.is_session_leader() {
-                    *self.holder.lock() = Holder::default();
+                    *self.shared.holder.lock() = Holder::default();
                 }
                 terminal.drop_controlling_tty();
             }
             TIOCGPGRP if controls => mm.write(at, &self.foreground())?,
-            TIOCGSID if controls => mm.write(at, &self.holder.lock().sid)?,
+            TIOCGSID if controls => mm.write(at, &self.shared.holder.lock().sid)?,
             TIOCSPGRP if controls => {
                 let pgid: i32 = mm.read(at)?;
                 if pgid < 0 {
@@ -123,7 +147,7 @@ impl HostTty {
                 if !terminal.group_in_session(pgid, terminal.sid()) {
                     return Err(EPERM.into());
                 }
-                self.holder.lock().foreground = pgid;
+                self.shared.holder.lock().foreground = pgid;
             }
             TIOCNOTTY | TIOCGPGRP | TIOCGSID | TIOCSPGRP => return Err(ENOTTY.into()),
             _ => return Err(ENOTTY.into()),

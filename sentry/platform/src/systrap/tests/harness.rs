@@ -38,7 +38,7 @@ pub static PLATFORM: LazyLock<Systrap> = LazyLock::new(|| {
     }
     // SAFETY: the function lives as long as the process and ends before its statics do.
     unsafe { libc::atexit(end_stubs) };
-    Systrap::new(SystrapConfig::from_host()).expect("this host runs systrap")
+    Systrap::on_host(SystrapConfig::from_host()).expect("this host runs systrap")
 });
 
 /// Code and data of one guest process.

@@ -360,7 +360,7 @@ fn a_notification_wakes_a_sleeping_port() {
 #[test]
 fn a_process_killed_from_outside_is_reported_by_its_death() {
     static DIED: AtomicU64 = AtomicU64::new(0);
-    let platform = Systrap::new(SystrapConfig::from_host()).expect("a platform");
+    let platform = Systrap::on_host(SystrapConfig::from_host()).expect("a platform");
     platform.set_death_hook(Box::new(|id| DIED.store(id.0, Ordering::SeqCst)));
     let space = platform.new_space().expect("a space");
     let memory = Memory::new();
