@@ -153,7 +153,7 @@ pub fn preadv2(
 }
 
 /// The segments left after the first `done` bytes.
-fn skip(vecs: &IoVecs, done: u64) -> Result<IoVecs, Errno> {
+pub(crate) fn skip(vecs: &IoVecs, done: u64) -> Result<IoVecs, Errno> {
     let mut left = done;
     let segments = vecs.segments().iter().filter_map(|segment| {
         let cut = left.min(segment.len);

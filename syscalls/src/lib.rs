@@ -37,6 +37,7 @@ pub mod sets;
 pub mod signal;
 pub mod signalfd;
 pub mod sleep;
+pub mod socket;
 pub mod stat;
 pub mod strace;
 pub mod sync;

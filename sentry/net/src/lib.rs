@@ -1,1 +1,13 @@
-//! Sockets: unix, netlink, inet loopback and host passthrough.
+//! Sockets: unix, and inet over the sandbox's own loopback.
+#![forbid(unsafe_code)]
+
+pub mod addr;
+pub mod channel;
+mod ioctl;
+pub mod namespace;
+pub mod options;
+pub mod socket;
+
+pub use addr::Addr;
+pub use channel::Ancillary;
+pub use socket::{Connecting, Kind, Socket, SocketFile};

@@ -22,6 +22,10 @@ impl AnonInode {
     pub(super) fn shared(dev: u64) -> Self {
         Self { dev, ino: 2, kind: FileType::Regular, born: FileTime::now() }
     }
+
+    pub(super) fn socket(dev: u64, ino: u64) -> Self {
+        Self { dev, ino, kind: FileType::Socket, born: FileTime::now() }
+    }
 }
 
 impl Inode for AnonInode {
@@ -39,7 +43,11 @@ impl Inode for AnonInode {
 
     fn attr(&self) -> Result<Attr, Errno> {
         // Linux reports no file type for anonymous inodes.
-        let mode = if self.kind == FileType::Directory { 0o040_755 } else { 0o600 };
+        let mode = match self.kind {
+            FileType::Directory => 0o040_755,
+            FileType::Socket => FileType::Socket.mode_bits() | 0o777,
+            _ => 0o600,
+        };
         Ok(Attr {
             dev: self.dev,
             ino: self.ino,

@@ -64,3 +64,11 @@ pub fn file(ops: Box<dyn FileOps>, class: &str, flags: OpenFlags) -> Arc<File> {
     let name: Name = format!("anon_inode:{class}").into_bytes().into();
     File::new(ops, Path::anonymous(INTERNAL.shared.clone(), name, false), flags)
 }
+
+/// Makes an open file of a socket: each has an inode of its own.
+#[must_use]
+pub fn socket(ops: Box<dyn FileOps>, flags: OpenFlags) -> Arc<File> {
+    let inode: InodeRef = Arc::new(AnonInode::socket(INTERNAL.shared.dev(), next_ino()));
+    let name: Name = b"socket".to_vec().into();
+    File::new(ops, Path::anonymous(inode, name, true), flags)
+}

@@ -1,0 +1,267 @@
+//! One direction of a connection, or the inbox of a datagram socket: a bounded queue of messages.
+
+use crate::addr::Addr;
+use bevor_abi::Errno;
+use bevor_abi::errno::{EAGAIN, EPIPE};
+use bevor_abi::socket::Ucred;
+use bevor_base::{Ready, WaitQueue};
+use bevor_vfs::file::File;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Bytes a queue holds by default (`/proc/sys/net/core/wmem_default`).
+pub const DEFAULT_BYTES: usize = 212_992;
+/// Messages a datagram inbox holds (`max_dgram_qlen` and some).
+const MAX_MESSAGES: usize = 512;
+
+/// What travels beside the bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Ancillary {
+    /// Descriptors of `SCM_RIGHTS`.
+    pub files: Vec<Arc<File>>,
+    /// The sender, for `SCM_CREDENTIALS`.
+    pub cred: Option<Ucred>,
+}
+
+impl Ancillary {
+    fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+/// A message, or a piece of a stream.
+#[derive(Debug)]
+struct Item {
+    data: Vec<u8>,
+    taken: usize,
+    from: Addr,
+    ancillary: Ancillary,
+}
+
+#[derive(Debug)]
+struct Inner {
+    items: VecDeque<Item>,
+    bytes: usize,
+    capacity: usize,
+    write_closed: bool,
+    read_closed: bool,
+}
+
+/// A queue of messages.
+#[derive(Debug)]
+pub struct Channel {
+    inner: Mutex<Inner>,
+    /// Whether message boundaries are kept.
+    messages: bool,
+    /// Woken when something can be read.
+    reader: WaitQueue,
+    /// Woken when there is room.
+    writer: Mutex<Option<WaitQueue>>,
+}
+
+/// What a read took.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Bytes copied.
+    pub bytes: usize,
+    /// Length of the whole message (bytes beyond what was copied are lost, unless peeked).
+    pub message: usize,
+    /// Who sent it.
+    pub from: Addr,
+    /// What came with it.
+    pub ancillary: Ancillary,
+}
+
+impl Channel {
+    /// An empty queue read by the owner of `reader`.
+    #[must_use]
+    pub fn new(messages: bool, reader: WaitQueue) -> Arc<Self> {
+        let inner = Inner {
+            items: VecDeque::new(),
+            bytes: 0,
+            capacity: DEFAULT_BYTES,
+            write_closed: false,
+            read_closed: false,
+        };
+        Arc::new(Self { inner: Mutex::new(inner), messages, reader, writer: Mutex::default() })
+    }
+
+    /// Sets whose queue is woken when there is room.
+    pub fn set_writer(&self, writer: WaitQueue) {
+        *self.writer.lock() = Some(writer);
+    }
+
+    /// Sets how many bytes it holds.
+    pub fn set_capacity(&self, bytes: usize) {
+        self.inner.lock().capacity = bytes;
+    }
+
+    fn wake_writer(&self) {
+        let writer = self.writer.lock().clone();
+        if let Some(writer) = writer {
+            writer.wake(Ready::WRITABLE);
+        }
+    }
+
+    /// Room for a write: bytes for streams, everything or nothing for messages.
+    ///
+    /// # Errors
+    /// `EPIPE` once the reader is gone; `EAGAIN` when full.
+    pub fn room(&self, wanted: usize) -> Result<usize, Errno> {
+        let inner = self.inner.lock();
+        if inner.read_closed || inner.write_closed {
+            return Err(EPIPE.into());
+        }
+        let free = inner.capacity.saturating_sub(inner.bytes);
+        if self.messages {
+            let fits =
+                inner.items.is_empty() || (wanted <= free && inner.items.len() < MAX_MESSAGES);
+            return if fits { Ok(wanted) } else { Err(EAGAIN.into()) };
+        }
+        if free == 0 && wanted > 0 { Err(EAGAIN.into()) } else { Ok(free.min(wanted)) }
+    }
+
+    /// Adds a message. The caller has asked for [`Channel::room`].
+    ///
+    /// # Errors
+    /// `EPIPE`.
+    pub fn push(&self, data: Vec<u8>, from: Addr, ancillary: Ancillary) -> Result<(), Errno> {
+        let mut inner = self.inner.lock();
+        if inner.read_closed || inner.write_closed {
+            return Err(EPIPE.into());
+        }
+        inner.bytes += data.len();
+        let joins = !self.messages && ancillary.is_empty();
+        match inner.items.back_mut() {
+            Some(last) if joins && last.ancillary.is_empty() && last.data.len() < 65_536 => {
+                last.data.extend_from_slice(&data);
+            }
+            _ => inner.items.push_back(Item { data, taken: 0, from, ancillary }),
+        }
+        drop(inner);
+        self.reader.wake(Ready::READABLE);
+        Ok(())
+    }
+
+    /// Takes bytes through `sink`, which answers how many it took of a piece. For streams goes on
+    /// until `max` bytes or a piece with descriptors; for messages takes one.
+    ///
+    /// # Errors
+    /// `EAGAIN` when there is nothing; what `sink` says.
+    pub fn take(
+        &self,
+        max: usize,
+        peek: bool,
+        sink: &mut dyn FnMut(&[u8]) -> Result<usize, Errno>,
+    ) -> Result<Taken, Errno> {
+        let mut inner = self.inner.lock();
+        if inner.items.is_empty() {
+            if inner.write_closed || inner.read_closed {
+                return Ok(Taken::default());
+            }
+            return Err(EAGAIN.into());
+        }
+        let mut taken = Taken::default();
+        let mut index = 0;
+        while let Some(item) = inner.items.get_mut(index) {
+            if index > 0 || taken.bytes > 0 {
+                if self.messages || !item.ancillary.is_empty() || taken.bytes >= max {
+                    break;
+                }
+            } else {
+                taken.from = item.from.clone();
+                taken.ancillary = if peek {
+                    item.ancillary.clone()
+                } else {
+                    let files = std::mem::take(&mut item.ancillary.files);
+                    Ancillary { files, cred: item.ancillary.cred }
+                };
+                taken.message = item.data.len();
+            }
+            let rest = item.data.get(item.taken..).unwrap_or_default();
+            let piece = rest.get(..rest.len().min(max - taken.bytes)).unwrap_or_default();
+            let copied = sink(piece)?;
+            taken.bytes += copied;
+            let whole = self.messages || copied == rest.len();
+            let short = copied < piece.len();
+            if peek {
+                index += 1;
+            } else if whole {
+                let freed = item.data.len() - item.taken;
+                inner.items.pop_front();
+                inner.bytes -= freed;
+            } else {
+                item.taken += copied;
+                inner.bytes -= copied;
+            }
+            if self.messages || short || taken.bytes >= max {
+                break;
+            }
+        }
+        drop(inner);
+        if !peek {
+            self.wake_writer();
+        }
+        Ok(taken)
+    }
+
+    /// Nothing will be written any more.
+    pub fn close_write(&self) {
+        self.inner.lock().write_closed = true;
+        self.reader.wake(Ready::READABLE | Ready::RDHUP | Ready::HUP);
+    }
+
+    /// Nothing will be read any more. Answers whether bytes were lost.
+    pub fn close_read(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.read_closed = true;
+        let lost = inner.bytes > 0;
+        let items = std::mem::take(&mut inner.items);
+        inner.bytes = 0;
+        drop(inner);
+        // Descriptors on their way close without the lock.
+        drop(items);
+        let writer = self.writer.lock().clone();
+        if let Some(writer) = writer {
+            writer.wake(Ready::WRITABLE | Ready::HUP);
+        }
+        lost
+    }
+
+    /// Whether a read would not block.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        let inner = self.inner.lock();
+        !inner.items.is_empty() || inner.write_closed || inner.read_closed
+    }
+
+    /// Whether the writer has closed.
+    #[must_use]
+    pub fn is_write_closed(&self) -> bool {
+        self.inner.lock().write_closed
+    }
+
+    /// Whether the reader has closed.
+    #[must_use]
+    pub fn is_read_closed(&self) -> bool {
+        self.inner.lock().read_closed
+    }
+
+    /// Whether a write would not block.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.read_closed || inner.bytes * 2 < inner.capacity
+    }
+
+    /// Bytes that can be read now; of the first message for message queues.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        let inner = self.inner.lock();
+        if self.messages {
+            return inner.items.front().map_or(0, |item| item.data.len());
+        }
+        inner.bytes
+    }
+}

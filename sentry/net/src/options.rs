@@ -1,0 +1,203 @@
+//! Socket options (`socket(7)`, `tcp(7)`, `ip(7)`, `ipv6(7)`).
+
+use crate::channel::DEFAULT_BYTES;
+use crate::socket::Socket;
+use bevor_abi::Errno;
+use bevor_abi::errno::{EINVAL, ENOPROTOOPT};
+use bevor_abi::socket::AF_UNIX;
+use std::collections::HashMap;
+
+const SOL_SOCKET: u32 = 1;
+const IPPROTO_IP: u32 = 0;
+const IPPROTO_TCP: u32 = 6;
+const IPPROTO_UDP: u32 = 17;
+const IPPROTO_IPV6: u32 = 41;
+
+const SO_REUSEADDR: u32 = 2;
+const SO_TYPE: u32 = 3;
+const SO_ERROR: u32 = 4;
+const SO_SNDBUF: u32 = 7;
+const SO_RCVBUF: u32 = 8;
+const SO_LINGER: u32 = 13;
+const SO_REUSEPORT: u32 = 15;
+const SO_PASSCRED: u32 = 16;
+const SO_PEERCRED: u32 = 17;
+const SO_RCVTIMEO: u32 = 20;
+const SO_SNDTIMEO: u32 = 21;
+const SO_ACCEPTCONN: u32 = 30;
+const SO_SNDBUFFORCE: u32 = 32;
+const SO_RCVBUFFORCE: u32 = 33;
+const SO_PROTOCOL: u32 = 38;
+const SO_DOMAIN: u32 = 39;
+const IPV6_V6ONLY: u32 = 26;
+const TCP_MAXSEG: u32 = 2;
+const TCP_INFO: u32 = 11;
+/// Bytes of `struct tcp_info`.
+const TCP_INFO_BYTES: usize = 248;
+
+/// Options of level `SOL_SOCKET` that are a stored number and change nothing on a loopback without
+/// packets.
+const STORED: [u32; 16] = [1, 5, 6, 9, 10, 12, 18, 29, 35, 36, 37, 40, 43, 46, 47, 60];
+
+/// What the code looks at, and the numbers that are only kept.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `SO_REUSEADDR`.
+    pub reuse_addr: bool,
+    /// `SO_REUSEPORT`.
+    pub reuse_port: bool,
+    /// `SO_PASSCRED`.
+    pub pass_cred: bool,
+    /// `IPV6_V6ONLY`.
+    pub v6_only: bool,
+    /// `SO_RCVTIMEO`.
+    pub receive_timeout_ns: Option<u64>,
+    /// `SO_SNDTIMEO`.
+    pub send_timeout_ns: Option<u64>,
+    /// `SO_SNDBUF`, doubled as Linux does; 0 for the default.
+    send_bytes: i32,
+    /// `SO_RCVBUF`, doubled.
+    receive_bytes: i32,
+    linger: [i32; 2],
+    stored: HashMap<(u32, u32), i32>,
+}
+
+fn int(value: &[u8]) -> Result<i32, Errno> {
+    let bytes = value.get(..4).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(i32::from_ne_bytes).ok_or_else(|| EINVAL.into())
+}
+
+fn timeout(value: &[u8]) -> Result<Option<u64>, Errno> {
+    let word = |at: usize| {
+        let bytes = value.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(i64::from_ne_bytes).ok_or_else(|| Errno::from(EINVAL))
+    };
+    let (sec, usec) = (word(0)?, word(8)?);
+    if !(0..1_000_000).contains(&usec) {
+        return Err(bevor_abi::errno::EDOM.into());
+    }
+    let ns = sec.saturating_mul(1_000_000_000).saturating_add(usec * 1000);
+    Ok(u64::try_from(ns).ok().filter(|&ns| ns != 0))
+}
+
+/// `setsockopt(2)`.
+///
+/// # Errors
+/// `EINVAL`, `EDOM`, `ENOPROTOOPT`.
+pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(), Errno> {
+    let mut options = socket.options.lock();
+    match (level, option) {
+        (SOL_SOCKET, SO_REUSEADDR) => options.reuse_addr = int(value)? != 0,
+        (SOL_SOCKET, SO_REUSEPORT) => options.reuse_port = int(value)? != 0,
+        (SOL_SOCKET, SO_PASSCRED) => options.pass_cred = int(value)? != 0,
+        (SOL_SOCKET, SO_RCVTIMEO) => options.receive_timeout_ns = timeout(value)?,
+        (SOL_SOCKET, SO_SNDTIMEO) => options.send_timeout_ns = timeout(value)?,
+        (SOL_SOCKET, SO_SNDBUF | SO_SNDBUFFORCE) => {
+            options.send_bytes = int(value)?.clamp(2304, 212_992) * 2;
+        }
+        (SOL_SOCKET, SO_RCVBUF | SO_RCVBUFFORCE) => {
+            let bytes = int(value)?.clamp(1152, 212_992) * 2;
+            options.receive_bytes = bytes;
+            drop(options);
+            socket.set_receive_buffer(usize::try_from(bytes).unwrap_or(DEFAULT_BYTES));
+        }
+        (SOL_SOCKET, SO_LINGER) => {
+            let off = int(value)?;
+            options.linger = [i32::from(off != 0), int(value.get(4..).unwrap_or_default())?];
+        }
+        (SOL_SOCKET, option) if STORED.contains(&option) => {
+            options.stored.insert((level, option), int(value)?);
+        }
+        (IPPROTO_IPV6, IPV6_V6ONLY) => options.v6_only = int(value)? != 0,
+        (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_IPV6, option)
+            if socket.family != AF_UNIX && option < 80 =>
+        {
+            let stored = match value {
+                [byte] => i32::from(*byte),
+                _ => int(value)?,
+            };
+            options.stored.insert((level, option), stored);
+        }
+        _ => return Err(ENOPROTOOPT.into()),
+    }
+    Ok(())
+}
+
+/// `getsockopt(2)`: the value's bytes.
+///
+/// # Errors
+/// `ENOPROTOOPT`.
+pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
+    let options = socket.options.lock();
+    let number = |value: i32| Ok(value.to_ne_bytes().to_vec());
+    let flag = |value: bool| number(i32::from(value));
+    let time = |ns: Option<u64>| {
+        let ns = ns.unwrap_or(0);
+        let words = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
+        Ok(words.iter().flat_map(|word| word.to_ne_bytes()).collect())
+    };
+    let default_bytes = i32::try_from(DEFAULT_BYTES).unwrap_or(i32::MAX);
+    let bytes = |bytes: i32| number(if bytes == 0 { default_bytes } else { bytes });
+    match (level, option) {
+        (SOL_SOCKET, SO_REUSEADDR) => flag(options.reuse_addr),
+        (SOL_SOCKET, SO_REUSEPORT) => flag(options.reuse_port),
+        (SOL_SOCKET, SO_PASSCRED) => flag(options.pass_cred),
+        (SOL_SOCKET, SO_RCVTIMEO) => time(options.receive_timeout_ns),
+        (SOL_SOCKET, SO_SNDTIMEO) => time(options.send_timeout_ns),
+        (SOL_SOCKET, SO_SNDBUF) => bytes(options.send_bytes),
+        (SOL_SOCKET, SO_RCVBUF) => bytes(options.receive_bytes),
+        (SOL_SOCKET, SO_LINGER) => {
+            Ok(options.linger.iter().flat_map(|word| word.to_ne_bytes()).collect())
+        }
+        (SOL_SOCKET, SO_TYPE) => number(socket.kind.number()),
+        (SOL_SOCKET, SO_DOMAIN) => number(i32::from(socket.family)),
+        (SOL_SOCKET, SO_PROTOCOL) => number(match (socket.family, socket.kind.number()) {
+            (AF_UNIX, _) => 0,
+            (_, 1) => 6,
+            _ => 17,
+        }),
+        (SOL_SOCKET, SO_ERROR) => {
+            drop(options);
+            number(socket.take_error())
+        }
+        (SOL_SOCKET, SO_ACCEPTCONN) => {
+            drop(options);
+            flag(socket.is_listening())
+        }
+        (SOL_SOCKET, SO_PEERCRED) => {
+            drop(options);
+            let cred = socket.peer_cred();
+            let mut out = cred.pid.to_ne_bytes().to_vec();
+            out.extend_from_slice(&cred.uid.to_ne_bytes());
+            out.extend_from_slice(&cred.gid.to_ne_bytes());
+            Ok(out)
+        }
+        (SOL_SOCKET, option) if STORED.contains(&option) => {
+            number(options.stored.get(&(level, option)).copied().unwrap_or(0))
+        }
+        (IPPROTO_IPV6, IPV6_V6ONLY) => flag(options.v6_only),
+        (IPPROTO_TCP, TCP_INFO) if socket.family != AF_UNIX => {
+            drop(options);
+            let mut info = vec![0; TCP_INFO_BYTES];
+            // tcpi_state: ESTABLISHED, LISTEN or CLOSE.
+            let state = if socket.is_listening() {
+                10
+            } else if socket.peer().is_ok() {
+                1
+            } else {
+                7
+            };
+            if let Some(first) = info.first_mut() {
+                *first = state;
+            }
+            Ok(info)
+        }
+        (IPPROTO_TCP, TCP_MAXSEG) if socket.family != AF_UNIX => number(65_483),
+        (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_IPV6, option)
+            if socket.family != AF_UNIX && option < 80 =>
+        {
+            number(options.stored.get(&(level, option)).copied().unwrap_or(0))
+        }
+        _ => Err(ENOPROTOOPT.into()),
+    }
+}

@@ -1,0 +1,754 @@
+//! Sockets: unix of every type, and TCP and UDP over the sandbox's own loopback.
+//!
+//! A connection is a pair of [`Channel`]s between two sockets of the sandbox; no packet is made.
+//!
+//! Lock order: `Socket::state` of a client → `Socket::state` of a listener → channels.
+
+use crate::addr::{Addr, is_local};
+use crate::channel::{Ancillary, Channel, Taken};
+use crate::namespace::{self, NetNamespace, PortRequest, Transport};
+use crate::options::Options;
+use bevor_abi::errno::{
+    EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EDESTADDRREQ, EINVAL, EISCONN,
+    EMSGSIZE, ENETUNREACH, ENOTCONN, ENOTTY, EOPNOTSUPP, EPIPE, EPROTOTYPE,
+};
+use bevor_abi::ioctl::{FIONREAD, TIOCOUTQ};
+use bevor_abi::socket::{AF_INET, AF_INET6, AF_UNIX, Ucred};
+use bevor_abi::{Code, Errno};
+use bevor_base::{Ready, WaitQueue};
+use bevor_memory::{IoDst, IoSrc, UserAddr};
+use bevor_vfs::caller::Caller;
+use bevor_vfs::file::{File, FileOps};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Weak};
+
+/// Type of a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `SOCK_STREAM`.
+    Stream,
+    /// `SOCK_DGRAM`.
+    Datagram,
+    /// `SOCK_SEQPACKET`.
+    SeqPacket,
+}
+
+impl Kind {
+    /// The number `SO_TYPE` shows.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Stream => 1,
+            Self::Datagram => 2,
+            Self::SeqPacket => 5,
+        }
+    }
+
+    const fn keeps_messages(self) -> bool {
+        !matches!(self, Self::Stream)
+    }
+
+    const fn connects(self) -> bool {
+        !matches!(self, Self::Datagram)
+    }
+}
+
+/// Largest datagram.
+const MAX_DATAGRAM: usize = 212_960;
+/// Largest UDP payload.
+const MAX_UDP: usize = 65_507;
+/// Largest backlog (`somaxconn`).
+const SOMAXCONN: usize = 4096;
+
+/// A name in some table, given back when the socket closes.
+enum Name {
+    Abstract(Vec<u8>),
+    Inode(u64, u64),
+    Port(Transport, u16),
+}
+
+#[derive(Default)]
+struct State {
+    local: Addr,
+    peer: Addr,
+    name: Option<Name>,
+    /// Where a connected socket writes.
+    outgoing: Option<Arc<Channel>>,
+    /// The other end of a connection, or where datagrams go by default.
+    other: Option<Weak<Socket>>,
+    backlog: Option<Backlog>,
+    error: Option<Code>,
+    read_shut: bool,
+    write_shut: bool,
+    connected: bool,
+    peer_cred: Option<Ucred>,
+}
+
+struct Backlog {
+    waiting: VecDeque<Arc<Socket>>,
+    limit: usize,
+}
+
+/// A socket.
+pub struct Socket {
+    this: Weak<Self>,
+    /// `AF_UNIX`, `AF_INET` or `AF_INET6`.
+    pub family: u16,
+    /// Type.
+    pub kind: Kind,
+    ns: Arc<NetNamespace>,
+    queue: WaitQueue,
+    incoming: Arc<Channel>,
+    state: Mutex<State>,
+    /// Options.
+    pub options: Mutex<Options>,
+    /// Who made it.
+    pub cred: Ucred,
+}
+
+impl Socket {
+    /// An unconnected socket of network namespace `ns`.
+    #[must_use]
+    pub fn new(family: u16, kind: Kind, ns: u64, cred: Ucred) -> Arc<Self> {
+        Self::with(family, kind, NetNamespace::of(ns), cred)
+    }
+
+    fn with(family: u16, kind: Kind, ns: Arc<NetNamespace>, cred: Ucred) -> Arc<Self> {
+        let queue = WaitQueue::new();
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            family,
+            kind,
+            ns,
+            incoming: Channel::new(kind.keeps_messages(), queue.clone()),
+            queue,
+            state: Mutex::default(),
+            options: Mutex::default(),
+            cred,
+        })
+    }
+
+    /// Two connected sockets (`socketpair(2)`).
+    #[must_use]
+    pub fn pair(family: u16, kind: Kind, ns: u64, cred: Ucred) -> (Arc<Self>, Arc<Self>) {
+        let first = Self::new(family, kind, ns, cred);
+        let second = Self::new(family, kind, ns, cred);
+        first.join(&second);
+        second.join(&first);
+        (first, second)
+    }
+
+    /// Makes `self` write to `other`.
+    fn join(&self, other: &Arc<Self>) {
+        let mut state = self.state.lock();
+        state.outgoing = Some(other.incoming.clone());
+        state.other = Some(Arc::downgrade(other));
+        state.connected = true;
+        state.peer_cred = Some(other.cred);
+        other.incoming.set_writer(self.queue.clone());
+    }
+
+    fn arc(&self) -> Result<Arc<Self>, Errno> {
+        self.this.upgrade().ok_or_else(|| EINVAL.into())
+    }
+
+    const fn transport(&self) -> Transport {
+        if matches!(self.kind, Kind::Datagram) { Transport::Udp } else { Transport::Tcp }
+    }
+
+    /// Whether it accepts connections.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.state.lock().backlog.is_some()
+    }
+
+    /// Its own address.
+    #[must_use]
+    pub fn local(&self) -> Addr {
+        let state = self.state.lock();
+        match (&state.local, self.family) {
+            (Addr::Unnamed, AF_INET) => Addr::Inet((Ipv4Addr::UNSPECIFIED, 0).into()),
+            (Addr::Unnamed, AF_INET6) => Addr::Inet((Ipv6Addr::UNSPECIFIED, 0).into()),
+            (local, _) => local.clone(),
+        }
+    }
+
+    /// The address it is connected to.
+    ///
+    /// # Errors
+    /// `ENOTCONN`.
+    pub fn peer(&self) -> Result<Addr, Errno> {
+        let state = self.state.lock();
+        if !state.connected {
+            return Err(ENOTCONN.into());
+        }
+        Ok(state.peer.clone())
+    }
+
+    /// Credentials of the other end (`SO_PEERCRED`).
+    #[must_use]
+    pub fn peer_cred(&self) -> Ucred {
+        let nobody = Ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+        self.state.lock().peer_cred.unwrap_or(nobody)
+    }
+
+    /// Takes the pending error (`SO_ERROR`).
+    #[must_use]
+    pub fn take_error(&self) -> i32 {
+        self.state.lock().error.take().map_or(0, |code| i32::from(code.0))
+    }
+
+    /// Binds to an abstract name or an internet address.
+    ///
+    /// # Errors
+    /// `EINVAL` if bound already, `EADDRINUSE`, `EADDRNOTAVAIL`.
+    pub fn bind(&self, addr: &Addr) -> Result<(), Errno> {
+        let this = self.arc()?;
+        let mut state = self.state.lock();
+        if state.name.is_some() {
+            return Err(EINVAL.because("bound already"));
+        }
+        match addr {
+            Addr::Abstract(name) => {
+                self.ns.bind_abstract(name, &this)?;
+                state.name = Some(Name::Abstract(name.clone()));
+                state.local = addr.clone();
+            }
+            Addr::Inet(addr) => {
+                let multicast = addr.ip().is_multicast();
+                if !is_local(addr.ip()) && !(multicast && self.kind == Kind::Datagram) {
+                    return Err(EADDRNOTAVAIL.into());
+                }
+                let bound = self.bind_port(*addr, &this)?;
+                state.name = Some(Name::Port(self.transport(), bound.port()));
+                state.local = Addr::Inet(bound);
+            }
+            Addr::Unnamed | Addr::Path(_) => return Err(EINVAL.into()),
+        }
+        Ok(())
+    }
+
+    fn bind_port(&self, addr: SocketAddr, this: &Arc<Self>) -> Result<SocketAddr, Errno> {
+        let options = self.options.lock();
+        let request = PortRequest {
+            transport: self.transport(),
+            addr,
+            v6: self.family == AF_INET6,
+            v6_only: options.v6_only,
+            reuse: options.reuse_addr || options.reuse_port,
+        };
+        drop(options);
+        self.ns.bind_port(request, this)
+    }
+
+    /// Binds to the inode a path leads to.
+    ///
+    /// # Errors
+    /// `EINVAL` if bound already.
+    pub fn bind_inode(&self, path: Vec<u8>, dev: u64, ino: u64) -> Result<(), Errno> {
+        let this = self.arc()?;
+        let mut state = self.state.lock();
+        if state.name.is_some() {
+            return Err(EINVAL.because("bound already"));
+        }
+        namespace::bind_inode(dev, ino, &this);
+        state.name = Some(Name::Inode(dev, ino));
+        state.local = Addr::Path(path);
+        Ok(())
+    }
+
+    /// Whether it has a name.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.state.lock().name.is_some()
+    }
+
+    /// Binds to some free port (or, for unix sockets that ask for it, a free abstract name).
+    ///
+    /// # Errors
+    /// `EADDRINUSE`.
+    pub fn autobind(&self) -> Result<(), Errno> {
+        match self.family {
+            AF_INET if !self.is_bound() => {
+                self.bind(&Addr::Inet((Ipv4Addr::UNSPECIFIED, 0).into()))
+            }
+            AF_INET6 if !self.is_bound() => {
+                self.bind(&Addr::Inet((Ipv6Addr::UNSPECIFIED, 0).into()))
+            }
+            AF_UNIX if !self.is_bound() => {
+                let tries = (0..=0xf_ffff_u32).map(|number| format!("{number:05x}").into_bytes());
+                for name in tries {
+                    match self.bind(&Addr::Abstract(name)) {
+                        Err(errno) if errno == bevor_abi::errno::EADDRINUSE => {}
+                        other => return other,
+                    }
+                }
+                Err(bevor_abi::errno::EADDRINUSE.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `listen(2)`.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`, `EINVAL` (connected, or an unbound unix socket).
+    pub fn listen(&self, backlog: i32) -> Result<(), Errno> {
+        if !self.kind.connects() {
+            return Err(EOPNOTSUPP.into());
+        }
+        if self.family != AF_UNIX {
+            self.autobind()?;
+        }
+        let mut state = self.state.lock();
+        if state.connected || state.name.is_none() {
+            return Err(EINVAL.into());
+        }
+        let limit = usize::try_from(backlog).unwrap_or(SOMAXCONN).min(SOMAXCONN);
+        match &mut state.backlog {
+            Some(backlog) => backlog.limit = limit,
+            None => state.backlog = Some(Backlog { waiting: VecDeque::new(), limit }),
+        }
+        state.peer_cred = Some(self.cred);
+        Ok(())
+    }
+
+    /// Takes a connection.
+    ///
+    /// # Errors
+    /// `EAGAIN` if none waits; `EINVAL` if it does not listen; `EOPNOTSUPP`.
+    pub fn accept(&self) -> Result<Arc<Self>, Errno> {
+        if !self.kind.connects() {
+            return Err(EOPNOTSUPP.into());
+        }
+        let mut state = self.state.lock();
+        let read_shut = state.read_shut;
+        let backlog = state.backlog.as_mut().ok_or(EINVAL)?;
+        let accepted = match backlog.waiting.pop_front() {
+            Some(accepted) => accepted,
+            None if read_shut => return Err(EINVAL.into()),
+            None => return Err(EAGAIN.into()),
+        };
+        drop(state);
+        // Clients may wait for room.
+        self.queue.wake(Ready::WRITABLE);
+        Ok(accepted)
+    }
+
+    /// Finds whom an address of this socket's family names, except for paths.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED`, `ENETUNREACH`.
+    pub fn find(&self, addr: &Addr) -> Result<Arc<Self>, Errno> {
+        match addr {
+            Addr::Abstract(name) => self.ns.find_abstract(name),
+            Addr::Inet(addr) => {
+                if !is_local(addr.ip()) {
+                    return Err(ENETUNREACH.into());
+                }
+                let found = self.ns.find_port(self.transport(), *addr);
+                let connects = self.kind.connects();
+                let mut fitting =
+                    found.into_iter().filter(|socket| !connects || socket.is_listening());
+                fitting.next().ok_or_else(|| ECONNREFUSED.into())
+            }
+            Addr::Unnamed | Addr::Path(_) => Err(ECONNREFUSED.into()),
+        }
+    }
+
+    /// Undoes a datagram socket's connection (`connect` to `AF_UNSPEC`).
+    pub fn disconnect(&self) {
+        let mut state = self.state.lock();
+        state.connected = false;
+        state.peer = Addr::Unnamed;
+        state.other = None;
+        state.outgoing = None;
+    }
+
+    /// Connects to `target`, found by `addr`. Answers the queue to wait on if the listener's
+    /// backlog is full.
+    ///
+    /// # Errors
+    /// `EISCONN`, `EPROTOTYPE`, `ECONNREFUSED`, `EADDRINUSE`, `EINVAL`.
+    pub fn connect(&self, target: &Arc<Self>, addr: &Addr) -> Result<(), Connecting> {
+        let this = self.arc()?;
+        if target.kind != self.kind {
+            return Err(Errno::from(EPROTOTYPE).into());
+        }
+        if self.family != AF_UNIX {
+            self.autobind()?;
+        }
+        if !self.kind.connects() {
+            let mut state = self.state.lock();
+            state.other = Some(Arc::downgrade(target));
+            state.connected = true;
+            state.peer = addr.clone();
+            drop(state);
+            target.incoming.set_writer(self.queue.clone());
+            self.specialise(addr);
+            return Ok(());
+        }
+        if self.is_listening() {
+            return Err(Errno::from(EINVAL).into());
+        }
+        if self.state.lock().connected {
+            return Err(Errno::from(EISCONN).into());
+        }
+        self.specialise(addr);
+        let server = Self::with(target.family, target.kind, target.ns.clone(), target.cred);
+        *server.options.lock() = target.options.lock().clone();
+        {
+            let mut listener = target.state.lock();
+            let local = match addr {
+                Addr::Inet(_) => addr.clone(),
+                _ => listener.local.clone(),
+            };
+            let Some(backlog) = &mut listener.backlog else {
+                return Err(Errno::from(ECONNREFUSED).into());
+            };
+            if backlog.waiting.len() > backlog.limit {
+                return Err(Connecting::Wait(target.queue.clone()));
+            }
+            server.join(&this);
+            self.join(&server);
+            let mut accepted = server.state.lock();
+            accepted.local = reachable(&local);
+            accepted.peer = self.state.lock().local.clone();
+            drop(accepted);
+            self.state.lock().peer = reachable(addr);
+            backlog.waiting.push_back(server);
+        }
+        target.queue.wake(Ready::READABLE);
+        self.queue.wake(Ready::WRITABLE);
+        Ok(())
+    }
+
+    /// A connected internet socket shows the loopback address, not "any".
+    fn specialise(&self, peer: &Addr) {
+        let Addr::Inet(peer) = peer else { return };
+        let mut state = self.state.lock();
+        if let Addr::Inet(local) = &mut state.local
+            && local.ip().is_unspecified()
+        {
+            let v4 = is_v4(peer.ip());
+            let ip: IpAddr = match (self.family, v4) {
+                (AF_INET6, true) => Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(),
+                (AF_INET6, false) => Ipv6Addr::LOCALHOST.into(),
+                _ => Ipv4Addr::LOCALHOST.into(),
+            };
+            local.set_ip(ip);
+        }
+    }
+
+    /// Sends one message, or a part of a stream.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `ECONNRESET`, `EDESTADDRREQ`, `EMSGSIZE`, `ENOTCONN`, `EPIPE`, `EFAULT`.
+    pub fn send(
+        &self,
+        src: &mut IoSrc<'_>,
+        to: Option<&Arc<Self>>,
+        ancillary: Ancillary,
+    ) -> Result<usize, Errno> {
+        let wanted = usize::try_from(src.remaining()).unwrap_or(usize::MAX);
+        let state = self.state.lock();
+        if let Some(code) = self.pending_error(&state) {
+            drop(state);
+            self.state.lock().error = None;
+            return Err(code.into());
+        }
+        if state.write_shut {
+            return Err(EPIPE.into());
+        }
+        let from = state.local.clone();
+        let target = if self.kind.connects() {
+            state.outgoing.clone().ok_or(if self.family == AF_UNIX { ENOTCONN } else { EPIPE })?
+        } else {
+            let other = match to {
+                Some(to) => to.clone(),
+                None => {
+                    let other = state.other.as_ref().ok_or(if self.family == AF_UNIX {
+                        ENOTCONN
+                    } else {
+                        EDESTADDRREQ
+                    })?;
+                    other.upgrade().ok_or(ECONNREFUSED)?
+                }
+            };
+            if other.kind != self.kind {
+                return Err(EPROTOTYPE.into());
+            }
+            other.incoming.set_writer(self.queue.clone());
+            other.incoming.clone()
+        };
+        drop(state);
+        let limit = if self.family == AF_UNIX { MAX_DATAGRAM } else { MAX_UDP };
+        if self.kind.keeps_messages() && wanted > limit {
+            return Err(EMSGSIZE.into());
+        }
+        if !self.kind.connects() && self.family != AF_UNIX {
+            self.autobind()?;
+        }
+        let room = match target.room(wanted) {
+            // UDP loses what does not fit.
+            Err(errno) if errno == EAGAIN && self.family != AF_UNIX && !self.kind.connects() => {
+                src.take_vec(wanted)?;
+                return Ok(wanted);
+            }
+            Err(errno) if errno == EPIPE && !self.kind.connects() => {
+                return Err(ECONNREFUSED.into());
+            }
+            room => room?,
+        };
+        let data = src.take_vec(room)?;
+        let sent = data.len();
+        let from = if self.kind.connects() { Addr::Unnamed } else { self.own_or(from) };
+        target.push(data, from, ancillary)?;
+        Ok(sent)
+    }
+
+    /// The source address of a datagram: loopback where the socket is bound to "any".
+    fn own_or(&self, from: Addr) -> Addr {
+        match self.local() {
+            Addr::Inet(local) => reachable(&Addr::Inet(local)),
+            _ => from,
+        }
+    }
+
+    fn pending_error(&self, state: &State) -> Option<Code> {
+        let _ = self;
+        state.error
+    }
+
+    /// Receives through `sink`.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `ECONNRESET`, `ENOTCONN`, `EINVAL`, `EFAULT`.
+    pub fn receive(
+        &self,
+        max: usize,
+        peek: bool,
+        sink: &mut dyn FnMut(&[u8]) -> Result<usize, Errno>,
+    ) -> Result<Taken, Errno> {
+        let mut state = self.state.lock();
+        let connected = state.connected;
+        if self.kind.connects() && !connected {
+            return Err(if self.family == AF_UNIX { EINVAL } else { ENOTCONN }.into());
+        }
+        let error = state.error;
+        let shut = state.read_shut;
+        drop(state);
+        match self.incoming.take(max, peek, sink) {
+            Err(errno) if errno == EAGAIN => {
+                if shut {
+                    return Ok(Taken::default());
+                }
+                if let Some(code) = error {
+                    state = self.state.lock();
+                    state.error = None;
+                    return Err(code.into());
+                }
+                Err(errno)
+            }
+            Ok(taken) if taken.bytes == 0 && taken.message == 0 && error.is_some() => {
+                state = self.state.lock();
+                let code = state.error.take();
+                drop(state);
+                code.map_or(Ok(taken), |code| Err(code.into()))
+            }
+            other => other,
+        }
+    }
+
+    /// `shutdown(2)`. `how` is `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`.
+    ///
+    /// # Errors
+    /// `EINVAL`, `ENOTCONN`.
+    pub fn shutdown(&self, how: i32) -> Result<(), Errno> {
+        if !(0..=2).contains(&how) {
+            return Err(EINVAL.into());
+        }
+        let mut state = self.state.lock();
+        if !state.connected && state.backlog.is_none() {
+            return Err(ENOTCONN.into());
+        }
+        let (reads, writes) = (how != 1, how != 0);
+        state.read_shut |= reads;
+        state.write_shut |= writes;
+        let outgoing = state.outgoing.clone();
+        drop(state);
+        if writes && let Some(outgoing) = outgoing {
+            outgoing.close_write();
+        }
+        if reads && self.kind.connects() && self.family == AF_UNIX {
+            self.incoming.close_write();
+        }
+        self.queue.wake(Ready::ALL);
+        Ok(())
+    }
+
+    /// The far end went away; `reset` if it left bytes of ours unread.
+    fn peer_closed(&self, reset: bool) {
+        let mut state = self.state.lock();
+        if reset {
+            state.error = Some(ECONNRESET);
+        }
+        drop(state);
+        self.incoming.close_write();
+        self.queue.wake(Ready::ALL);
+    }
+
+    fn close(&self) {
+        let mut state = self.state.lock();
+        let name = state.name.take();
+        let outgoing = state.outgoing.take();
+        let other = state.other.take();
+        let backlog = state.backlog.take();
+        state.connected = false;
+        drop(state);
+        match name {
+            Some(Name::Abstract(name)) => self.ns.release_abstract(&name),
+            Some(Name::Inode(dev, ino)) => namespace::release_inode(dev, ino),
+            Some(Name::Port(transport, port)) => self.ns.release_port(transport, port, self),
+            None => {}
+        }
+        let lost = self.incoming.close_read();
+        if self.kind.connects() {
+            if let Some(outgoing) = outgoing {
+                outgoing.close_write();
+            }
+            if let Some(other) = other.and_then(|other| other.upgrade()) {
+                other.peer_closed(lost);
+            }
+        }
+        for waiting in backlog.into_iter().flat_map(|backlog| backlog.waiting) {
+            waiting.state.lock().error = Some(ECONNABORTED);
+            waiting.close();
+        }
+    }
+
+    /// What a blocked caller waits on.
+    #[must_use]
+    pub const fn queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    /// Sets how many bytes may wait to be read (`SO_RCVBUF`).
+    pub fn set_receive_buffer(&self, bytes: usize) {
+        self.incoming.set_capacity(bytes);
+    }
+}
+
+fn is_v4(ip: IpAddr) -> bool {
+    ip.to_canonical().is_ipv4()
+}
+
+/// "Any" as a destination or source is loopback.
+fn reachable(addr: &Addr) -> Addr {
+    let Addr::Inet(inet) = addr else { return addr.clone() };
+    let mut inet = *inet;
+    match inet.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => inet.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => inet.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    Addr::Inet(inet)
+}
+
+/// Why a connection is not there yet.
+pub enum Connecting {
+    /// It never will be.
+    Failed(Errno),
+    /// The listener's backlog is full: wait on its queue.
+    Wait(WaitQueue),
+}
+
+impl From<Errno> for Connecting {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno)
+    }
+}
+
+/// A socket as an open file.
+pub struct SocketFile(pub Arc<Socket>);
+
+impl FileOps for SocketFile {
+    fn is_stream(&self) -> bool {
+        true
+    }
+
+    fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
+        let _ = (file, at);
+        let max = usize::try_from(dst.remaining()).unwrap_or(usize::MAX);
+        Ok(self.0.receive(max, false, &mut |piece| dst.put(piece))?.bytes)
+    }
+
+    fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
+        let _ = (file, at);
+        let cred = Some(self.0.cred);
+        self.0.send(src, None, Ancillary { files: Vec::new(), cred })
+    }
+
+    fn poll(&self) -> Ready {
+        let socket = &self.0;
+        let state = socket.state.lock();
+        if let Some(backlog) = &state.backlog {
+            return Ready::READABLE.when(!backlog.waiting.is_empty());
+        }
+        let incoming = &socket.incoming;
+        let ended = incoming.is_write_closed();
+        let readable = incoming.is_readable() || state.read_shut;
+        if socket.kind.connects() && !state.connected {
+            // A stream that was never connected hangs up and takes no writes.
+            return Ready::HUP | Ready::OUT.when(socket.family != AF_UNIX);
+        }
+        let writable = match &state.outgoing {
+            Some(outgoing) => outgoing.is_writable() || state.write_shut,
+            None => true,
+        };
+        let shut_both = (ended && state.write_shut) || (state.read_shut && state.write_shut);
+        let gone = state.outgoing.as_ref().is_some_and(|outgoing| outgoing.is_read_closed());
+        Ready::READABLE.when(readable)
+            | Ready::WRITABLE.when(writable)
+            | Ready::RDHUP.when(ended || state.read_shut)
+            | Ready::HUP.when(shut_both || (ended && gone))
+            | Ready::ERR.when(state.error.is_some())
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.0.queue)
+    }
+
+    fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
+        let _ = file;
+        let count = match cmd {
+            FIONREAD if self.0.is_listening() => return Err(EINVAL.into()),
+            FIONREAD => self.0.incoming.pending(),
+            TIOCOUTQ => {
+                let outgoing = self.0.state.lock().outgoing.clone();
+                outgoing.map_or(0, |outgoing| outgoing.pending())
+            }
+            _ => return crate::ioctl::interface(caller, cmd, arg).unwrap_or(Err(ENOTTY.into())),
+        };
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        caller.mm().write(UserAddr(arg), &count)?;
+        Ok(0)
+    }
+
+    fn timeout_ns(&self, sending: bool) -> Option<u64> {
+        let options = self.0.options.lock();
+        if sending { options.send_timeout_ns } else { options.receive_timeout_ns }
+    }
+
+    fn release(&self, file: &File) {
+        let _ = file;
+        self.0.close();
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

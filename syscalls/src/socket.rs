@@ -1,0 +1,804 @@
+//! `socket(2)` and its relatives.
+
+use bevor_abi::Errno;
+use bevor_abi::errno::{
+    EAFNOSUPPORT, EAGAIN, EBADF, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINPROGRESS, EINVAL, EISCONN,
+    EMSGSIZE, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE, EPROTONOSUPPORT, ESOCKTNOSUPPORT,
+};
+use bevor_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
+use bevor_abi::socket::{AF_INET, AF_INET6, AF_UNIX, Cmsghdr, Mmsghdr, Msghdr, Ucred};
+use bevor_abi::time::Timespec;
+use bevor_base::Ready;
+use bevor_base::clock::monotonic_ns;
+use bevor_kernel::block::ObjectKind;
+use bevor_kernel::signal::{self, Info, SIGPIPE};
+use bevor_kernel::{Block, Ctx, Restart, Stop, SysResult};
+use bevor_memory::{IoDst, IoSrc, IoVecs, UserAddr};
+use bevor_net::channel::Taken;
+use bevor_net::{Addr, Ancillary, Connecting, Kind, Socket, SocketFile};
+use bevor_vfs::anon;
+use bevor_vfs::file::{File, OpenFlags};
+use bevor_vfs::inode::{FileType, MAY_WRITE};
+use bevor_vfs::namei::{self, perm};
+use bevor_vfs::{At, FsContext, LastLink};
+use std::sync::Arc;
+use zerocopy::{FromBytes, IntoBytes};
+
+const MSG_OOB: u32 = 1;
+const MSG_PEEK: u32 = 2;
+const MSG_CTRUNC: u32 = 8;
+const MSG_TRUNC: u32 = 0x20;
+const MSG_DONTWAIT: u32 = 0x40;
+const MSG_EOR: u32 = 0x80;
+const MSG_WAITALL: u32 = 0x100;
+const MSG_NOSIGNAL: u32 = 0x4000;
+const MSG_WAITFORONE: u32 = 0x1_0000;
+const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
+const SOL_SOCKET: u32 = 1;
+const SCM_RIGHTS: u32 = 1;
+const SCM_CREDENTIALS: u32 = 2;
+/// Most descriptors of one message (`SCM_MAX_FD`).
+const SCM_MAX_FD: usize = 253;
+/// Most bytes of control messages.
+const MAX_CONTROL: u64 = 1 << 16;
+/// Longest address.
+const MAX_ADDR: usize = 128;
+
+fn kind_of(family: u16, kind: u32, protocol: i32) -> Result<Kind, Errno> {
+    let sort = match kind & 0xf {
+        1 => Kind::Stream,
+        2 => Kind::Datagram,
+        3 if family == AF_UNIX => Kind::Datagram,
+        5 if family == AF_UNIX => Kind::SeqPacket,
+        3 if matches!(family, AF_INET | AF_INET6) => {
+            return Err(EPERM.because("raw sockets are not offered"));
+        }
+        5 => return Err(ESOCKTNOSUPPORT.into()),
+        0 | 4 | 6..=10 => return Err(ESOCKTNOSUPPORT.into()),
+        _ => return Err(EINVAL.into()),
+    };
+    let fits = match (family, sort) {
+        (AF_UNIX, _) => matches!(protocol, 0 | 1),
+        (_, Kind::Stream) => matches!(protocol, 0 | 6),
+        _ => matches!(protocol, 0 | 17),
+    };
+    if fits { Ok(sort) } else { Err(EPROTONOSUPPORT.into()) }
+}
+
+fn new_socket(ctx: &Ctx<'_>, family: i32, kind: u32, protocol: i32) -> Result<(u16, Kind), Errno> {
+    let _ = ctx;
+    let family = u16::try_from(family).map_err(|_| EAFNOSUPPORT)?;
+    if kind & !(0xf | O_NONBLOCK | O_CLOEXEC) != 0 {
+        return Err(EINVAL.into());
+    }
+    if !matches!(family, AF_UNIX | AF_INET | AF_INET6) {
+        return Err(EAFNOSUPPORT.into());
+    }
+    Ok((family, kind_of(family, kind, protocol)?))
+}
+
+fn own_cred(ctx: &Ctx<'_>) -> Ucred {
+    let cred = ctx.task().cred();
+    Ucred { pid: ctx.task().tgid(), uid: cred.euid, gid: cred.egid }
+}
+
+fn file_of(socket: Arc<Socket>, flags: u32) -> Arc<File> {
+    let flags = OpenFlags(2 | (flags & O_NONBLOCK));
+    anon::socket(Box::new(SocketFile(socket)), flags)
+}
+
+fn install(ctx: &Ctx<'_>, socket: Arc<Socket>, flags: u32) -> Result<i32, Errno> {
+    ctx.install(file_of(socket, flags), flags & O_CLOEXEC != 0)
+}
+
+/// `socket(2)`.
+///
+/// # Errors
+/// `EAFNOSUPPORT`, `EINVAL`, `EMFILE`, `EPERM`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`.
+pub fn socket(ctx: &mut Ctx<'_>, family: i32, kind: u32, protocol: i32) -> SysResult {
+    let (family, sort) = new_socket(ctx, family, kind, protocol)?;
+    let ns = ctx.task().namespaces().net.id;
+    let socket = Socket::new(family, sort, ns, own_cred(ctx));
+    Ok(u64::from(install(ctx, socket, kind)?.cast_unsigned()))
+}
+
+/// `socketpair(2)`.
+///
+/// # Errors
+/// As [`socket`], `EOPNOTSUPP` for other families, `EFAULT`.
+pub fn socketpair(
+    ctx: &mut Ctx<'_>,
+    family: i32,
+    kind: u32,
+    protocol: i32,
+    fds: UserAddr,
+) -> SysResult {
+    let (family, sort) = new_socket(ctx, family, kind, protocol)?;
+    if family != AF_UNIX {
+        return Err(EOPNOTSUPP.into());
+    }
+    let ns = ctx.task().namespaces().net.id;
+    let (first, second) = Socket::pair(family, sort, ns, own_cred(ctx));
+    let first = install(ctx, first, kind)?;
+    let second = install(ctx, second, kind).inspect_err(|_| {
+        drop(ctx.files().remove(first));
+    })?;
+    if let Err(errno) = ctx.mm().write(fds, &[first, second]) {
+        drop(ctx.files().remove(first));
+        drop(ctx.files().remove(second));
+        return Err(errno.into());
+    }
+    Ok(0)
+}
+
+fn of(file: &Arc<File>) -> Result<&Arc<Socket>, Errno> {
+    file.downcast::<SocketFile>().map(|file| &file.0).ok_or_else(|| ENOTSOCK.into())
+}
+
+fn read_addr(ctx: &Ctx<'_>, family: u16, at: UserAddr, len: i32) -> Result<Addr, Errno> {
+    let len = usize::try_from(len).ok().filter(|&len| len <= MAX_ADDR).ok_or(EINVAL)?;
+    let mut bytes = vec![0; len];
+    ctx.mm().read_bytes(at, &mut bytes)?;
+    Addr::decode(family, &bytes)
+}
+
+/// Writes an address, cut to the room given, and its whole length.
+fn write_addr(
+    ctx: &Ctx<'_>,
+    family: u16,
+    addr: &Addr,
+    at: UserAddr,
+    len: UserAddr,
+) -> Result<(), Errno> {
+    if at.is_null() {
+        return Ok(());
+    }
+    let room = ctx.mm().read::<i32>(len)?;
+    let room = usize::try_from(room).map_err(|_| EINVAL)?;
+    let bytes = addr.encode(family);
+    ctx.mm().write_bytes(at, bytes.get(..bytes.len().min(room)).unwrap_or_default())?;
+    ctx.mm().write(len, &i32::try_from(bytes.len()).unwrap_or(0))
+}
+
+/// `bind(2)`.
+///
+/// # Errors
+/// `EACCES`, `EADDRINUSE`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`, `EBADF`, `EINVAL`, `ENOTSOCK`, and
+/// those of paths.
+pub fn bind(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResult {
+    let file = ctx.file(fd)?;
+    let socket = of(&file)?;
+    match read_addr(ctx, socket.family, addr, len)? {
+        Addr::Path(path) => bind_path(ctx, socket, path)?,
+        Addr::Unnamed if socket.family == AF_UNIX => socket.autobind()?,
+        Addr::Unnamed => return Err(EAFNOSUPPORT.into()),
+        addr => {
+            /// `CAP_NET_BIND_SERVICE`.
+            const CAP_NET_BIND_SERVICE: u32 = 10;
+            if let Addr::Inet(inet) = &addr
+                && (1..1024).contains(&inet.port())
+                && !ctx.task().cred().has_cap(CAP_NET_BIND_SERVICE)
+            {
+                return Err(bevor_abi::errno::EACCES.into());
+            }
+            socket.bind(&addr)?;
+        }
+    }
+    Ok(0)
+}
+
+fn bind_path(ctx: &Ctx<'_>, socket: &Arc<Socket>, path: Vec<u8>) -> Result<(), Errno> {
+    if socket.is_bound() {
+        return Err(EINVAL.because("bound already"));
+    }
+    let fs = ctx.task().fs().context();
+    let cred = ctx.task().cred();
+    let at = At::cwd(&fs, ctx, &cred);
+    let mode = FileType::Socket.mode_bits() | 0o777;
+    let inode = namei::mknod(&at, &path, mode, 0).map_err(|errno| {
+        if errno == bevor_abi::errno::EEXIST { bevor_abi::errno::EADDRINUSE.into() } else { errno }
+    })?;
+    socket.bind_inode(path, inode.dev(), inode.ino())
+}
+
+fn find_path(ctx: &Ctx<'_>, path: &[u8]) -> Result<Arc<Socket>, Errno> {
+    let fs: Arc<FsContext> = ctx.task().fs().context();
+    let cred = ctx.task().cred();
+    let found = At::cwd(&fs, ctx, &cred).resolve(path, LastLink::Follow)?;
+    perm::permission(&found, &cred, MAY_WRITE)?;
+    if found.dentry.kind() != FileType::Socket {
+        return Err(ECONNREFUSED.into());
+    }
+    let inode = found.inode();
+    bevor_net::namespace::find_inode(inode.dev(), inode.ino())
+}
+
+fn find(ctx: &Ctx<'_>, socket: &Arc<Socket>, addr: &Addr) -> Result<Arc<Socket>, Errno> {
+    match addr {
+        Addr::Path(path) => find_path(ctx, path),
+        addr => socket.find(addr),
+    }
+}
+
+/// `connect(2)`.
+///
+/// # Errors
+/// `EAFNOSUPPORT`, `EAGAIN`, `EBADF`, `ECONNREFUSED`, `EINPROGRESS`, `EINVAL`, `EISCONN`,
+/// `ENETUNREACH`, `ENOTSOCK`, `EPROTOTYPE`, and those of paths.
+pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResult {
+    let file = ctx.file(fd)?;
+    let socket = of(&file)?;
+    let addr = read_addr(ctx, socket.family, addr, len)?;
+    if addr == Addr::Unnamed {
+        socket.disconnect();
+        return Ok(0);
+    }
+    if socket.kind != Kind::Datagram && socket.peer().is_ok() {
+        return Err(EISCONN.into());
+    }
+    let target = match find(ctx, socket, &addr) {
+        Ok(target) => target,
+        // A datagram may be meant for somebody who is not there yet.
+        Err(errno) if errno == ECONNREFUSED && is_udp(socket) => {
+            return Err(EOPNOTSUPP.because("connect to a port nobody has bound").into());
+        }
+        Err(errno) => return Err(errno.into()),
+    };
+    match socket.connect(&target, &addr) {
+        Ok(()) => Ok(0),
+        Err(Connecting::Failed(errno)) => Err(errno.into()),
+        Err(Connecting::Wait(_)) if file.nonblocking() => {
+            Err(if socket.family == AF_UNIX { EAGAIN } else { EINPROGRESS }.into())
+        }
+        Err(Connecting::Wait(queue)) => {
+            Err(Block::on_object(ObjectKind::Pool, file.id(), &queue).into())
+        }
+    }
+}
+
+fn is_udp(socket: &Socket) -> bool {
+    socket.kind == Kind::Datagram && socket.family != AF_UNIX
+}
+
+/// `listen(2)`.
+///
+/// # Errors
+/// `EADDRINUSE`, `EBADF`, `EINVAL`, `ENOTSOCK`, `EOPNOTSUPP`.
+pub fn listen(ctx: &mut Ctx<'_>, fd: i32, backlog: i32) -> SysResult {
+    let file = ctx.file(fd)?;
+    of(&file)?.listen(backlog)?;
+    Ok(0)
+}
+
+/// `accept(2)`.
+///
+/// # Errors
+/// As [`accept4`].
+pub fn accept(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr) -> SysResult {
+    accept4(ctx, fd, addr, len, 0)
+}
+
+/// `accept4(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `EBADF`, `EINTR`, `EINVAL`, `EMFILE`, `ENOTSOCK`, `EOPNOTSUPP`.
+pub fn accept4(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr, flags: u32) -> SysResult {
+    if flags & !(O_NONBLOCK | O_CLOEXEC) != 0 {
+        return Err(EINVAL.into());
+    }
+    let file = ctx.file(fd)?;
+    let socket = of(&file)?;
+    match socket.accept() {
+        Ok(accepted) => {
+            let peer = accepted.peer().unwrap_or_default();
+            let (family, fd) = (socket.family, install(ctx, accepted, flags)?);
+            write_addr(ctx, family, &peer, addr, len)?;
+            Ok(u64::from(fd.cast_unsigned()))
+        }
+        Err(errno) if errno == EAGAIN && !file.nonblocking() => {
+            if ctx.timed_out() {
+                return Err(EAGAIN.into());
+            }
+            let timeout = socket.options.lock().receive_timeout_ns;
+            let deadline =
+                ctx.deadline_ns().or_else(|| timeout.map(|ns| monotonic_ns().saturating_add(ns)));
+            Err(Block::on_file(&file, Ready::READABLE).until(deadline).into())
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// `shutdown(2)`.
+///
+/// # Errors
+/// `EBADF`, `EINVAL`, `ENOTCONN`, `ENOTSOCK`.
+pub fn shutdown(ctx: &mut Ctx<'_>, fd: i32, how: i32) -> SysResult {
+    let file = ctx.file(fd)?;
+    of(&file)?.shutdown(how)?;
+    Ok(0)
+}
+
+/// `getsockname(2)`.
+///
+/// # Errors
+/// `EBADF`, `EFAULT`, `EINVAL`, `ENOTSOCK`.
+pub fn getsockname(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr) -> SysResult {
+    let file = ctx.file(fd)?;
+    let socket = of(&file)?;
+    write_addr(ctx, socket.family, &socket.local(), addr, len)?;
+    Ok(0)
+}
+
+/// `getpeername(2)`.
+///
+/// # Errors
+/// `EBADF`, `EFAULT`, `EINVAL`, `ENOTCONN`, `ENOTSOCK`.
+pub fn getpeername(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr) -> SysResult {
+    let file = ctx.file(fd)?;
+    let socket = of(&file)?;
+    write_addr(ctx, socket.family, &socket.peer()?, addr, len)?;
+    Ok(0)
+}
+
+/// `setsockopt(2)`.
+///
+/// # Errors
+/// `EBADF`, `EDOM`, `EFAULT`, `EINVAL`, `ENOPROTOOPT`, `ENOTSOCK`.
+pub fn setsockopt(
+    ctx: &mut Ctx<'_>,
+    fd: i32,
+    level: u32,
+    option: u32,
+    value: UserAddr,
+    len: i32,
+) -> SysResult {
+    let file = ctx.file(fd)?;
+    let socket = of(&file)?;
+    let len = usize::try_from(len).map_err(|_| EINVAL)?.min(4096);
+    let mut bytes = vec![0; len];
+    ctx.mm().read_bytes(value, &mut bytes)?;
+    bevor_net::options::set(socket, level, option, &bytes)?;
+    Ok(0)
+}
+
+/// `getsockopt(2)`.
+///
+/// # Errors
+/// As [`setsockopt`].
+pub fn getsockopt(
+    ctx: &mut Ctx<'_>,
+    fd: i32,
+    level: u32,
+    option: u32,
+    value: UserAddr,
+    len: UserAddr,
+) -> SysResult {
+    let file = ctx.file(fd)?;
+    let socket = of(&file)?;
+    let room = usize::try_from(ctx.mm().read::<i32>(len)?).map_err(|_| EINVAL)?;
+    let bytes = bevor_net::options::get(socket, level, option)?;
+    let shown = bytes.get(..bytes.len().min(room)).unwrap_or_default();
+    ctx.mm().write_bytes(value, shown)?;
+    ctx.mm().write(len, &i32::try_from(shown.len()).unwrap_or(0))?;
+    Ok(0)
+}
+
+/// A message to send, as the call described it.
+struct Outgoing {
+    vecs: IoVecs,
+    name: Option<(UserAddr, i32)>,
+    control: Option<(UserAddr, u64)>,
+}
+
+fn no_wait(file: &File, flags: u32) -> bool {
+    flags & MSG_DONTWAIT != 0 || file.nonblocking()
+}
+
+fn do_send(ctx: &Ctx<'_>, fd: i32, message: &Outgoing, flags: u32) -> SysResult {
+    let file = ctx.file(fd)?;
+    let socket = of(&file)?;
+    if flags & MSG_OOB != 0 {
+        return Err(EOPNOTSUPP.because("out-of-band data").into());
+    }
+    let before = ctx.resumed().map_or(0, |block| block.done);
+    let result = send_part(ctx, socket, message, before);
+    let wait = |done: u64| {
+        let timeout = socket.options.lock().send_timeout_ns;
+        let deadline =
+            ctx.deadline_ns().or_else(|| timeout.map(|ns| monotonic_ns().saturating_add(ns)));
+        Err(Block::on_file(&file, Ready::WRITABLE).with_done(done).until(deadline).into())
+    };
+    match result {
+        Ok(sent) => {
+            let done = before + sent as u64;
+            let partial = socket.kind == Kind::Stream && done < message.vecs.total();
+            if partial && !no_wait(&file, flags) && !ctx.timed_out() {
+                return wait(done);
+            }
+            Ok(done)
+        }
+        Err(errno) if errno == EAGAIN && !no_wait(&file, flags) && !ctx.timed_out() => wait(before),
+        Err(_) if before != 0 => Ok(before),
+        Err(errno) => {
+            if errno == EPIPE && flags & MSG_NOSIGNAL == 0 && socket.kind == Kind::Stream {
+                signal::send::to_task(ctx.task(), Info::kernel(SIGPIPE));
+            }
+            Err(errno.into())
+        }
+    }
+}
+
+fn send_part(
+    ctx: &Ctx<'_>,
+    socket: &Arc<Socket>,
+    message: &Outgoing,
+    before: u64,
+) -> Result<usize, Errno> {
+    let to = match message.name {
+        Some((at, len)) if !at.is_null() && len > 0 => {
+            let addr = read_addr(ctx, socket.family, at, len)?;
+            match socket.kind {
+                Kind::Stream if socket.peer().is_ok() && socket.family == AF_UNIX => {
+                    return Err(EISCONN.into());
+                }
+                Kind::Datagram => match find(ctx, socket, &addr) {
+                    // UDP to nobody vanishes.
+                    Err(errno) if errno == ECONNREFUSED && is_udp(socket) => {
+                        socket.autobind()?;
+                        return usize::try_from(message.vecs.total()).map_err(|_| EMSGSIZE.into());
+                    }
+                    found => Some(found?),
+                },
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    if to.is_none() && is_udp(socket) && socket.peer().is_err() {
+        return Err(EDESTADDRREQ.into());
+    }
+    let mut ancillary = Ancillary { files: Vec::new(), cred: Some(own_cred(ctx)) };
+    if let Some((at, len)) = message.control
+        && before == 0
+    {
+        read_control(ctx, at, len, &mut ancillary)?;
+    }
+    let vecs = crate::io::skip(&message.vecs, before)?;
+    let mut src = IoSrc::user(ctx.mm(), vecs);
+    socket.send(&mut src, to.as_ref(), ancillary)
+}
+
+fn read_control(
+    ctx: &Ctx<'_>,
+    at: UserAddr,
+    len: u64,
+    ancillary: &mut Ancillary,
+) -> Result<(), Errno> {
+    if len > MAX_CONTROL {
+        return Err(bevor_abi::errno::ENOBUFS.into());
+    }
+    let mut bytes = vec![0; usize::try_from(len).map_err(|_| EINVAL)?];
+    ctx.mm().read_bytes(at, &mut bytes)?;
+    let mut rest = bytes.as_slice();
+    while let Ok((head, _)) = Cmsghdr::read_from_prefix(rest) {
+        let whole = usize::try_from(head.cmsg_len).map_err(|_| EINVAL)?;
+        let data = rest.get(size_of::<Cmsghdr>()..whole).ok_or(EINVAL)?;
+        match (head.cmsg_level, head.cmsg_type) {
+            (SOL_SOCKET, SCM_RIGHTS) => {
+                for fd in data.chunks_exact(4) {
+                    let fd = fd.try_into().map(i32::from_ne_bytes).map_err(|_| EINVAL)?;
+                    ancillary.files.push(ctx.files().get_any(fd).map_err(|_| EBADF)?);
+                }
+                if ancillary.files.len() > SCM_MAX_FD {
+                    return Err(EINVAL.because("too many descriptors"));
+                }
+            }
+            (SOL_SOCKET, SCM_CREDENTIALS) => {
+                let cred = Ucred::read_from_bytes(data).map_err(|_| EINVAL)?;
+                ancillary.cred = Some(check_cred(ctx, cred)?);
+            }
+            (SOL_SOCKET, _) => return Err(EINVAL.into()),
+            _ => {}
+        }
+        rest = rest.get(whole.next_multiple_of(8)..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Who may claim which credentials (`unix(7)`).
+fn check_cred(ctx: &Ctx<'_>, claimed: Ucred) -> Result<Ucred, Errno> {
+    let cred = ctx.task().cred();
+    /// `CAP_SETGID`, `CAP_SETUID`, `CAP_SYS_ADMIN`.
+    const CAP_SETGID: u32 = 6;
+    const CAP_SETUID: u32 = 7;
+    const CAP_SYS_ADMIN: u32 = 21;
+    let uid_ok = [cred.ruid, cred.euid, cred.suid].contains(&claimed.uid);
+    let gid_ok = [cred.rgid, cred.egid, cred.sgid].contains(&claimed.gid);
+    let pid_ok = claimed.pid == ctx.task().tgid();
+    if (uid_ok || cred.has_cap(CAP_SETUID))
+        && (gid_ok || cred.has_cap(CAP_SETGID))
+        && (pid_ok || cred.has_cap(CAP_SYS_ADMIN))
+    {
+        Ok(claimed)
+    } else {
+        Err(EPERM.into())
+    }
+}
+
+/// `sendto(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `EBADF`, `ECONNREFUSED`, `ECONNRESET`, `EDESTADDRREQ`, `EFAULT`, `EINTR`, `EINVAL`,
+/// `EISCONN`, `EMSGSIZE`, `ENOTCONN`, `ENOTSOCK`, `EOPNOTSUPP`, `EPIPE`.
+pub fn sendto(
+    ctx: &mut Ctx<'_>,
+    fd: i32,
+    buf: UserAddr,
+    len: u64,
+    flags: u32,
+    to: UserAddr,
+    to_len: i32,
+) -> SysResult {
+    let vecs = IoVecs::one(buf, len);
+    let name = (!to.is_null()).then_some((to, to_len));
+    do_send(ctx, fd, &Outgoing { vecs, name, control: None }, flags)
+}
+
+fn outgoing(ctx: &Ctx<'_>, header: &Msghdr) -> Result<Outgoing, Errno> {
+    let count = usize::try_from(header.msg_iovlen).map_err(|_| EMSGSIZE)?;
+    if count > 1024 {
+        return Err(EMSGSIZE.into());
+    }
+    let vecs = ctx.mm().read_iovecs(UserAddr(header.msg_iov), count)?;
+    let name = (header.msg_name != 0).then_some((UserAddr(header.msg_name), header.msg_namelen));
+    let control = (header.msg_control != 0 && header.msg_controllen != 0)
+        .then_some((UserAddr(header.msg_control), header.msg_controllen));
+    Ok(Outgoing { vecs, name, control })
+}
+
+/// `sendmsg(2)`.
+///
+/// # Errors
+/// As [`sendto`].
+pub fn sendmsg(ctx: &mut Ctx<'_>, fd: i32, message: UserAddr, flags: u32) -> SysResult {
+    let header = ctx.mm().read::<Msghdr>(message)?;
+    do_send(ctx, fd, &outgoing(ctx, &header)?, flags)
+}
+
+/// `sendmmsg(2)`.
+///
+/// # Errors
+/// As [`sendmsg`], if the first message fails.
+pub fn sendmmsg(
+    ctx: &mut Ctx<'_>,
+    fd: i32,
+    messages: UserAddr,
+    count: u32,
+    flags: u32,
+) -> SysResult {
+    let mut sent = 0_u64;
+    for index in 0..u64::from(count.min(1024)) {
+        let at = messages.index(index, 64)?;
+        let entry = ctx.mm().read::<Mmsghdr>(at)?;
+        // After the first message there is no waiting: what was sent is told.
+        let flags = if sent > 0 { flags | MSG_DONTWAIT } else { flags };
+        match do_send(ctx, fd, &outgoing(ctx, &entry.msg_hdr)?, flags) {
+            Ok(bytes) => {
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                ctx.mm().write(at.add(56)?, &bytes)?;
+                sent += 1;
+            }
+            Err(_) if sent > 0 => break,
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(sent)
+}
+
+fn do_receive(
+    ctx: &Ctx<'_>,
+    fd: i32,
+    vecs: &IoVecs,
+    flags: u32,
+) -> Result<(Arc<File>, Taken, u64), Stop> {
+    let file = ctx.file(fd)?;
+    let socket = of(&file)?;
+    if flags & MSG_OOB != 0 {
+        return Err(EINVAL.because("no out-of-band data").into());
+    }
+    let before = ctx.resumed().map_or(0, |block| block.done);
+    let mut dst = IoDst::user(ctx.mm(), crate::io::skip(vecs, before)?);
+    let max = usize::try_from(dst.remaining()).unwrap_or(usize::MAX);
+    let peek = flags & MSG_PEEK != 0;
+    let wait = |done: u64| {
+        let timeout = socket.options.lock().receive_timeout_ns;
+        let deadline =
+            ctx.deadline_ns().or_else(|| timeout.map(|ns| monotonic_ns().saturating_add(ns)));
+        let block = Block::on_file(&file, Ready::READABLE | Ready::RDHUP).with_done(done);
+        let restart = if timeout.is_some() { Restart::Never } else { Restart::Sys };
+        Stop::from(block.until(deadline).restarting(restart))
+    };
+    match socket.receive(max, peek, &mut |piece| dst.put(piece)) {
+        Ok(taken) => {
+            let done = before + taken.bytes as u64;
+            let all = flags & MSG_WAITALL != 0 && socket.kind == Kind::Stream && !peek;
+            if all && taken.bytes > 0 && done < vecs.total() && !no_wait(&file, flags) {
+                return Err(wait(done));
+            }
+            let file = file.clone();
+            Ok((file, taken, done))
+        }
+        Err(errno) if errno == EAGAIN && !no_wait(&file, flags) && !ctx.timed_out() => {
+            Err(wait(before))
+        }
+        Err(_) if before != 0 => Ok((file.clone(), Taken::default(), before)),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What a receive call returns: the bytes copied, or with `MSG_TRUNC` the length of the message.
+fn length(socket: &Socket, taken: &Taken, done: u64, flags: u32) -> u64 {
+    if flags & MSG_TRUNC != 0 && socket.kind != Kind::Stream {
+        return taken.message as u64;
+    }
+    done
+}
+
+/// `recvfrom(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `EBADF`, `ECONNREFUSED`, `ECONNRESET`, `EFAULT`, `EINTR`, `EINVAL`, `ENOTCONN`,
+/// `ENOTSOCK`.
+pub fn recvfrom(
+    ctx: &mut Ctx<'_>,
+    fd: i32,
+    buf: UserAddr,
+    len: u64,
+    flags: u32,
+    from: UserAddr,
+    from_len: UserAddr,
+) -> SysResult {
+    let (file, taken, done) = do_receive(ctx, fd, &IoVecs::one(buf, len), flags)?;
+    let socket = of(&file)?;
+    if !from.is_null() {
+        if socket.kind == Kind::Datagram {
+            write_addr(ctx, socket.family, &taken.from, from, from_len)?;
+        } else {
+            ctx.mm().write(from_len, &0_i32)?;
+        }
+    }
+    Ok(length(socket, &taken, done, flags))
+}
+
+/// Writes control messages; answers the bytes used and `MSG_CTRUNC` if something did not fit.
+fn write_control(
+    ctx: &Ctx<'_>,
+    socket: &Socket,
+    taken: &mut Taken,
+    header: &Msghdr,
+    flags: u32,
+) -> Result<(u64, u32), Errno> {
+    let head = size_of::<Cmsghdr>();
+    let room = usize::try_from(header.msg_controllen.min(MAX_CONTROL)).unwrap_or(0);
+    let mut out: Vec<u8> = Vec::new();
+    let mut truncated = 0;
+    let put = |out: &mut Vec<u8>, kind: u32, data: &[u8]| {
+        let length = head + data.len();
+        let message = Cmsghdr { cmsg_len: length as u64, cmsg_level: SOL_SOCKET, cmsg_type: kind };
+        out.extend_from_slice(message.as_bytes());
+        out.extend_from_slice(data);
+        let padded = out.len().next_multiple_of(8).min(room);
+        out.resize(padded.max(out.len()), 0);
+    };
+    if socket.options.lock().pass_cred {
+        let nobody = Ucred { pid: 0, uid: 65_534, gid: 65_534 };
+        let cred = taken.ancillary.cred.unwrap_or(nobody);
+        if room >= head + 12 {
+            put(&mut out, SCM_CREDENTIALS, cred.as_bytes());
+        } else {
+            truncated = MSG_CTRUNC;
+        }
+    }
+    let files = std::mem::take(&mut taken.ancillary.files);
+    if !files.is_empty() {
+        let left = room.saturating_sub(out.len() + head);
+        let fit = if room > out.len() + head { left / 4 } else { 0 };
+        if fit < files.len() {
+            truncated = MSG_CTRUNC;
+        }
+        let mut fds = Vec::new();
+        for file in files.into_iter().take(fit) {
+            match ctx.install(file, flags & MSG_CMSG_CLOEXEC != 0) {
+                Ok(fd) => fds.extend_from_slice(&fd.to_ne_bytes()),
+                Err(_) => {
+                    truncated = MSG_CTRUNC;
+                    break;
+                }
+            }
+        }
+        if !fds.is_empty() {
+            put(&mut out, SCM_RIGHTS, &fds);
+        }
+    }
+    if !out.is_empty() {
+        ctx.mm().write_bytes(UserAddr(header.msg_control), &out)?;
+    }
+    Ok((out.len() as u64, truncated))
+}
+
+fn receive_message(ctx: &Ctx<'_>, fd: i32, at: UserAddr, flags: u32) -> SysResult {
+    let header = ctx.mm().read::<Msghdr>(at)?;
+    let count = usize::try_from(header.msg_iovlen).map_err(|_| EMSGSIZE)?;
+    if count > 1024 {
+        return Err(EMSGSIZE.into());
+    }
+    let vecs = ctx.mm().read_iovecs(UserAddr(header.msg_iov), count)?;
+    let (file, mut taken, done) = do_receive(ctx, fd, &vecs, flags)?;
+    let socket = of(&file)?;
+    let mut shown = flags & MSG_CMSG_CLOEXEC;
+    if socket.kind != Kind::Stream && taken.message > taken.bytes {
+        shown |= MSG_TRUNC;
+    }
+    if socket.kind == Kind::SeqPacket && taken.message > 0 {
+        shown |= MSG_EOR;
+    }
+    let mut name_len = 0;
+    if header.msg_name != 0 && socket.kind == Kind::Datagram {
+        let bytes = taken.from.encode(socket.family);
+        let room = usize::try_from(header.msg_namelen).map_err(|_| EINVAL)?;
+        let cut = bytes.get(..bytes.len().min(room)).unwrap_or_default();
+        ctx.mm().write_bytes(UserAddr(header.msg_name), cut)?;
+        name_len = i32::try_from(bytes.len()).unwrap_or(0);
+    }
+    let (control_len, truncated) = write_control(ctx, socket, &mut taken, &header, flags)?;
+    let answer = Msghdr {
+        msg_namelen: if header.msg_name == 0 { header.msg_namelen } else { name_len },
+        msg_controllen: control_len,
+        msg_flags: shown | truncated,
+        ..header
+    };
+    ctx.mm().write(at, &answer).map_err(|_| EFAULT)?;
+    Ok(length(socket, &taken, done, flags))
+}
+
+/// `recvmsg(2)`.
+///
+/// # Errors
+/// As [`recvfrom`].
+pub fn recvmsg(ctx: &mut Ctx<'_>, fd: i32, message: UserAddr, flags: u32) -> SysResult {
+    receive_message(ctx, fd, message, flags)
+}
+
+/// `recvmmsg(2)`.
+///
+/// # Errors
+/// As [`recvmsg`], if the first message fails.
+pub fn recvmmsg(
+    ctx: &mut Ctx<'_>,
+    fd: i32,
+    messages: UserAddr,
+    count: u32,
+    flags: u32,
+    timeout: UserAddr,
+) -> SysResult {
+    if !timeout.is_null() && !ctx.mm().read::<Timespec>(timeout)?.is_valid() {
+        return Err(EINVAL.into());
+    }
+    let mut received = 0_u64;
+    for index in 0..u64::from(count.min(1024)) {
+        let at = messages.index(index, 64)?;
+        let only_first = flags & MSG_WAITFORONE != 0;
+        let flags =
+            if received > 0 || only_first && index > 0 { flags | MSG_DONTWAIT } else { flags };
+        match receive_message(ctx, fd, at, flags & !MSG_WAITFORONE) {
+            Ok(bytes) => {
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                ctx.mm().write(at.add(56)?, &bytes)?;
+                received += 1;
+            }
+            Err(_) if received > 0 => break,
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(received)
+}
