@@ -190,7 +190,8 @@ fn make(
     } else {
         let space = ctx.kernel().platform.new_space().map_err(|_| ENOMEM)?;
         let stack_pointer = Some(context.regs.rsp);
-        ctx.mm().fork(space, &ForkOpts { stack_pointer, ..ForkOpts::default() })?
+        let alone = parent.group.threads.lock().len() == 1;
+        ctx.mm().fork(space, &ForkOpts { stack_pointer, alone, account: None })?
     };
     let space: Arc<dyn Space> = mm.space();
     let mut thread = space.new_thread().map_err(|_| EAGAIN)?;

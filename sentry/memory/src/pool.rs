@@ -7,7 +7,7 @@ use crate::host::{self, Window};
 use crate::recover::{self, Faulted};
 use bevor_abi::Errno;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,7 +18,8 @@ pub struct MemoryPool {
     files_per_account: usize,
     next: AtomicUsize,
     files: Mutex<Vec<Arc<MemoryFile>>>,
-    host_files: Mutex<HashMap<(u64, bool), Weak<HostFile>>>,
+    host_files: Mutex<HostFiles>,
+    windows: Arc<AtomicUsize>,
     total_memory: u64,
 }
 
@@ -31,7 +32,8 @@ impl MemoryPool {
             files_per_account: cpus.clamp(2, 4),
             next: AtomicUsize::new(0),
             files: Mutex::new(Vec::new()),
-            host_files: Mutex::new(HashMap::new()),
+            host_files: Mutex::default(),
+            windows: Arc::default(),
             total_memory: host::total_memory(),
         })
     }
@@ -89,21 +91,33 @@ impl MemoryPool {
         mine.map(|f| f.allocated_bytes()).sum()
     }
 
-    /// The shared view of a host file named `id`.
-    pub(crate) fn host_file(&self, id: u64, fd: &Arc<OwnedFd>, writable: bool) -> Arc<HostFile> {
+    /// The shared view of a host file named `id`, `size` bytes long at present.
+    pub(crate) fn host_file(
+        &self,
+        id: u64,
+        fd: &Arc<OwnedFd>,
+        writable: bool,
+        size: u64,
+    ) -> Arc<HostFile> {
         let mut files = self.host_files.lock();
-        if let Some(known) = files.get(&(id, writable)).and_then(Weak::upgrade) {
+        let key = (id, writable);
+        if let Some(known) = files.known.get(&key).and_then(Weak::upgrade) {
             return known;
-        }
-        if files.len() >= 64 && files.len().is_power_of_two() {
-            files.retain(|_, file| file.strong_count() > 0);
         }
         let file = Arc::new(HostFile {
             fd: Arc::clone(fd),
             writable,
+            window_len: size
+                .checked_next_power_of_two()
+                .unwrap_or(1 << 63)
+                .div_ceil(MOST_WINDOWS_PER_FILE)
+                .clamp(WINDOW, 1 << 38),
+            nr_windows: Arc::clone(&self.windows),
             windows: RwLock::new(BTreeMap::new()),
         });
-        files.insert((id, writable), Arc::downgrade(&file));
+        let forgotten = files.insert(key, &file);
+        drop(files);
+        drop(forgotten);
         file
     }
 }
@@ -114,13 +128,48 @@ impl std::fmt::Debug for MemoryPool {
     }
 }
 
-/// Bytes of one window on a host file: address space only, pages cost when touched.
+/// Least bytes of one window on a host file: address space only, pages cost when touched.
 const WINDOW: u64 = 64 << 20;
+
+/// Windows a file of constant length has at most; long files get long windows.
+const MOST_WINDOWS_PER_FILE: u64 = 64;
+
+/// Windows on host files there are at most: each is one of the sentry's own mappings, of which the
+/// host grants a limited number. Beyond that, copies from other file pages fail with `EFAULT`.
+const MOST_WINDOWS: usize = 16384;
+
+/// Files kept although nobody maps them now: a program run again finds its libraries' windows.
+const KEPT_FILES: usize = 32;
+
+/// The host files that are mapped, or were until lately.
+#[derive(Default)]
+struct HostFiles {
+    known: HashMap<(u64, bool), Weak<HostFile>>,
+    kept: VecDeque<Arc<HostFile>>,
+}
+
+impl HostFiles {
+    /// Adds a file; returns one not kept any more, to be dropped without the lock.
+    fn insert(&mut self, key: (u64, bool), file: &Arc<HostFile>) -> Option<Arc<HostFile>> {
+        if self.known.len() == self.known.capacity() {
+            self.known.retain(|_, file| file.strong_count() > 0);
+        }
+        self.known.insert(key, Arc::downgrade(file));
+        // A writable view would keep the file from being written elsewhere or unmounted: not kept.
+        if file.writable {
+            return None;
+        }
+        self.kept.push_back(Arc::clone(file));
+        if self.kept.len() > KEPT_FILES { self.kept.pop_front() } else { None }
+    }
+}
 
 /// A host file that guests map, and the windows through which the sentry sees it.
 pub(crate) struct HostFile {
     fd: Arc<OwnedFd>,
     writable: bool,
+    window_len: u64,
+    nr_windows: Arc<AtomicUsize>,
     windows: RwLock<BTreeMap<u64, Window>>,
 }
 
@@ -134,19 +183,27 @@ impl HostFile {
     ///
     /// The address stays valid as long as `self`. Bytes beyond the end of the file fault.
     pub(crate) fn at(&self, offset: u64) -> Result<(*mut u8, u64), Faulted> {
-        let (index, within) = (offset / WINDOW, offset % WINDOW);
+        let len = self.window_len;
+        let (index, within) = (offset / len, offset % len);
         if let Some(window) = self.windows.read().get(&index) {
-            return Ok((window.at(within), WINDOW - within));
+            return Ok((window.at(within), len - within));
         }
         let mut windows = self.windows.write();
         if let Some(window) = windows.get(&index) {
-            return Ok((window.at(within), WINDOW - within));
+            return Ok((window.at(within), len - within));
         }
-        let window = Window::map(self.fd.as_fd(), index * WINDOW, WINDOW, self.writable)
-            .map_err(|_| Faulted { done: 0 })?;
+        if self.nr_windows.fetch_add(1, Ordering::Relaxed) >= MOST_WINDOWS {
+            self.nr_windows.fetch_sub(1, Ordering::Relaxed);
+            return Err(Faulted { done: 0 });
+        }
+        let window = Window::map(self.fd.as_fd(), index * len, len, self.writable);
+        let window = window.map_err(|_| {
+            self.nr_windows.fetch_sub(1, Ordering::Relaxed);
+            Faulted { done: 0 }
+        })?;
         let at = window.at(within);
         windows.insert(index, window);
-        Ok((at, WINDOW - within))
+        Ok((at, len - within))
     }
 
     /// Copies bytes out, from byte `offset`.
@@ -170,11 +227,17 @@ impl HostFile {
             let Ok((_, room)) = self.at(at) else { return };
             let pages = usize::try_from(room / PAGE_SIZE).unwrap_or(usize::MAX);
             let pages = pages.min(slots.len() - done);
-            if let Some(window) = self.windows.read().get(&(at / WINDOW)) {
-                let _ = window.resident(at % WINDOW, &mut slots[done..done + pages]);
+            if let Some(window) = self.windows.read().get(&(at / self.window_len)) {
+                let _ = window.resident(at % self.window_len, &mut slots[done..done + pages]);
             }
             done += pages;
         }
+    }
+}
+
+impl Drop for HostFile {
+    fn drop(&mut self) {
+        self.nr_windows.fetch_sub(self.windows.get_mut().len(), Ordering::Relaxed);
     }
 }
 

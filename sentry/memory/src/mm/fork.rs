@@ -20,6 +20,8 @@ pub struct ForkOpts {
     pub account: Option<Arc<Account>>,
     /// The forking thread's stack pointer: the pages around it are copied at once.
     pub stack_pointer: Option<u64>,
+    /// Whether no other thread runs in this address space, so that pages can be copied at once.
+    pub alone: bool,
 }
 
 /// Chunks that were stored to while they were shared with a parent or child: the stack, `.data` of
@@ -59,7 +61,7 @@ impl MemoryManager {
         let file = self.pool.pick(&account)?;
         let mut child_state = None;
         self.change(|st| {
-            child_state = Some(st.fork_into(space, file, opts.stack_pointer)?);
+            child_state = Some(st.fork_into(space, file, opts)?);
             Ok(())
         })?;
         let child_state = child_state.ok_or(bevor_abi::errno::ENOMEM)?;
@@ -85,7 +87,7 @@ impl State {
         &mut self,
         space: Arc<dyn Space>,
         file: Arc<MemoryFile>,
-        stack_pointer: Option<u64>,
+        opts: &ForkOpts,
     ) -> Result<State, Errno> {
         let mut child = State::new(space, Arc::clone(&self.pool), file, std::sync::Weak::new());
         child.layout = self.layout;
@@ -111,7 +113,11 @@ impl State {
             })
             .collect::<RangeMap<Vma>>();
         child.count_all();
-        let copies = self.copy_hot_chunks(&child.file, &left_out, stack_pointer);
+        let copies = if opts.alone {
+            self.copy_hot_chunks(&child.file, &left_out, opts.stack_pointer)
+        } else {
+            Vec::new()
+        };
         let (shared, protect) = self.share_pmas(&left_out, copies);
         child.pmas = shared;
         for order in protect {

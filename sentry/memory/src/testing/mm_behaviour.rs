@@ -237,7 +237,8 @@ fn fork_leaves_out_and_wipes_what_it_was_told_to() {
     parent.store(at, &[1; 6 * P as usize]).unwrap();
     parent.mm.madvise(at + P, P, 10).unwrap();
     parent.mm.madvise(at + 3 * P, P, 18).unwrap();
-    let child = parent.fork_with(&ForkOpts { stack_pointer: Some(at + 5 * P), account: None });
+    let child =
+        parent.fork_with(&ForkOpts { stack_pointer: Some(at + 5 * P), alone: true, account: None });
     assert_eq!(child.load_byte(at).unwrap(), 1);
     assert_eq!(child.load_byte(at + P).unwrap_err().code, 1);
     assert_eq!(child.load_byte(at + 3 * P).unwrap(), 0);

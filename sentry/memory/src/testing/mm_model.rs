@@ -191,7 +191,8 @@ fn play(ops: &[Op]) {
             Op::Fork { kernel_hint } if family.len() < 5 => {
                 let process = &family[current];
                 let stack_pointer = kernel_hint.then_some(ORIGIN + 40 * PAGE_SIZE);
-                let opts = crate::mm::ForkOpts { stack_pointer, account: None };
+                let opts =
+                    crate::mm::ForkOpts { stack_pointer, alone: *kernel_hint, account: None };
                 let child = process.guest.fork_with(&opts);
                 let pages = process.pages.clone();
                 family.push(Process { guest: child, pages });

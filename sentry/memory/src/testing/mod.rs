@@ -6,6 +6,7 @@
     reason = "tests count in small numbers"
 )]
 
+mod concurrency;
 mod host_oracle;
 mod mm_behaviour;
 mod mm_model;
