@@ -231,6 +231,9 @@ impl State {
         if self.totals.mapped.saturating_add(more) > self.limits.address_space {
             return Err(FaultError::MAPERR);
         }
+        if self.reserved_in(&(new_start..start)).is_some() {
+            return Err(FaultError::MAPERR);
+        }
         let grown = Vma { len: more, ..vma.clone() };
         self.insert_vma(new_start, grown);
         Ok(())

@@ -428,7 +428,23 @@ impl State {
         }
         let first = removed[0].0;
         let last = removed.last().map_or(first, |(start, pma)| start + pma.len());
-        self.order(Order::Unmap { addr: first, len: last - first });
+        // One order for all of it, but what is given up for trampolines stays.
+        let mut held: Vec<_> = self.reserved.iter().filter(|held| held.start < last).collect();
+        held.sort_unstable_by_key(|held| held.start);
+        let mut parts = Vec::new();
+        let mut at = first;
+        for held in held {
+            if held.start > at {
+                parts.push(at..held.start);
+            }
+            at = at.max(held.end);
+        }
+        if at < last {
+            parts.push(at..last);
+        }
+        for part in parts {
+            self.order(Order::Unmap { addr: part.start, len: part.end - part.start });
+        }
         self.forget_patches(&(first..last));
         self.garbage.extend(removed.into_iter().map(|(_, pma)| pma));
     }

@@ -160,6 +160,9 @@ impl State {
         if addr < self.layout.min {
             return Err(bevor_abi::errno::EPERM.because("below vm.mmap_min_addr"));
         }
+        if self.reserved_in(&(addr..addr + len)).is_some() {
+            return Err(ENOMEM.because("trampolines of patched code lie there"));
+        }
         self.munmap(addr..addr + len)
     }
 

@@ -11,8 +11,8 @@ use bevor_abi::Code;
 use bevor_abi::errno::{
     EACCES, EAGAIN, EBUSY, EEXIST, EFAULT, EINVAL, ENAMETOOLONG, ENOMEM, EPERM,
 };
-use bevor_platform::Access;
-use std::os::fd::AsFd;
+use bevor_platform::{Access, Order, Space, Text};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 const P: u64 = PAGE_SIZE;
@@ -449,6 +449,37 @@ fn patches_show_to_the_processor_and_not_to_debuggers() {
     assert_eq!(seen, [0x90; 4], "writable code is not patched");
     assert_eq!(code(guest.mm.patch_code(UserAddr(at), &[1])), EPERM);
     assert_eq!(code(guest.mm.patch_code(UserAddr(BASE), &[1])), EFAULT);
+}
+
+#[test]
+fn addresses_given_up_for_trampolines_stay_given_up() {
+    let sandbox = sandbox();
+    let guest = sandbox.guest();
+    let code_at = guest.map(0, 4 * P, RX, ANON).unwrap();
+    let held = guest.mm.reserve_near(code_at, 16 * P).unwrap();
+    assert!(code_at.abs_diff(held) < 1 << 31);
+    assert_eq!(code(guest.map(held, P, RW, ANON | FIXED)), ENOMEM);
+    assert_ne!(guest.map(held, P, RW, ANON).unwrap(), held);
+    let other = guest.map(0, P, RW, ANON).unwrap();
+    assert_eq!(code(guest.mm.mremap(other, P, P, 3, held)), ENOMEM);
+    let (below, above) = (held - 2 * P, held + 16 * P);
+    guest.map(below, 2 * P, RW, ANON | FIXED).unwrap();
+    guest.map(above, P, RW, ANON | FIXED).unwrap();
+    assert_eq!(code(guest.mm.mremap(below, 2 * P, 3 * P, 0, 0)), ENOMEM);
+    let trampolines = HostBacked::new(&[5; P as usize]);
+    let order = Order::Map {
+        addr: held,
+        len: P,
+        prot: bevor_platform::Prot { read: true, write: false, exec: true },
+        fd: trampolines.fd.as_raw_fd(),
+        offset: 0,
+        populate: true,
+    };
+    guest.space.apply(&[order]).unwrap();
+    guest.mm.munmap(below, 19 * P).unwrap();
+    assert_eq!(guest.load_byte(below).unwrap_err().signo, SEGV);
+    assert_eq!(guest.load_byte(above).unwrap_err().signo, SEGV);
+    assert_eq!(guest.load_byte(held).unwrap(), 5, "the trampolines are still mapped");
 }
 
 #[test]
