@@ -19,6 +19,7 @@ pub mod io;
 pub mod kcmp;
 pub mod link;
 pub mod locks;
+pub mod lsm;
 pub mod memfd;
 pub mod memory;
 pub mod namespaces;

@@ -1,21 +1,26 @@
 //! The system as a whole: `uname(2)`, `sethostname(2)`, `sysinfo(2)`, `getrandom(2)`, `syslog(2)`,
-//! `adjtimex(2)`.
+//! `adjtimex(2)`, `reboot(2)`.
 
 use bevor_abi::Errno;
-use bevor_abi::cap::{CAP_SYS_ADMIN, CAP_SYSLOG};
+use bevor_abi::cap::{CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYSLOG};
 use bevor_abi::conv::{u64_of, usize_of, usize_of_u32};
 use bevor_abi::errno::{EFAULT, EINVAL, EOPNOTSUPP, EPERM};
 use bevor_abi::prctl::{PER_LINUX32, UNAME26};
+use bevor_abi::signal::{SIGHUP, SIGINT};
 use bevor_abi::system::{
-    GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, SYSLOG_ACTION_CLEAR, SYSLOG_ACTION_CLOSE,
-    SYSLOG_ACTION_CONSOLE_LEVEL, SYSLOG_ACTION_CONSOLE_OFF, SYSLOG_ACTION_CONSOLE_ON,
-    SYSLOG_ACTION_OPEN, SYSLOG_ACTION_READ_ALL, SYSLOG_ACTION_READ_CLEAR,
+    GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, LINUX_REBOOT_CMD_HALT, LINUX_REBOOT_CMD_POWER_OFF,
+    LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_RESTART2, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
+    LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C, SYSLOG_ACTION_CLEAR,
+    SYSLOG_ACTION_CLOSE, SYSLOG_ACTION_CONSOLE_LEVEL, SYSLOG_ACTION_CONSOLE_OFF,
+    SYSLOG_ACTION_CONSOLE_ON, SYSLOG_ACTION_OPEN, SYSLOG_ACTION_READ_ALL, SYSLOG_ACTION_READ_CLEAR,
     SYSLOG_ACTION_SIZE_BUFFER, SYSLOG_ACTION_SIZE_UNREAD, Sysinfo, Utsname,
 };
 use bevor_abi::time::{
     ADJ_OFFSET_SS_READ, CLOCK_IDS, CLOCK_REALTIME, STA_UNSYNC, TIME_ERROR, Timeval, Timex,
 };
 use bevor_base::clock;
+use bevor_kernel::signal::send;
+use bevor_kernel::tree::ExitStatus;
 use bevor_kernel::{Ctx, SysResult, host};
 use bevor_memory::{UserAddr, UserPtr};
 use std::sync::atomic::Ordering;
@@ -219,4 +224,31 @@ pub fn clock_adjtime(ctx: &mut Ctx<'_>, clock_id: i32, buf: UserPtr<Timex>) -> S
     };
     ctx.mm().write(buf.addr, &answer)?;
     Ok(TIME_ERROR.into())
+}
+
+/// `reboot(2)`: as in any pid namespace, ends its init, which tells the host side why.
+///
+/// # Errors
+/// `EINVAL`, `EPERM`.
+pub fn reboot(ctx: &mut Ctx<'_>, magic1: u32, magic2: u32, command: u32) -> SysResult {
+    let task = ctx.task();
+    let namespace = task.pid().namespace().clone();
+    if !task.cred().has_cap_in(CAP_SYS_BOOT, &namespace.user_ns) {
+        return Err(EPERM.into());
+    }
+    let known =
+        [LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C];
+    if magic1 != LINUX_REBOOT_MAGIC1 || !known.contains(&magic2) {
+        return Err(EINVAL.into());
+    }
+    let signal = match command {
+        LINUX_REBOOT_CMD_RESTART | LINUX_REBOOT_CMD_RESTART2 => SIGHUP,
+        LINUX_REBOOT_CMD_HALT | LINUX_REBOOT_CMD_POWER_OFF => SIGINT,
+        _ => return Err(EINVAL.into()),
+    };
+    let init = namespace.find(1).ok_or(EINVAL)?;
+    let init = ctx.kernel().tree.lock().node(&init).map(|node| node.group.clone());
+    let status = ExitStatus::Signaled { signo: signal.number(), core: false };
+    send::group_exit(&init.ok_or(EINVAL)?, status);
+    Ok(0)
 }

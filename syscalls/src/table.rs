@@ -221,7 +221,7 @@ syscalls! {
     166 umount2(target: Path, flags: UmountFlags) => later;
     167 swapon(path: Path, flags: Hex) => refused EPERM "swap is the host's";
     168 swapoff(path: Path) => refused EPERM "swap is the host's";
-    169 reboot(magic1: Hex, magic2: Hex, cmd: RebootCmd, arg: Word) => later;
+    169 reboot(magic1: Hex, magic2: Hex, cmd: RebootCmd) => full system::reboot;
     170 sethostname(name: InBuf, len: Int) => full system::sethostname;
     171 setdomainname(name: InBuf, len: Int) => full system::setdomainname;
     172 iopl(level: Int) => refused EPERM "no access to I/O ports in a sandbox";
@@ -423,9 +423,9 @@ syscalls! {
     456 futex_requeue(waiters: In<[FutexWaitv; 2]>, flags: Hex, nr_wake: Int, nr_requeue: Int) => full futex::futex_requeue;
     457 statmount(request: In<MntIdReq>, buf: Addr, size: Size, flags: Hex) => later;
     458 listmount(request: In<MntIdReq>, ids: OutList<u64>, nr: Size, flags: ListmountFlags) => later;
-    459 lsm_get_self_attr(attr: LsmAttr, ctx: Addr, size: Addr, flags: Hex) => later;
-    460 lsm_set_self_attr(attr: LsmAttr, ctx: Addr, size: Uint, flags: Hex) => later;
-    461 lsm_list_modules(ids: Addr, size: Addr, flags: Hex) => later;
+    459 lsm_get_self_attr(attr: LsmAttr, ctx: Addr, size: Addr, flags: Hex) => full lsm::lsm_get_self_attr;
+    460 lsm_set_self_attr(attr: LsmAttr, ctx: Addr, size: Uint, flags: Hex) => full lsm::lsm_set_self_attr;
+    461 lsm_list_modules(ids: Addr, size: Addr, flags: Hex) => full lsm::lsm_list_modules;
     462 mseal(addr: Addr, len: Size, flags: Hex) => later;
     463 setxattrat(dir: AtFd, path: Path, flags: AtFlags, name: Text, args: In<XattrArgs>, size: Size) => full xattr::setxattrat;
     464 getxattrat(dir: AtFd, path: Path, flags: AtFlags, name: Text, args: In<XattrArgs>, size: Size) => full xattr::getxattrat;
