@@ -165,6 +165,8 @@ pub mod config {
     pub const SIGMASK_AGENT: u64 = 0x68;
     /// `stack_t` that disables the alternate stack.
     pub const NO_STACK: u64 = 0x80;
+    /// `u64`: not zero while clock offsets are.
+    pub const CLOCK_OFFSETS: u64 = 0xa0;
     /// XSAVE image of the initial extended state; only its first 576 bytes count.
     pub const XSAVE_INIT: u64 = 0x1000;
     /// Doorbells, one per 64 bytes.

@@ -3,4 +3,4 @@
 mod x86_64;
 
 pub use x86_64::{FpState, UserRegs};
-pub(crate) use x86_64::{access, clock, fpu, patch, ptrace, systrap, wait, xsave};
+pub(crate) use x86_64::{access, clock, fpu, patch, ptrace, systrap, vdso, wait, xsave};

@@ -11,16 +11,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use parking_lot::{Condvar, Mutex};
 
 use crate::DeathHook;
-use crate::arch::{clock, fpu, patch};
+use crate::arch::{clock, fpu, patch, vdso};
 use crate::systrap::agent::{Agent, Call, EventFds};
 use crate::systrap::bell::Bells;
 use crate::systrap::host::{self, Children, Cpus, Exec, Part, Window};
 use crate::systrap::image::Image;
 use crate::systrap::layout::{
-    ALT_STACK_LEN, CONFIG_LEN, SLOT_LEN, XSAVE_MAX, agent_down, agent_up,
+    ALT_STACK_LEN, CONFIG_LEN, SLOT_LEN, XSAVE_MAX, agent_down, agent_up, config,
 };
 use crate::systrap::patch::{MAX_REGIONS, REGION_LEN};
-use crate::systrap::region::{self, GUEST_END, Region};
+use crate::systrap::region::{self, GUEST_END, Mapping, Region};
 use crate::systrap::space::Stub;
 use crate::systrap::thread::KickWatch;
 use crate::systrap::zygote::{self, Files};
@@ -69,7 +69,9 @@ pub struct Core {
     patched_entry: u64,
     regions: Mutex<Slots>,
     down: Window,
+    config_page: Part,
     _config_pages: Window,
+    pub(super) vdso: Vec<u8>,
     pub(super) bells: Arc<Bells>,
     pub(super) slots: Mutex<Slots>,
     pub(super) event_fds: EventFds,
@@ -140,6 +142,7 @@ impl Core {
         let trampolines = Window::map(&files.trampolines, TRAMPOLINES_LEN, both)?;
         let page = config_pages.part(0, CONFIG_LEN);
         zygote::write_config(&page, &image, &region)?;
+        let vdso = own_vdso(&own, &region);
 
         let cpus = Cpus::current()?;
         let spin = if cpus.count() > 1 { clock::ticks_of_us(SPIN_US) } else { 0 };
@@ -156,7 +159,9 @@ impl Core {
             image_len: image.known("stub_end"),
             up,
             down,
+            config_page: page,
             _config_pages: config_pages,
+            vdso,
             bells: Arc::new(Bells::new(page, region)),
             slots: Mutex::new(Slots { free: Vec::new(), next: 1, end: MAX_SLOTS }),
             event_fds: EventFds::new(NR_EVENT_FDS)?,
@@ -178,6 +183,12 @@ impl Core {
     /// The pages of a slot: those the guest writes, those the sentry writes.
     pub fn slot(&self, slot: u64) -> (Part, Part) {
         (self.up.part(slot * SLOT_LEN, SLOT_LEN), self.down.part(slot * SLOT_LEN, SLOT_LEN))
+    }
+
+    /// Whether guests' clocks differ from the host's: their vDSO then asks the sentry.
+    pub fn set_clocks_shifted(&self, shifted: bool) {
+        let word = self.config_page.u64(config::CLOCK_OFFSETS);
+        word.store(shifted.into(), std::sync::atomic::Ordering::Release);
     }
 
     /// Where trampolines jump to.
@@ -304,6 +315,26 @@ impl Core {
             hook(stub.id);
         }
     }
+}
+
+/// Our vDSO, whose functions lead to where the zygote moves the host's.
+fn own_vdso(own: &[Mapping], region: &Region) -> Vec<u8> {
+    let mut functions = vdso::FUNCTIONS;
+    let mut at = region.host_vdso().start;
+    for mapping in own.iter().filter(|m| m.is_host_vdso()) {
+        if mapping.name == "[vdso]" {
+            let bytes = host::own_vdso(mapping.range.end - mapping.range.start);
+            let elf = bytes.and_then(|bytes| goblin::elf::Elf::parse(bytes).ok());
+            for symbol in elf.iter().flat_map(|elf| elf.dynsyms.iter()) {
+                let name = elf.as_ref().and_then(|elf| elf.dynstrtab.get_at(symbol.st_name));
+                for function in functions.iter_mut().filter(|f| Some(f.name) == name) {
+                    function.host = Some(at + symbol.st_value);
+                }
+            }
+        }
+        at += mapping.range.end - mapping.range.start;
+    }
+    vdso::build(&functions, region.config(config::CLOCK_OFFSETS))
 }
 
 const _: () = assert!(agent_up::RESULTS < SLOT_LEN && PAGE <= GUEST_END);

@@ -414,3 +414,12 @@ pub fn current_cpu() -> usize {
     // SAFETY: no pointers.
     usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
 }
+
+/// The host's vDSO in this process.
+pub fn own_vdso(len: u64) -> Option<&'static [u8]> {
+    // SAFETY: no pointers.
+    let start = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+    let len = usize::try_from(len).ok()?;
+    // SAFETY: the kernel mapped that image for the life of the process; it never changes.
+    (start != 0).then(|| unsafe { std::slice::from_raw_parts(start as *const u8, len) })
+}

@@ -35,6 +35,13 @@ pub struct Mapping {
     pub name: String,
 }
 
+impl Mapping {
+    /// Whether it is the host's vDSO or its data.
+    pub fn is_host_vdso(&self) -> bool {
+        self.name.starts_with("[vvar") || self.name == "[vdso]"
+    }
+}
+
 /// Reads the mappings of this process from its `/proc/self/maps`, opened before it was confined.
 pub fn own_mappings(mut maps: impl io::Read) -> io::Result<Vec<Mapping>> {
     let mut text = String::new();

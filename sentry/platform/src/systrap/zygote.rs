@@ -113,7 +113,7 @@ fn first_batch(image: &Image, region: &Region, own: &[Mapping]) -> Vec<(Call, bo
         [SIG_SETMASK, region.config(config::SIGMASK_AGENT), 0, SIGSET_LEN, 0, 0],
     );
     let mut to = region.host_vdso().start;
-    for part in own.iter().filter(|m| m.name.starts_with("[vvar") || m.name == "[vdso]") {
+    for part in own.iter().filter(|m| m.is_host_vdso()) {
         let len = part.range.end - part.range.start;
         let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED).cast_unsigned().into();
         must(libc::SYS_mremap, [part.range.start, len, len, flags, to, 0]);

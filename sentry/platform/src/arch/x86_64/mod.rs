@@ -6,6 +6,7 @@ pub(crate) mod fpu;
 pub(crate) mod patch;
 pub(crate) mod ptrace;
 pub(crate) mod systrap;
+pub(crate) mod vdso;
 pub(crate) mod wait;
 pub(crate) mod xsave;
 

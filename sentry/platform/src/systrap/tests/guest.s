@@ -198,4 +198,13 @@ guest_getpid_forever:
     jae 2f
     jmp guest_getpid_forever
 2:  ud2
+
+# Calls the function at r12 with rdi and rsi, reports its result by call 1008.
+    .globl guest_function
+guest_function:
+    call r12
+    mov rdi, rax
+    mov eax, 1008
+    syscall
+    ud2
 test_guests_end:
