@@ -247,11 +247,10 @@ impl Handler for Sandbox {
         }
         let account = Arc::new(Account::new(create.limits.memory_bytes.unwrap_or(u64::MAX)));
         let client = gofer_client(gofer)?;
-        let pool = &self.kernel.memory;
-        let mut builder = Builder::new(pool, &account, &self.user_ns, client)?;
-        let fs = builder.build(&create)?;
-        let hostname = create.hostname.unwrap_or_else(|| "bevor".into());
+        let hostname = create.hostname.clone().unwrap_or_else(|| "bevor".into());
         let namespaces = Namespaces::new(hostname.into_bytes(), &self.user_ns);
+        let mut builder = Builder::new(&self.kernel, &account, &self.user_ns, client)?;
+        let fs = builder.build(&create, &namespaces.pid_for_children)?;
         let (spec, terminal) = self.spec(&fs, builder.caller(), create.process, streams)?;
         let container = Container::new(
             name.clone(),
@@ -317,8 +316,7 @@ impl Handler for Sandbox {
             let message = format!("the container {name} does not run");
             return Err(Refusal::new(RefusalKind::State, message));
         }
-        let pool = &self.kernel.memory;
-        let builder = Builder::new(pool, &container.account, &self.user_ns, None)?;
+        let builder = Builder::new(&self.kernel, &container.account, &self.user_ns, None)?;
         let (spec, _) = self.spec(&container.fs, builder.caller(), process, streams)?;
         let group = Self::run(&self.kernel, &container, spec)?;
         let pid = group.pid.own_number();

@@ -64,7 +64,6 @@ fn run() -> Result<(), String> {
     confinement::close_to_new_code();
     install_fault_recovery().map_err(step("fault recovery"))?;
 
-    tree::register_file_systems();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = MemoryPool::new();
     let kernel_config = Config {
@@ -75,6 +74,7 @@ fn run() -> Result<(), String> {
         ..Config::default()
     };
     let kernel = Kernel::new(kernel_config, platform, memory, bevor_syscalls::table::dispatch);
+    tree::register_file_systems(&kernel);
     start_threads(&kernel)?;
     clock.passed("kernel made");
     let mut server = Server::new().map_err(step("control server"))?;

@@ -14,7 +14,9 @@ use bevor_control::{
 };
 use bevor_gofer_protocol::Client;
 use bevor_gofer_protocol::client::Root as Export;
-use bevor_memory::{Account, MemoryPool};
+use bevor_kernel::Kernel;
+use bevor_kernel::pid::PidNamespace;
+use bevor_memory::Account;
 use bevor_vfs::caller::{Caller, KernelCaller};
 use bevor_vfs::gofer::{GoferFs, Sharing};
 use bevor_vfs::inode::FileType;
@@ -25,7 +27,7 @@ use bevor_vfs::{At, FsContext, LastLink, Path, namei};
 
 /// What a file tree is built with.
 pub struct Builder<'a> {
-    pool: &'a Arc<MemoryPool>,
+    kernel: &'a Arc<Kernel>,
     account: &'a Arc<Account>,
     user_ns: &'a Arc<UserNamespace>,
     caller: KernelCaller,
@@ -34,9 +36,10 @@ pub struct Builder<'a> {
 }
 
 /// Makes every file system type known to `mount(2)`. Once per sandbox.
-pub fn register_file_systems() {
+pub fn register_file_systems(kernel: &Arc<Kernel>) {
     bevor_vfs::tmpfs::register();
     bevor_vfs::dev::register_fs();
+    bevor_procfs::register(kernel);
 }
 
 /// A refusal that names what failed.
@@ -50,19 +53,19 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// The refusal the client gets.
     pub fn new(
-        pool: &'a Arc<MemoryPool>,
+        kernel: &'a Arc<Kernel>,
         account: &'a Arc<Account>,
         user_ns: &'a Arc<UserNamespace>,
         client: Option<Client>,
     ) -> Result<Self, Refusal> {
-        let caller = KernelCaller::new(pool, account, user_ns.clone())
+        let caller = KernelCaller::new(&kernel.memory, account, user_ns.clone())
             .map_err(|errno| refused("cannot build the file tree", errno))?;
         let exports = match &client {
             Some(client) => client.roots().map_err(|errno| refused("the gofer", errno))?,
             None => Vec::new(),
         };
         let exports = exports.into_iter().map(Some).collect();
-        Ok(Self { pool, account, user_ns, caller, client, exports })
+        Ok(Self { kernel, account, user_ns, caller, client, exports })
     }
 
     /// The caller that owns what is made on the way.
@@ -74,7 +77,11 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// The refusal the client gets; it names the mount.
-    pub fn build(&mut self, create: &Create) -> Result<FsContext, Refusal> {
+    pub fn build(
+        &mut self,
+        create: &Create,
+        pids: &Arc<PidNamespace>,
+    ) -> Result<FsContext, Refusal> {
         let root = match create.root {
             Root::Memory => self.memory(),
             Root::Export { export, changes } => self.export(export, changes, false),
@@ -85,7 +92,7 @@ impl<'a> Builder<'a> {
         let fs = FsContext::at_root(namespace);
         for mount in &create.mounts {
             let what = || format!("cannot mount {}", mount.destination);
-            match self.mount(&fs, mount) {
+            match self.mount(&fs, mount, pids) {
                 // A file system this sentry does not have: guests see that it is not there.
                 Err(errno) if errno == ENODEV => tracing::warn!(%errno, "{}", what()),
                 result => result.map_err(|errno| refused(&what(), errno))?,
@@ -96,7 +103,7 @@ impl<'a> Builder<'a> {
 
     fn memory(&self) -> Result<Arc<Superblock>, Errno> {
         let options = TmpfsOptions { mode: Some(0o755), ..TmpfsOptions::default() };
-        TmpFs::superblock(self.pool, self.account, &options, self.user_ns.clone())
+        TmpFs::superblock(&self.kernel.memory, self.account, &options, self.user_ns.clone())
     }
 
     /// The file system of an export; each can be mounted once.
@@ -120,12 +127,21 @@ impl<'a> Builder<'a> {
         Ok(lower)
     }
 
-    fn mount(&mut self, fs: &FsContext, mount: &MountRequest) -> Result<(), Errno> {
+    fn mount(
+        &mut self,
+        fs: &FsContext,
+        mount: &MountRequest,
+        pids: &Arc<PidNamespace>,
+    ) -> Result<(), Errno> {
         let (flags, options) = split_options(&mount.options);
         let source = mount.source.as_ref().map_or(&b"none"[..], |source| source.as_bytes());
         let superblock = match &mount.kind {
             MountKind::Export { export, changes, shared } => {
                 self.export(*export, *changes, *shared)?
+            }
+            // Shows the container's processes, of which there are none yet.
+            MountKind::Kernel { fstype } if fstype == "proc" => {
+                bevor_procfs::superblock(self.kernel, pids, self.user_ns.clone())
             }
             MountKind::Kernel { fstype } => {
                 let fs_type = superblock::fs_type(fstype.as_bytes())?;

@@ -163,12 +163,21 @@ impl TaskFuture {
             Event::PageFault { addr, access, code, bus } => {
                 task.counters.minor_faults.fetch_add(1, Ordering::Relaxed);
                 if let Err(fault) = machine.mm.fault(addr, access, bus) {
+                    let ip = machine.context.regs.instruction_pointer();
+                    tracing::debug!(
+                        tid = task.tid(),
+                        "fault of {:#x} ({access:?}) at {ip:#x}: signal {}",
+                        addr,
+                        fault.signo
+                    );
                     let error_code = signal::deliver::page_fault_error(access, code);
                     let info = Info::fault(fault.signo, fault.code, addr, 14, error_code);
                     signal::send::force(task, info);
                 }
             }
             Event::Exception { signo, code, addr, trapno, error_code } => {
+                let ip = machine.context.regs.instruction_pointer();
+                tracing::debug!(tid = task.tid(), trapno, "exception at {ip:#x}: signal {signo}");
                 let info = Info::fault(signo, code, addr, trapno, error_code);
                 signal::send::force(task, info);
             }

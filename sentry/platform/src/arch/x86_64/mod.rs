@@ -57,6 +57,12 @@ impl UserRegs {
         self.rax
     }
 
+    /// Where the thread is.
+    #[must_use]
+    pub const fn instruction_pointer(&self) -> u64 {
+        self.rip
+    }
+
     /// The six arguments of a system call.
     #[must_use]
     pub const fn syscall_args(&self) -> [u64; 6] {
