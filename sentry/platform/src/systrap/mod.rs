@@ -76,6 +76,8 @@ pub struct SystrapConfig {
     pub max_map_count: usize,
     /// How many spare stub processes are kept.
     pub nr_spares: usize,
+    /// Whether hot system call sites are rewritten.
+    pub rewrite_calls: bool,
 }
 
 impl SystrapConfig {
@@ -83,7 +85,7 @@ impl SystrapConfig {
     #[must_use]
     pub fn from_host() -> Self {
         let crate::PtraceConfig { min_addr, max_map_count } = crate::PtraceConfig::from_host();
-        Self { min_addr, max_map_count, nr_spares: 2 }
+        Self { min_addr, max_map_count, nr_spares: 2, rewrite_calls: false }
     }
 }
 

@@ -228,7 +228,8 @@ impl Thread for SystrapThread {
                 ctx.full = true;
                 return Event::Interrupted;
             }
-            if event == Event::Syscall && ctx.regs.gs_base == 0 {
+            let rewrite = shared.stub.core.config.rewrite_calls;
+            if rewrite && event == Event::Syscall && ctx.regs.gs_base == 0 {
                 let after = ctx.regs.rip;
                 self.candidate = shared.stub.patches.count_trap(after).then_some(after);
             }

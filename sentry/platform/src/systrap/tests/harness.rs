@@ -38,7 +38,8 @@ pub static PLATFORM: LazyLock<Systrap> = LazyLock::new(|| {
     }
     // SAFETY: the function lives as long as the process and ends before its statics do.
     unsafe { libc::atexit(end_stubs) };
-    Systrap::on_host(SystrapConfig::from_host()).expect("this host runs systrap")
+    let config = SystrapConfig { rewrite_calls: true, ..SystrapConfig::from_host() };
+    Systrap::on_host(config).expect("this host runs systrap")
 });
 
 /// Code and data of one guest process.
