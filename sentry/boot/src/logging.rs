@@ -28,6 +28,14 @@ pub fn report_panics(role: &'static str, report: File) {
     }));
 }
 
+/// From now on every system call of the guests is a line in `to`.
+pub fn trace_calls(to: File) {
+    bevor_syscalls::strace::install(Box::new(move |line| {
+        // One write, so that lines of several threads do not mix; a reader that is gone misses it.
+        let _written = (&to).write_all(format!("{line}\n").as_bytes());
+    }));
+}
+
 /// Exit status of a process that panicked: 128 + SIGABRT.
 const PANICKED: i32 = 134;
 

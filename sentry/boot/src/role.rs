@@ -41,6 +41,7 @@ fn run() -> Result<(), String> {
     let mut clock = StartClock::new();
     privileges::ignore_terminal_signals().map_err(step("signals"))?;
     let report = inherited(2).map_err(step("standard error"))?;
+    let trace = report.try_clone().map_err(step("standard error"))?;
     let panics = report.try_clone().map_err(step("standard error"))?;
     logging::report_panics("sentry", File::from(panics));
     report_refused_calls(c"sentry", report).map_err(step("signals"))?;
@@ -73,7 +74,13 @@ fn run() -> Result<(), String> {
         memory_bytes: config.memory_bytes.unwrap_or(memory.total_memory()),
         ..Config::default()
     };
-    let kernel = Kernel::new(kernel_config, platform, memory, bevor_syscalls::table::dispatch);
+    let dispatch = if config.strace {
+        logging::trace_calls(File::from(trace));
+        bevor_syscalls::strace::dispatch
+    } else {
+        bevor_syscalls::table::dispatch
+    };
+    let kernel = Kernel::new(kernel_config, platform, memory, dispatch);
     tree::register_file_systems(&kernel);
     start_threads(&kernel)?;
     clock.passed("kernel made");
