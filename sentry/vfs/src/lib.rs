@@ -29,6 +29,8 @@ pub mod tmpfs;
 pub mod walk;
 
 #[cfg(test)]
+mod difftest;
+#[cfg(test)]
 mod testing;
 
 pub use caller::Caller;

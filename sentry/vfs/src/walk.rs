@@ -22,10 +22,11 @@ use bevor_abi::stat::S_ISVTX;
 use bevor_base::Credentials;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `fs.protected_symlinks`: links in sticky world-writable directories are followed only by their
 /// owner, or when the directory's owner made them.
-pub const PROTECTED_SYMLINKS: bool = true;
+pub static PROTECTED_SYMLINKS: AtomicBool = AtomicBool::new(true);
 
 /// Most symbolic links one resolution follows.
 const MAXSYMLINKS: u32 = 40;
@@ -354,7 +355,7 @@ impl<'a> Walk<'a> {
 
     /// Applies `fs.protected_symlinks`.
     fn may_follow(&self, link: &Dentry) -> Result<(), Errno> {
-        if !PROTECTED_SYMLINKS {
+        if !PROTECTED_SYMLINKS.load(Ordering::Relaxed) {
             return Ok(());
         }
         let Attr { mode, uid: dir_uid, .. } = self.dentry.inode().attr()?;

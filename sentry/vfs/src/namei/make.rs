@@ -15,6 +15,7 @@ use bevor_abi::inotify::{IN_ATTRIB, IN_CREATE};
 use bevor_abi::stat::{S_IFMT, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP};
 use bevor_base::Credentials;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Looks up a name to be made and makes it with `make`, which gets the directory and the name.
 fn create_name(
@@ -141,7 +142,7 @@ pub fn link(old: &Path, at: &At<'_>, path: &[u8]) -> Result<(), Errno> {
 
 /// Applies `fs.protected_hardlinks`.
 fn may_link(old: &Path, cred: &Credentials) -> Result<(), Errno> {
-    if !PROTECTED_HARDLINKS {
+    if !PROTECTED_HARDLINKS.load(Ordering::Relaxed) {
         return Ok(());
     }
     let attr = old.inode().attr()?;

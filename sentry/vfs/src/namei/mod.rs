@@ -17,5 +17,14 @@ pub use open::{OpenHow, PathOnly, open, open_path};
 pub use remove::{rmdir, unlink};
 pub use rename::rename;
 
+use std::sync::atomic::{AtomicBool, AtomicU32};
+
 /// `fs.protected_hardlinks`: only owners link files they could not also write.
-pub const PROTECTED_HARDLINKS: bool = true;
+pub static PROTECTED_HARDLINKS: AtomicBool = AtomicBool::new(true);
+
+/// `fs.protected_fifos`: other users' fifos in sticky directories are not opened by `O_CREAT`; 1 for
+/// world-writable directories, 2 for group-writable ones too.
+pub static PROTECTED_FIFOS: AtomicU32 = AtomicU32::new(0);
+
+/// `fs.protected_regular`: the same for regular files.
+pub static PROTECTED_REGULAR: AtomicU32 = AtomicU32::new(0);

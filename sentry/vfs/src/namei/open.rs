@@ -5,7 +5,7 @@ use crate::file::{File, FileOps, OpenFlags};
 use crate::inode::{FileType, NewNode, SetAttr};
 use crate::inode::{MAY_EXEC, MAY_READ, MAY_WRITE, S_IALLUGO};
 use crate::mount::{MountFlags, Path};
-use crate::namei::perm;
+use crate::namei::{PROTECTED_FIFOS, PROTECTED_REGULAR, perm};
 use crate::notify;
 use crate::walk::{At, Last, LastLink, Walk};
 use bevor_abi::Errno;
@@ -15,9 +15,11 @@ use bevor_abi::fcntl::{
     O_TMPFILE, O_TRUNC,
 };
 use bevor_abi::inotify::{IN_CREATE, IN_MODIFY, IN_OPEN};
+use bevor_abi::stat::S_ISVTX;
 use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How to open: flags and, for new files, permission bits before the umask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -116,6 +118,7 @@ pub fn open_path(at: &At<'_>, path: Path, mut how: OpenHow) -> Result<Arc<File>,
         if kind == FileType::Directory {
             return Err(EISDIR.into());
         }
+        may_create_in_sticky(&path, at)?;
     }
     if how.has(O_DIRECTORY) && kind != FileType::Directory {
         return Err(ENOTDIR.into());
@@ -147,6 +150,29 @@ pub fn open_path(at: &At<'_>, path: Path, mut how: OpenHow) -> Result<Arc<File>,
         notify::inode(inode, IN_MODIFY);
     }
     finish(at, path, how)
+}
+
+/// Refuses to open, as if it were new, what another user put into a sticky directory.
+fn may_create_in_sticky(path: &Path, at: &At<'_>) -> Result<(), Errno> {
+    let level = match path.dentry.kind() {
+        FileType::Regular => PROTECTED_REGULAR.load(Ordering::Relaxed),
+        FileType::Fifo => PROTECTED_FIFOS.load(Ordering::Relaxed),
+        _ => 1,
+    };
+    if level == 0 {
+        return Ok(());
+    }
+    let Some(dir) = path.dentry.parent() else { return Ok(()) };
+    let dir = dir.inode().attr()?;
+    if dir.mode & S_ISVTX == 0 {
+        return Ok(());
+    }
+    let uid = path.inode().attr()?.uid;
+    let shared = dir.mode & 0o002 != 0 || (level >= 2 && dir.mode & 0o020 != 0);
+    if shared && uid != dir.uid && uid != at.cred.fsuid {
+        return Err(EACCES.because("another user's file in a sticky directory"));
+    }
+    Ok(())
 }
 
 /// Applies append-only marks and the rule of `O_NOATIME`.
