@@ -2,6 +2,7 @@
 //! `lseek(2)`.
 
 use bevor_abi::Errno;
+use bevor_abi::cap::CAP_FSETID;
 use bevor_abi::errno::{EAGAIN, EFBIG, EINVAL, EOPNOTSUPP, EPIPE};
 use bevor_abi::fcntl::O_DSYNC;
 use bevor_base::Ready;
@@ -177,6 +178,10 @@ fn do_write(
     let wanted = src.remaining();
     if !file.ops().is_stream() {
         limit_size(ctx, file, position, &mut src)?;
+        let cred = ctx.task().cred();
+        if !cred.has_cap(CAP_FSETID) && file.flags().writable() && src.remaining() > 0 {
+            bevor_vfs::namei::attr::remove_privileges(file.path(), &cred)?;
+        }
     }
     let by_caller =
         if file.flags().writable() { file.ops().write_as(file, ctx, &mut src) } else { None };

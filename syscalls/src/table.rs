@@ -92,7 +92,7 @@ syscalls! {
     37 alarm(seconds: Uint) => full timers::alarm;
     38 setitimer(which: Itimer, value: In<Itimerval>, old: Out<Itimerval>) => full timers::setitimer;
     39 getpid() => full ids::getpid;
-    40 sendfile(out: Fd, r#in: Fd, offset: In<i64>, count: Size) => later;
+    40 sendfile(out: Fd, r#in: Fd, offset: In<i64>, count: Size) => full copy::sendfile;
     41 socket(family: Family, kind: SocketType, protocol: Protocol) => full socket::socket;
     42 connect(fd: Fd, addr: InSock, len: Int) => full socket::connect;
     43 accept(fd: Fd, addr: OutSock, len: Addr) => full socket::accept;
@@ -207,7 +207,7 @@ syscalls! {
     152 munlockall() => full memory::munlockall;
     153 vhangup() => later;
     154 modify_ldt(func: Int, ptr: Addr, bytes: Size) => refused ENOSYS "no local descriptor tables";
-    155 pivot_root(new_root: Path, put_old: Path) => later;
+    155 pivot_root(new_root: Path, put_old: Path) => full mount::pivot_root;
     156 _sysctl(args: Addr) => refused ENOSYS "Linux has dropped it";
     157 prctl(option: Prctl, arg2: Word, arg3: Word, arg4: Word, arg5: Word) => partial prctl::prctl "no seccomp filters, PR_SET_MM, PR_SET_VMA, PR_SET_MDWE, core scheduling";
     158 arch_prctl(option: ArchPrctl, arg: Word) => partial prctl::arch_prctl "no shadow stacks, no AMX permission, no CPUID faulting";
@@ -217,8 +217,8 @@ syscalls! {
     162 sync() => full sync::sync;
     163 acct(path: Path) => refused ENOSYS "no process accounting";
     164 settimeofday(time: In<Timeval>, zone: In<Timezone>) => full clock::settimeofday;
-    165 mount(source: Text, target: Path, kind: Text, flags: MountFlags, data: Text) => later;
-    166 umount2(target: Path, flags: UmountFlags) => later;
+    165 mount(source: Text, target: Path, kind: Text, flags: MountFlags, data: Text) => full mount::mount;
+    166 umount2(target: Path, flags: UmountFlags) => partial mount::umount2 "no MNT_EXPIRE";
     167 swapon(path: Path, flags: Hex) => refused EPERM "swap is the host's";
     168 swapoff(path: Path) => refused EPERM "swap is the host's";
     169 reboot(magic1: Hex, magic2: Hex, cmd: RebootCmd) => full system::reboot;
@@ -327,10 +327,10 @@ syscalls! {
     272 unshare(flags: NsFlags) => full namespaces::unshare;
     273 set_robust_list(head: In<RobustListHead>, len: Size) => full futex::set_robust_list;
     274 get_robust_list(pid: Pid, head: Out<u64>, len: Out<u64>) => full futex::get_robust_list;
-    275 splice(r#in: Fd, in_offset: In<i64>, out: Fd, out_offset: In<i64>, len: Size, flags: SpliceFlags) => later;
-    276 tee(r#in: Fd, out: Fd, len: Size, flags: SpliceFlags) => later;
+    275 splice(r#in: Fd, in_offset: In<i64>, out: Fd, out_offset: In<i64>, len: Size, flags: SpliceFlags) => full copy::splice;
+    276 tee(r#in: Fd, out: Fd, len: Size, flags: SpliceFlags) => full copy::tee;
     277 sync_file_range(fd: Fd, offset: Long, len: Long, flags: SyncRangeFlags) => full sync::sync_file_range;
-    278 vmsplice(fd: Fd, iov: InVec, nr: Size, flags: SpliceFlags) => later;
+    278 vmsplice(fd: Fd, iov: InVec, nr: Size, flags: SpliceFlags) => full copy::vmsplice;
     279 move_pages(pid: Pid, count: Ulong, pages: Addr, nodes: Addr, status: Addr, flags: MbindFlags) => partial numa::move_pages "pages not touched yet are reported on node 0, too";
     280 utimensat(dir: AtFd, path: Path, times: In<[Timespec; 2]>, flags: AtFlags) => full attr::utimensat;
     281 epoll_pwait(fd: Fd, events: OutList<EpollEvent>, max: Int, timeout_ms: Int, mask: InSet, size: Size) => full event::epoll_pwait;
@@ -378,7 +378,7 @@ syscalls! {
     323 userfaultfd(flags: UserfaultfdFlags) => refused EPERM "as with vm.unprivileged_userfaultfd off";
     324 membarrier(cmd: MembarrierCmd, flags: MembarrierFlags, cpu: Int) => partial barrier::membarrier "no restartable sequences";
     325 mlock2(addr: Addr, len: Size, flags: MlockFlags) => full memory::mlock2;
-    326 copy_file_range(r#in: Fd, in_offset: In<i64>, out: Fd, out_offset: In<i64>, len: Size, flags: Hex) => later;
+    326 copy_file_range(r#in: Fd, in_offset: In<i64>, out: Fd, out_offset: In<i64>, len: Size, flags: Hex) => full copy::copy_file_range;
     327 preadv2(fd: Fd, iov: OutVec, iovcnt: Size, pos_low: Ulong, pos_high: Ulong, flags: RwFlags) => full io::preadv2;
     328 pwritev2(fd: Fd, iov: InVec, iovcnt: Size, pos_low: Ulong, pos_high: Ulong, flags: RwFlags) => full io::pwritev2;
     329 pkey_mprotect(addr: Addr, len: Size, prot: Prot, pkey: Int) => full memory::pkey_mprotect;

@@ -9,6 +9,8 @@ mod namespace;
 mod ops;
 mod path;
 mod propagation;
+#[cfg(test)]
+mod tests;
 
 pub use flags::MountFlags;
 pub use namespace::{MOUNT_MAX, MountNamespace};

@@ -110,6 +110,10 @@ pub fn remove_privileges(path: &Path, cred: &Credentials) -> Result<(), Errno> {
         return Ok(());
     }
     let attr = path.inode().attr()?;
+    // Only a program can gain by a set-ID bit or by capabilities.
+    if attr.mode & (S_ISUID | S_ISGID | 0o111) == 0 {
+        return Ok(());
+    }
     let set_ids = attr.mode & (S_ISUID | S_ISGID) != 0;
     if set_ids && !cred.has_cap(CAP_FSETID) {
         let mode = without_set_ids(attr.mode, &attr, cred);

@@ -1,0 +1,433 @@
+//! Moving bytes between files without the guest's memory: `sendfile(2)`, `splice(2)`, `tee(2)`,
+//! `vmsplice(2)`, `copy_file_range(2)`.
+
+use bevor_abi::Errno;
+use bevor_abi::conv::usize_of;
+use bevor_abi::errno::{EAGAIN, EBADF, EINVAL, EISDIR, EOVERFLOW, EPIPE, ESPIPE};
+use bevor_abi::fcntl::{O_APPEND, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
+use bevor_base::Ready;
+use bevor_kernel::signal::{self, Info, SIGPIPE};
+use bevor_kernel::{Block, Ctx, SysResult};
+use bevor_memory::{IoDst, IoSrc, UserAddr};
+use bevor_vfs::FileType;
+use bevor_vfs::file::File;
+use bevor_vfs::pipe::{Pipe, PipeEnd};
+use std::sync::Arc;
+
+/// Bytes moved at a time.
+const CHUNK: usize = 64 << 10;
+/// Most bytes one call moves (`MAX_RW_COUNT`).
+const MAX_COUNT: u64 = 0x7fff_f000;
+
+/// One side of a transfer: a file at its own position or at an offset.
+struct Side {
+    file: Arc<File>,
+    /// The offset, and where the guest wants the new one.
+    offset: Option<(u64, UserAddr)>,
+}
+
+impl Side {
+    fn new(ctx: &Ctx<'_>, fd: i32, offset: UserAddr) -> Result<Self, Errno> {
+        let file = ctx.file(fd)?;
+        if offset.is_null() {
+            return Ok(Self { file, offset: None });
+        }
+        let at: i64 = ctx.mm().read(offset)?;
+        let at = u64::try_from(at).map_err(|_| EINVAL)?;
+        Ok(Self { file, offset: Some((at, offset)) })
+    }
+
+    fn read(&self, buf: &mut [u8], done: u64) -> Result<usize, Errno> {
+        let mut dst = IoDst::kernel(buf);
+        match self.offset {
+            Some((at, _)) => self.file.read_at(&mut dst, at + done),
+            None => self.file.read(&mut dst),
+        }
+    }
+
+    fn write(&self, src: &mut IoSrc<'_>, done: u64) -> Result<usize, Errno> {
+        match self.offset {
+            Some((at, _)) => self.file.write_at(src, at + done),
+            None => self.file.write(src),
+        }
+    }
+
+    /// Takes back `bytes` that were read but found no place.
+    fn unread(&self, bytes: usize) {
+        if self.offset.is_none() && bytes > 0 && !self.file.ops().is_stream() {
+            let back = i64::try_from(bytes).unwrap_or(0);
+            // A position that can be read from can be moved back.
+            let _ = self.file.seek(-back, bevor_abi::fcntl::SEEK_CUR);
+        }
+    }
+
+    /// Tells the guest the new offset.
+    fn finish(&self, ctx: &Ctx<'_>, done: u64) -> Result<(), Errno> {
+        if let Some((at, place)) = self.offset {
+            let end = i64::try_from(at + done).map_err(|_| EOVERFLOW)?;
+            ctx.mm().write(place, &end)?;
+        }
+        Ok(())
+    }
+
+    fn kind(&self) -> FileType {
+        self.file.path().dentry.kind()
+    }
+}
+
+fn pipe_of(file: &File) -> Option<&Arc<Pipe>> {
+    file.downcast::<PipeEnd>().map(PipeEnd::pipe)
+}
+
+/// Waits for a file, unless the call must not wait or has moved something.
+fn wait_or(errno: Errno, done: u64, may_wait: bool, on: &Arc<File>, ready: Ready) -> SysResult {
+    if done > 0 {
+        return Ok(done);
+    }
+    if errno == EAGAIN && may_wait && on.ops().wait_queue().is_some() {
+        return Err(Block::on_file(on, ready).into());
+    }
+    Err(errno.into())
+}
+
+fn broken_pipe(ctx: &Ctx<'_>, errno: Errno) {
+    if errno == EPIPE {
+        signal::send::to_task(ctx.task(), Info::kernel(SIGPIPE));
+    }
+}
+
+/// What stopped a transfer before its end.
+enum Stopped {
+    Source(Errno),
+    Target(Errno),
+}
+
+/// Copies up to `count` bytes through a buffer of the sentry's.
+fn pump(from: &Side, to: &Side, count: u64) -> (u64, Option<Stopped>) {
+    let mut buf = vec![0; CHUNK.min(usize_of(count))];
+    let mut done = 0;
+    while done < count {
+        let len = usize_of((count - done).min(CHUNK as u64));
+        let Some(part) = buf.get_mut(..len) else { break };
+        let got = match from.read(part, done) {
+            Ok(0) => break,
+            Ok(got) => got,
+            Err(errno) => return (done, Some(Stopped::Source(errno))),
+        };
+        let mut src = IoSrc::kernel(part.get(..got).unwrap_or_default());
+        while src.remaining() > 0 {
+            match to.write(&mut src, done) {
+                Ok(0) => break,
+                Ok(put) => done += put as u64,
+                Err(errno) => {
+                    from.unread(usize_of(src.remaining()));
+                    return (done, Some(Stopped::Target(errno)));
+                }
+            }
+        }
+        if src.remaining() > 0 || got < len {
+            from.unread(usize_of(src.remaining()));
+            break;
+        }
+    }
+    (done, None)
+}
+
+/// `sendfile(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `EBADF`, `EFAULT`, `EINVAL`, `EIO`, `EOVERFLOW`, `EPIPE`, `ESPIPE`.
+pub fn sendfile(ctx: &mut Ctx<'_>, out: i32, r#in: i32, offset: UserAddr, count: u64) -> SysResult {
+    let from = Side::new(ctx, r#in, offset)?;
+    let to = Side::new(ctx, out, UserAddr::NULL)?;
+    if !from.file.flags().readable() || !to.file.flags().writable() {
+        return Err(EBADF.into());
+    }
+    if from.offset.is_some() && from.file.ops().is_stream() {
+        return Err(ESPIPE.into());
+    }
+    if from.kind() == FileType::Directory || to.file.flags().has(O_APPEND) {
+        return Err(EINVAL.into());
+    }
+    // A source that can be mapped or spliced only, as on Linux.
+    if from.file.ops().is_stream() && pipe_of(&from.file).is_none() {
+        return Err(EINVAL.into());
+    }
+    let before = ctx.resumed().map_or(0, |block| block.done);
+    let count = count.min(MAX_COUNT).saturating_sub(before);
+    let may_wait = !to.file.nonblocking();
+    let (moved, stopped) = pump(&from, &to, count);
+    from.finish(ctx, moved)?;
+    let done = before + moved;
+    match stopped {
+        None => Ok(done),
+        // A blocking target is waited for until all is sent.
+        Some(Stopped::Target(errno)) if errno == EAGAIN && may_wait => {
+            Err(Block::on_file(&to.file, Ready::WRITABLE).with_done(done).into())
+        }
+        Some(Stopped::Target(errno)) => {
+            broken_pipe(ctx, errno);
+            if done > 0 { Ok(done) } else { Err(errno.into()) }
+        }
+        Some(Stopped::Source(errno)) => {
+            wait_or(errno, done, !from.file.nonblocking(), &from.file, Ready::READABLE)
+        }
+    }
+}
+
+/// `copy_file_range(2)`.
+///
+/// # Errors
+/// `EBADF`, `EFBIG`, `EINVAL`, `EIO`, `EISDIR`, `ENOSPC`, `EOVERFLOW`.
+pub fn copy_file_range(
+    ctx: &mut Ctx<'_>,
+    r#in: i32,
+    in_offset: UserAddr,
+    out: i32,
+    out_offset: UserAddr,
+    len: u64,
+    flags: u32,
+) -> SysResult {
+    let from = Side::new(ctx, r#in, in_offset)?;
+    let to = Side::new(ctx, out, out_offset)?;
+    if flags != 0 {
+        return Err(EINVAL.into());
+    }
+    if from.kind() == FileType::Directory || to.kind() == FileType::Directory {
+        return Err(EISDIR.into());
+    }
+    if from.kind() != FileType::Regular || to.kind() != FileType::Regular {
+        return Err(EINVAL.into());
+    }
+    if !from.file.flags().readable() || !to.file.flags().writable() || to.file.flags().has(O_APPEND)
+    {
+        return Err(EBADF.into());
+    }
+    let at = |side: &Side| side.offset.map_or_else(|| *side.file.position(), |(at, _)| at);
+    let (start, target) = (at(&from), at(&to));
+    let len = len.min(MAX_COUNT);
+    target.checked_add(len).ok_or(EOVERFLOW)?;
+    start.checked_add(len).ok_or(EOVERFLOW)?;
+    let (a, b) = (from.file.inode(), to.file.inode());
+    let same = (a.dev(), a.ino()) == (b.dev(), b.ino());
+    if same && start < target + len && target < start + len {
+        return Err(EINVAL.because("the ranges overlap").into());
+    }
+    let (moved, stopped) = pump(&from, &to, len);
+    from.finish(ctx, moved)?;
+    to.finish(ctx, moved)?;
+    match stopped {
+        Some(Stopped::Source(errno) | Stopped::Target(errno)) if moved == 0 => Err(errno.into()),
+        _ => Ok(moved),
+    }
+}
+
+/// Known flags of the splicing calls.
+const SPLICE_FLAGS: u32 = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
+
+/// `splice(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `EBADF`, `EINVAL`, `EPIPE`, `ESPIPE`.
+pub fn splice(
+    ctx: &mut Ctx<'_>,
+    r#in: i32,
+    in_offset: UserAddr,
+    out: i32,
+    out_offset: UserAddr,
+    len: u64,
+    flags: u32,
+) -> SysResult {
+    if flags & !SPLICE_FLAGS != 0 {
+        return Err(EINVAL.into());
+    }
+    if len == 0 {
+        return Ok(0);
+    }
+    let (in_file, out_file) = (ctx.file(r#in)?, ctx.file(out)?);
+    let (source, target) = (pipe_of(&in_file).is_some(), pipe_of(&out_file).is_some());
+    if (source && !in_offset.is_null()) || (target && !out_offset.is_null()) {
+        return Err(ESPIPE.into());
+    }
+    if !in_file.flags().readable() || !out_file.flags().writable() {
+        return Err(EBADF.into());
+    }
+    let from = Side::new(ctx, r#in, in_offset)?;
+    let to = Side::new(ctx, out, out_offset)?;
+    if (from.offset.is_some() && from.file.ops().is_stream())
+        || (to.offset.is_some() && to.file.ops().is_stream())
+    {
+        return Err(ESPIPE.into());
+    }
+    let len = len.min(MAX_COUNT);
+    let no_wait = flags & SPLICE_F_NONBLOCK != 0;
+    match (pipe_of(&from.file), pipe_of(&to.file)) {
+        (Some(a), Some(b)) => {
+            between_pipes(ctx, &from.file, &to.file, no_wait, || a.transfer(b, usize_of(len), true))
+        }
+        (Some(pipe), None) => {
+            if to.file.flags().has(O_APPEND) {
+                return Err(EINVAL.into());
+            }
+            out_of_pipe(ctx, &from, pipe, &to, len, no_wait)
+        }
+        (None, Some(pipe)) => into_pipe(ctx, &from, &to, pipe, len, no_wait),
+        (None, None) => Err(EINVAL.because("neither is a pipe").into()),
+    }
+}
+
+/// Moves or copies between two pipes, waiting for whichever side cannot go on.
+fn between_pipes(
+    ctx: &Ctx<'_>,
+    from: &Arc<File>,
+    to: &Arc<File>,
+    no_wait: bool,
+    transfer: impl FnOnce() -> Result<usize, Errno>,
+) -> SysResult {
+    match transfer() {
+        Ok(done) => Ok(done as u64),
+        Err(errno) if errno == EAGAIN => {
+            let empty = pipe_of(from).is_some_and(|pipe| pipe.is_empty());
+            let (on, ready) = if empty { (from, Ready::READABLE) } else { (to, Ready::WRITABLE) };
+            let may_wait = !no_wait && !on.nonblocking();
+            wait_or(errno, 0, may_wait, on, ready)
+        }
+        Err(errno) => {
+            broken_pipe(ctx, errno);
+            Err(errno.into())
+        }
+    }
+}
+
+fn out_of_pipe(
+    ctx: &Ctx<'_>,
+    from: &Side,
+    pipe: &Pipe,
+    to: &Side,
+    len: u64,
+    no_wait: bool,
+) -> SysResult {
+    let mut done = 0;
+    let mut stopped = None;
+    let result = pipe.read_with(usize_of(len), &mut |piece| {
+        let mut src = IoSrc::kernel(piece);
+        match to.write(&mut src, done) {
+            Ok(put) => {
+                done += put as u64;
+                Ok(put)
+            }
+            Err(errno) => {
+                stopped = Some(errno);
+                Err(errno)
+            }
+        }
+    });
+    to.finish(ctx, done)?;
+    match (result, stopped) {
+        (Ok(moved), None) => Ok(moved as u64),
+        (_, Some(errno)) => {
+            broken_pipe(ctx, errno);
+            let may_wait = !no_wait && !to.file.nonblocking();
+            wait_or(errno, done, may_wait, &to.file, Ready::WRITABLE)
+        }
+        (Err(errno), None) => {
+            let may_wait = !no_wait && !from.file.nonblocking();
+            wait_or(errno, done, may_wait, &from.file, Ready::READABLE)
+        }
+    }
+}
+
+fn into_pipe(
+    ctx: &Ctx<'_>,
+    from: &Side,
+    to: &Side,
+    pipe: &Pipe,
+    len: u64,
+    no_wait: bool,
+) -> SysResult {
+    if from.kind() == FileType::Directory {
+        return Err(EINVAL.into());
+    }
+    let mut done = 0;
+    let mut stopped = None;
+    let room = pipe.capacity().saturating_sub(pipe.len());
+    // Splicing is not atomic: it takes what room there is.
+    let wanted = usize_of(len).min(room.max(1));
+    let result = pipe.write_with(wanted, false, &mut |space| match from.read(space, done) {
+        Ok(got) => {
+            done += got as u64;
+            Ok(got)
+        }
+        Err(errno) => {
+            stopped = Some(errno);
+            Err(errno)
+        }
+    });
+    from.finish(ctx, done)?;
+    match (result, stopped) {
+        (Ok(moved), None) => Ok(moved as u64),
+        (_, Some(errno)) => {
+            let may_wait = !no_wait && !from.file.nonblocking();
+            wait_or(errno, done, may_wait, &from.file, Ready::READABLE)
+        }
+        (Err(errno), None) => {
+            broken_pipe(ctx, errno);
+            let may_wait = !no_wait && !to.file.nonblocking();
+            wait_or(errno, done, may_wait, &to.file, Ready::WRITABLE)
+        }
+    }
+}
+
+/// `tee(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `EBADF`, `EINVAL`, `EPIPE`.
+pub fn tee(ctx: &mut Ctx<'_>, r#in: i32, out: i32, len: u64, flags: u32) -> SysResult {
+    if flags & !SPLICE_FLAGS != 0 {
+        return Err(EINVAL.into());
+    }
+    if len == 0 {
+        return Ok(0);
+    }
+    let (from, to) = (ctx.file(r#in)?, ctx.file(out)?);
+    if !from.flags().readable() || !to.flags().writable() {
+        return Err(EBADF.into());
+    }
+    let (Some(a), Some(b)) = (pipe_of(&from), pipe_of(&to)) else { return Err(EINVAL.into()) };
+    let no_wait = flags & SPLICE_F_NONBLOCK != 0;
+    between_pipes(ctx, &from, &to, no_wait, || a.transfer(b, usize_of(len.min(MAX_COUNT)), false))
+}
+
+/// `vmsplice(2)`: copies, since pages of the guest are never lent to pipes.
+///
+/// # Errors
+/// `EAGAIN`, `EBADF`, `EINVAL`, `EPIPE`.
+pub fn vmsplice(ctx: &mut Ctx<'_>, fd: i32, iov: UserAddr, count: usize, flags: u32) -> SysResult {
+    if flags & !SPLICE_FLAGS != 0 {
+        return Err(EINVAL.into());
+    }
+    let file = ctx.file(fd)?;
+    if pipe_of(&file).is_none() {
+        return Err(EBADF.because("not a pipe").into());
+    }
+    let vecs = ctx.mm().read_iovecs(iov, count)?;
+    if vecs.total() == 0 {
+        return Ok(0);
+    }
+    let writes = file.flags().writable();
+    let (result, ready) = if writes {
+        (file.write(&mut IoSrc::user(ctx.mm(), vecs)), Ready::WRITABLE)
+    } else {
+        (file.read(&mut IoDst::user(ctx.mm(), vecs)), Ready::READABLE)
+    };
+    match result {
+        Ok(done) => Ok(done as u64),
+        Err(errno) => {
+            if writes {
+                broken_pipe(ctx, errno);
+            }
+            let may_wait = flags & SPLICE_F_NONBLOCK == 0 && !file.nonblocking();
+            wait_or(errno, 0, may_wait, &file, ready)
+        }
+    }
+}
