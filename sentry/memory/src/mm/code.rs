@@ -91,6 +91,7 @@ impl Text for MemoryManager {
     fn reserve_near(&self, addr: u64, len: u64) -> Option<u64> {
         let mut st = self.state.write();
         let bounds = st.layout.range();
+        let addr = page_floor(addr);
         let far = addr.saturating_sub(NEAR.end).max(bounds.start);
         let near = addr.saturating_sub(NEAR.start);
         // Code at low addresses has no room that far below it: take what is right below.

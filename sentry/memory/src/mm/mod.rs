@@ -497,6 +497,7 @@ impl std::fmt::Debug for MemoryManager {
 
 /// Appends an order, joined with the last one if it continues it.
 fn push_order(orders: &mut Vec<Order>, order: Order) {
+    drop_replaced(orders, &order);
     if let Some(last) = orders.last_mut() {
         match (last, &order) {
             (
@@ -527,6 +528,20 @@ fn push_order(orders: &mut Vec<Order>, order: Order) {
         }
     }
     orders.push(order);
+}
+
+/// Takes the last orders out that a new mapping makes meaningless: it replaces what they did.
+fn drop_replaced(orders: &mut Vec<Order>, order: &Order) {
+    let Order::Map { addr, len, .. } = *order else { return };
+    let is_replaced = |old: &Order| match *old {
+        Order::Map { addr: at, len: l, .. }
+        | Order::Unmap { addr: at, len: l }
+        | Order::Protect { addr: at, len: l, .. } => addr <= at && at + l <= addr + len,
+        Order::Advise { .. } => false,
+    };
+    while orders.last().is_some_and(is_replaced) {
+        orders.pop();
+    }
 }
 
 /// Rights from `PROT_*` bits.

@@ -456,7 +456,8 @@ fn addresses_given_up_for_trampolines_stay_given_up() {
     let sandbox = sandbox();
     let guest = sandbox.guest();
     let code_at = guest.map(0, 4 * P, RX, ANON).unwrap();
-    let held = guest.mm.reserve_near(code_at, 16 * P).unwrap();
+    let held = guest.mm.reserve_near(code_at + 17, 16 * P).unwrap();
+    assert_eq!(held % P, 0);
     assert!(code_at.abs_diff(held) < 1 << 31);
     assert_eq!(code(guest.map(held, P, RW, ANON | FIXED)), ENOMEM);
     assert_ne!(guest.map(held, P, RW, ANON).unwrap(), held);
