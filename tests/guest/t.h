@@ -115,7 +115,7 @@ static void unscratch(void)
 	if (getcwd(dir, sizeof dir) && !strncmp(dir, "/dev/shm/t.", 11)) {
 		pid_t pid = fork();
 		if (pid == 0) {
-			execl("/bin/rm", "rm", "-rf", dir, (char *)NULL);
+			execl("/bin/sh", "sh", "-c", "chmod -R u+rwx \"$0\" && rm -rf \"$0\"", dir, (char *)NULL);
 			_exit(96);
 		}
 		waitpid(pid, NULL, 0);
