@@ -85,7 +85,7 @@ impl SystrapConfig {
     #[must_use]
     pub fn from_host() -> Self {
         let crate::PtraceConfig { min_addr, max_map_count } = crate::PtraceConfig::from_host();
-        Self { min_addr, max_map_count, nr_spares: 2, rewrite_calls: false }
+        Self { min_addr, max_map_count, nr_spares: 2, rewrite_calls: true }
     }
 }
 

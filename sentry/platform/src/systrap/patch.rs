@@ -117,7 +117,7 @@ impl Patches {
         }
         let index = core.take_region()?;
         let region = Arc::new(Region { core: core.clone(), index, taken: Mutex::default() });
-        let start = text.reserve_near(addr, REGION_LEN);
+        let start = text.reserve_near(addr, REGION_LEN).filter(|at| at.is_multiple_of(PAGE));
         let slot = start.and_then(|start| take_slot(&region, start, &site));
         let (Some(start), Some(slot)) = (start, slot) else {
             refuse(&mut state, after);
@@ -126,6 +126,13 @@ impl Patches {
         state.regions.push((start, region.clone()));
         let at = start + slot * trampoline::LEN;
         Some(Prepared { map: Some(map_region(core, start, index)), site, at, region, slot })
+    }
+
+    /// The order of `prepared` failed: nothing is mapped in its region.
+    pub fn give_up(&self, prepared: &Prepared) {
+        let mut state = self.state.lock();
+        state.regions.retain(|(_, region)| !Arc::ptr_eq(region, &prepared.region));
+        refuse(&mut state, prepared.site.addr + SYSCALL_LEN);
     }
 
     /// Writes the trampoline, has the site rewritten, remembers both.

@@ -370,6 +370,7 @@ impl Space for SystrapSpace {
         if let Some(map) = prepared.map.take()
             && self.stub.run_all("mapping trampolines", &[map]).is_err()
         {
+            patches.give_up(&prepared);
             return false;
         }
         patches.finish(core, prepared, text)
