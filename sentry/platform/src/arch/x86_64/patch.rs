@@ -19,6 +19,8 @@ pub const LOOK: usize = 2 + 15;
 /// Bytes a patch changes.
 pub const PATCH_LEN: usize = 5;
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
+const TRAMPOLINE_LEN: usize = 64;
+const _: () = assert!(TRAMPOLINE_LEN as u64 == trampoline::LEN);
 /// Length of `syscall`.
 pub const SYSCALL_LEN: u64 = 2;
 const JMP: u8 = 0xe9;
@@ -41,7 +43,7 @@ pub struct Patch {
     /// The site's new first bytes.
     pub code: [u8; PATCH_LEN],
     /// The trampoline.
-    pub trampoline: [u8; trampoline::LEN as usize],
+    pub trampoline: [u8; TRAMPOLINE_LEN],
     /// Length of the moved instruction in the trampoline.
     pub moved_len: u64,
     /// Address after the moved instruction's original.
@@ -88,7 +90,7 @@ impl Site {
         let jump_end = tail + moved.len() as u64 + PATCH_LEN as u64;
         let home = i32::try_from(back.wrapping_sub(jump_end).cast_signed()).ok()?;
 
-        let mut bytes = [0xcc; trampoline::LEN as usize];
+        let mut bytes = [0xcc; TRAMPOLINE_LEN];
         let mut put = |offset: u64, what: &[u8]| {
             let start = usize::try_from(offset).ok()?;
             bytes.get_mut(start..start + what.len())?.copy_from_slice(what);
