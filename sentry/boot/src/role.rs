@@ -60,6 +60,7 @@ fn run() -> Result<(), String> {
     let facts = HostFacts::read().map_err(step("/proc"))?;
     confinement::leave_the_host(&config).map_err(step("cannot leave the host"))?;
     clock.passed("left the host");
+    let cpuinfo = facts.cpuinfo.clone();
     let platform = make_platform(config.platform, facts)?;
     clock.passed("platform made");
     confinement::close_to_new_code();
@@ -70,6 +71,7 @@ fn run() -> Result<(), String> {
     let kernel_config = Config {
         nr_workers: cpus,
         observe_every_call: config.strace,
+        cpuinfo,
         nr_cpus: config.cpus.map_or(cpus, |limit| limit.min(cpus)),
         memory_bytes: config.memory_bytes.unwrap_or(memory.total_memory()),
         ..Config::default()
@@ -101,11 +103,16 @@ struct HostFacts {
     ptrace: PtraceConfig,
     /// `/proc/self/maps`, to be read when the first stub process is made.
     maps: File,
+    /// The first block of `/proc/cpuinfo`.
+    cpuinfo: String,
 }
 
 impl HostFacts {
     fn read() -> std::io::Result<Self> {
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo")?;
+        let cpuinfo = cpuinfo.split("\n\n").next().unwrap_or_default().to_owned();
         Ok(Self {
+            cpuinfo,
             systrap: SystrapConfig::from_host(),
             ptrace: PtraceConfig::from_host(),
             maps: File::open("/proc/self/maps")?,

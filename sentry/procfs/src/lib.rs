@@ -6,6 +6,7 @@
 
 mod node;
 mod sysctl;
+pub mod sysfs;
 mod system;
 mod task;
 
@@ -78,8 +79,9 @@ pub fn superblock(
     Superblock::new(Box::new(ProcFs), root, user_ns)
 }
 
-/// Makes procfs known to `mount(2)`.
+/// Makes procfs and sysfs known to `mount(2)`.
 pub fn register(kernel: &Arc<Kernel>) {
+    sysfs::register(kernel);
     let kernel = Arc::downgrade(kernel);
     let mount = move |request: &MountRequest<'_>| {
         check_options(request.options)?;

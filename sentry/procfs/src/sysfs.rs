@@ -1,0 +1,108 @@
+//! The part of `/sys` programs read at start: processors, memory policy, an empty cgroup mount
+//! point (`sysfs(5)`).
+
+use crate::node::{Dir, Fixed, Place, Text};
+use bevor_abi::Errno;
+use bevor_abi::errno::EINVAL;
+use bevor_base::UserNamespace;
+use bevor_kernel::Kernel;
+use bevor_vfs::inode::InodeRef;
+use bevor_vfs::superblock::{
+    FileSystem, FsType, MountRequest, Superblock, next_anonymous_dev, register_fs_type,
+};
+use std::any::Any;
+use std::sync::Arc;
+
+struct SysFs;
+
+impl FileSystem for SysFs {
+    fn name(&self) -> &'static str {
+        "sysfs"
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Names of the directories of single processors; a sandbox shows no more.
+const CPU_NAMES: [&str; 64] = [
+    "cpu0", "cpu1", "cpu2", "cpu3", "cpu4", "cpu5", "cpu6", "cpu7", "cpu8", "cpu9", "cpu10",
+    "cpu11", "cpu12", "cpu13", "cpu14", "cpu15", "cpu16", "cpu17", "cpu18", "cpu19", "cpu20",
+    "cpu21", "cpu22", "cpu23", "cpu24", "cpu25", "cpu26", "cpu27", "cpu28", "cpu29", "cpu30",
+    "cpu31", "cpu32", "cpu33", "cpu34", "cpu35", "cpu36", "cpu37", "cpu38", "cpu39", "cpu40",
+    "cpu41", "cpu42", "cpu43", "cpu44", "cpu45", "cpu46", "cpu47", "cpu48", "cpu49", "cpu50",
+    "cpu51", "cpu52", "cpu53", "cpu54", "cpu55", "cpu56", "cpu57", "cpu58", "cpu59", "cpu60",
+    "cpu61", "cpu62", "cpu63",
+];
+
+fn text(place: Place, name: &'static str, value: String) -> (&'static str, InodeRef) {
+    (name, Text::new(place, name, move |_| Ok(format!("{value}\n").into_bytes())))
+}
+
+fn dir(
+    place: Place,
+    name: &'static str,
+    entries: Vec<(&'static str, InodeRef)>,
+) -> (&'static str, InodeRef) {
+    (name, Dir::new(place, name, 0o755, Fixed::new(entries)))
+}
+
+/// Makes a mount of `/sys`.
+#[must_use]
+pub fn superblock(kernel: &Arc<Kernel>, user_ns: Arc<UserNamespace>) -> Arc<Superblock> {
+    let place = Place { dev: next_anonymous_dev(), uid: 0, gid: 0, salt: 0 };
+    let cpus = kernel.config.nr_cpus;
+    let range = if cpus > 1 { format!("0-{}", cpus - 1) } else { "0".into() };
+    let mut cpu = vec![
+        text(place, "kernel_max", "8191".into()),
+        text(place, "online", range.clone()),
+        text(place, "possible", range.clone()),
+        text(place, "present", range.clone()),
+    ];
+    for (index, name) in CPU_NAMES.iter().copied().take(cpus).enumerate() {
+        let topology = vec![
+            text(place, "core_id", index.to_string()),
+            text(place, "physical_package_id", "0".into()),
+            text(place, "thread_siblings_list", index.to_string()),
+        ];
+        cpu.push(dir(place, name, vec![dir(place, "topology", topology)]));
+    }
+    let node0 = vec![text(place, "cpulist", range)];
+    let node = vec![
+        dir(place, "node0", node0),
+        text(place, "online", "0".into()),
+        text(place, "possible", "0".into()),
+    ];
+    let system = vec![dir(place, "cpu", cpu), dir(place, "node", node)];
+    let huge = vec![
+        text(place, "defrag", "always defer defer+madvise [madvise] never".into()),
+        text(place, "enabled", "always [madvise] never".into()),
+        text(place, "hpage_pmd_size", "2097152".into()),
+        text(place, "shmem_enabled", "always within_size advise [never] deny force".into()),
+    ];
+    let mm = vec![dir(place, "hugepages", vec![]), dir(place, "transparent_hugepage", huge)];
+    let root = Fixed::new(vec![
+        dir(place, "block", vec![]),
+        dir(place, "bus", vec![]),
+        dir(place, "class", vec![dir(place, "net", vec![])]),
+        dir(place, "dev", vec![]),
+        dir(place, "devices", vec![dir(place, "system", system)]),
+        dir(place, "firmware", vec![]),
+        dir(place, "fs", vec![dir(place, "cgroup", vec![])]),
+        dir(place, "kernel", vec![dir(place, "mm", mm), dir(place, "security", vec![])]),
+        dir(place, "module", vec![]),
+        dir(place, "power", vec![]),
+    ]);
+    Superblock::new(Box::new(SysFs), Dir::new(place, "sys", 0o555, root), user_ns)
+}
+
+/// Makes sysfs known to `mount(2)`.
+pub fn register(kernel: &Arc<Kernel>) {
+    let kernel = Arc::downgrade(kernel);
+    let mount = move |request: &MountRequest<'_>| -> Result<Arc<Superblock>, Errno> {
+        let kernel = kernel.upgrade().ok_or(EINVAL)?;
+        Ok(superblock(&kernel, request.user_ns.clone()))
+    };
+    register_fs_type("sysfs", FsType { nodev: true, in_user_ns: true, mount: Box::new(mount) });
+}
