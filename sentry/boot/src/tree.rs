@@ -21,6 +21,7 @@ use bevor_vfs::caller::{Caller, KernelCaller};
 use bevor_vfs::gofer::{GoferFs, Sharing};
 use bevor_vfs::inode::FileType;
 use bevor_vfs::mount::{Mount, MountFlags, MountNamespace, attach_new};
+use bevor_vfs::overlay::OverlayFs;
 use bevor_vfs::superblock::{self, Superblock};
 use bevor_vfs::tmpfs::{TmpFs, TmpfsOptions};
 use bevor_vfs::{At, FsContext, LastLink, Path, namei};
@@ -121,10 +122,19 @@ impl<'a> Builder<'a> {
         let sharing = if shared { Sharing::Shared } else { Sharing::Exclusive };
         let lower = GoferFs::mount(client, export, sharing, self.user_ns.clone())?;
         match changes {
-            Changes::Host => {}
-            Changes::Refused | Changes::Memory => lower.set_read_only(true),
+            Changes::Host => Ok(lower),
+            Changes::Refused => {
+                lower.set_read_only(true);
+                Ok(lower)
+            }
+            Changes::Memory => OverlayFs::in_memory(
+                vec![lower.root().inode().clone()],
+                &self.kernel.memory,
+                self.account,
+                &TmpfsOptions::default(),
+                self.user_ns.clone(),
+            ),
         }
-        Ok(lower)
     }
 
     fn mount(
