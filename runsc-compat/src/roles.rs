@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use bevor_confine::{MountTree, cover, exit_now, private_mounts, privileges, uncover};
+use bevor_confine::{
+    MountTree, cover, exit_now, private_mounts, privileges, uncover, use_one_heap,
+};
 use bevor_gofer::{Config, Confine, RootConfig, Sharing, Source, config::VERSION};
 use caps::Capability;
 
@@ -87,6 +89,7 @@ fn gofer() -> Result<(), String> {
     fn step<E: Display>(what: &'static str) -> impl Fn(E) -> String {
         move |error| format!("{what}: {error}")
     }
+    use_one_heap();
     privileges::ignore_terminal_signals().map_err(step("signals"))?;
     // A host that hides its /proc only loses the preference.
     let _kept = privileges::first_to_die();

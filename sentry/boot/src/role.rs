@@ -6,7 +6,7 @@ use std::io::Read;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
-use bevor_confine::{Values, exit_now, inherited, privileges, report_refused_calls};
+use bevor_confine::{Values, exit_now, inherited, privileges, report_refused_calls, use_one_heap};
 use bevor_control::Server;
 use bevor_kernel::Kernel;
 use bevor_kernel::kernel::Config;
@@ -39,6 +39,7 @@ fn step<E: Display>(what: &'static str) -> impl Fn(E) -> String {
 
 fn run() -> Result<(), String> {
     let mut clock = StartClock::new();
+    use_one_heap();
     privileges::ignore_terminal_signals().map_err(step("signals"))?;
     let report = inherited(2).map_err(step("standard error"))?;
     let trace = report.try_clone().map_err(step("standard error"))?;

@@ -88,6 +88,14 @@ pub fn ignore(signal: nix::sys::signal::Signal) -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps the C library to its one main heap. With more it opens files long after the walls are up: it
+/// counts the processors in `/sys` when threads first compete for a heap, and looks for the overcommit
+/// policy in `/proc` when it first gives memory of another heap back.
+pub fn use_one_heap() {
+    // SAFETY: takes numbers; called by a process that has one thread.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
 /// Ends the process at once, all threads, without running anything.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: no pointers; does not return.
