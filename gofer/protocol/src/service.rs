@@ -47,7 +47,6 @@ pub struct Request {
 impl Request {
     /// Splits the bytes [`Service::next`] copied into the message and the handles that are given
     /// back before it.
-    #[must_use]
     pub fn split<'a>(&self, message: &'a [u8]) -> (&'a [u8], impl Iterator<Item = WireHandle>) {
         let (body, closes) = message.split_at_checked(self.body).unwrap_or_default();
         let (closes, _) = closes.as_chunks();

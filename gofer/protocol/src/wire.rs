@@ -62,8 +62,8 @@ operations! {
     MkNod = 10, "[`Make`], name → [`Node`].";
     Symlink = 11, "[`Make`], name, target → [`Node`].";
     Link = 12, "[`Link`], name → [`Node`].";
-    Unlink = 13, "[`Unlink`], name → nothing.";
-    Rename = 14, "[`Rename`], two names → nothing.";
+    Unlink = 13, "[`Unlink`], name → [`Attr`] of the file before.";
+    Rename = 14, "[`Rename`], two names → [`RenameReply`].";
     StatFs = 15, "[`OnNode`] → [`StatFs`].";
     Sync = 16, "[`Sync`] → nothing.";
     GetXattr = 17, "[`OnNode`], name → value.";
@@ -255,6 +255,17 @@ messages! {
         /// Zero.
         pad: u32,
     }
+    /// Answers [`Rename`].
+    RenameReply {
+        /// 1 when the new name stood for a file.
+        has_replaced: u32,
+        /// Zero.
+        pad: u32,
+        /// What moved, as it was before.
+        moved: Attr,
+        /// What the new name stood for, as it was before.
+        replaced: Attr,
+    }
     /// What `statfs(2)` says.
     StatFs {
         /// File system type (`*_SUPER_MAGIC`).
@@ -369,6 +380,13 @@ pub const OPEN_FLAGS: u32 = (libc::O_TRUNC
     | libc::O_EXCL
     | libc::O_TMPFILE)
     .cast_unsigned();
+
+/// `RENAME_*` flags that rename knows.
+pub const RENAME_FLAGS: u32 =
+    libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT;
+
+/// `XATTR_*` flags that setting an extended attribute knows.
+pub const XATTR_FLAGS: u32 = (libc::XATTR_CREATE | libc::XATTR_REPLACE).cast_unsigned();
 
 /// What to write to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

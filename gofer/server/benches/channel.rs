@@ -25,8 +25,11 @@ fn list(client: &Client, dir: &Handle, flags: ReadDirFlags) -> u64 {
     loop {
         let entries = client.readdir(dir, cursor, 1 << 20, flags).unwrap();
         for entry in entries.iter() {
-            count += 1;
             cursor = entry.next;
+            if matches!(entry.name, b"." | b"..") {
+                continue;
+            }
+            count += 1;
             if entry.kind == libc::DT_DIR {
                 below.push(entry.name.to_vec());
             }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use launch::{Gofer, root};
 
 use bevor_abi::errno::{EIO, EROFS};
+use bevor_confine::Namespaces;
 use bevor_gofer::{Config, Confine, HostSockets, Source};
 use bevor_gofer_protocol::client::{MakeArgs, SetAttrArgs, TimeChange, WalkStop};
 use bevor_gofer_protocol::ring::{Header, Ring};
@@ -85,7 +86,7 @@ fn exercise(client: &Client, read_only: bool, sockets: bool) {
             break;
         }
     }
-    assert_eq!(listed, 2);
+    assert_eq!(listed, 4);
     client.statfs(file).unwrap();
     for kind in [SyncKind::File, SyncKind::Data, SyncKind::FileSystem] {
         client.sync(file, kind).unwrap();
@@ -165,6 +166,28 @@ fn works_in_namespaces_of_its_own() {
             }
             assert_eq!(gofer.end(), (Some(bevor_gofer::EXIT_CLOSED), String::new()));
         }
+    }
+}
+
+/// As launchers start it: cloned straight into its namespaces.
+fn works_in_namespaces_made_for_it() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let dir = TempDir::new("own");
+    for read_only in [true, false] {
+        let namespaces = Namespaces::PID
+            .and(Namespaces::MOUNT)
+            .and(Namespaces::NET)
+            .and(Namespaces::IPC)
+            .and(Namespaces::UTS);
+        let gofer = launch::Spawned::start(namespaces, vec![root(&dir.0, read_only)]);
+        exercise(&gofer.client, read_only, false);
+        let left = fs::read_dir(format!("/proc/{}/root", gofer.child.pid)).unwrap().count();
+        assert_eq!(left, 0, "an empty root");
+        gofer.client.shutdown();
+        let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(gofer.child.pid), None);
+        assert!(matches!(status, Ok(nix::sys::wait::WaitStatus::Exited(_, 0))), "{status:?}");
     }
 }
 
@@ -286,6 +309,7 @@ fn main() -> ExitCode {
     }
     let tests: &[(&str, fn())] = &[
         ("works_in_namespaces_of_its_own", works_in_namespaces_of_its_own),
+        ("works_in_namespaces_made_for_it", works_in_namespaces_made_for_it),
         ("serves_the_whole_host_read_only", serves_the_whole_host_read_only),
         ("works_confined_by_landlock", works_confined_by_landlock),
         ("a_killed_gofer_is_an_error_and_no_hang", a_killed_gofer_is_an_error_and_no_hang),

@@ -20,7 +20,7 @@ pub struct DirEntry<'a> {
     pub kind: u8,
     /// Cursor that continues after this entry.
     pub next: i64,
-    /// Attributes, when asked for and the entry was still there.
+    /// Attributes, when asked for and the entry was still there; never of `.` and `..`.
     pub attr: Option<Attr>,
 }
 

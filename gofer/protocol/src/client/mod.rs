@@ -14,7 +14,9 @@ mod ops;
 pub use call::LIVENESS_CHECK;
 pub use dir::{DirEntries, DirEntry};
 pub use handle::Handle;
-pub use ops::{Created, MakeArgs, Opened, Root, SetAttrArgs, TimeChange, Walk, WalkNode, WalkStop};
+pub use ops::{
+    Created, MakeArgs, Opened, Renamed, Root, SetAttrArgs, TimeChange, Walk, WalkNode, WalkStop,
+};
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

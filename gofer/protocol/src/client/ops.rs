@@ -13,8 +13,8 @@ use crate::codec::{Malformed, NAME_MAX, Reader, Writer, is_entry_name};
 use crate::ring::VERSION;
 use crate::wire::{
     Connect, Hello, HelloReply, Link, MAX_TARGET, MAX_WALK, MAX_XATTR, Make, NO_CHANGE, Node,
-    OnNode, Op, Open, Rename, RootFlags, SetAttr, SetAttrMask, SetXattr, StatFs, Sync, SyncKind,
-    Unlink, WalkFlags, WalkReply, WireHandle,
+    OnNode, Op, Open, RENAME_FLAGS, Rename, RenameReply, RootFlags, SetAttr, SetAttrMask, SetXattr,
+    StatFs, Sync, SyncKind, Unlink, WalkFlags, WalkReply, WireHandle, XATTR_FLAGS,
 };
 
 /// A root the gofer serves, in the order of its configuration.
@@ -77,10 +77,20 @@ pub struct Created {
     pub attr: Attr,
 }
 
+/// What a rename did, each file as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// What moved.
+    pub moved: Attr,
+    /// What the new name stood for.
+    pub replaced: Option<Attr>,
+}
+
 /// What a new file is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MakeArgs {
-    /// Permission bits, the caller's umask already applied.
+    /// Permission bits, the caller's umask already applied; for mknod the type, too. Other bits do
+    /// not count.
     pub mode: u32,
     /// Owner; `None` leaves it to the host.
     pub uid: Option<u32>,
@@ -272,6 +282,10 @@ impl Client {
     /// # Errors
     /// EROFS, EPERM, ESTALE and those of the host's calls.
     pub fn setattr(&self, node: &Handle, args: &SetAttrArgs) -> Result<Attr, Errno> {
+        let is_time = |change: Option<TimeChange>| !matches!(change, Some(TimeChange::To(time)) if time.nsec >= 1_000_000_000);
+        if !is_time(args.atime) || !is_time(args.mtime) {
+            return Err(EINVAL.because("nanoseconds of a second or more"));
+        }
         let mut mask = SetAttrMask::empty();
         mask.set(SetAttrMask::MODE, args.mode.is_some());
         mask.set(SetAttrMask::OWNER, args.uid.is_some() || args.gid.is_some());
@@ -292,7 +306,7 @@ impl Client {
         let request = SetAttr {
             node: node.number(),
             mask: mask.bits(),
-            mode: args.mode.unwrap_or(0),
+            mode: args.mode.unwrap_or(0) & 0o7777,
             uid: args.uid.unwrap_or(NO_CHANGE),
             gid: args.gid.unwrap_or(NO_CHANGE),
             size: args.size.unwrap_or(0),
@@ -346,7 +360,9 @@ impl Client {
         args: MakeArgs,
         rdev: Device,
     ) -> Result<Created, Errno> {
-        self.make(Op::MkNod, make(dir, 0, args, rdev), name, &[])
+        let mut request = make(dir, 0, args, rdev);
+        request.mode |= args.mode & 0o170_000;
+        self.make(Op::MkNod, request, name, &[])
     }
 
     /// Makes a symlink.
@@ -362,6 +378,9 @@ impl Client {
     ) -> Result<Created, Errno> {
         if target.len() > MAX_TARGET {
             return Err(ENAMETOOLONG.because("symlink target"));
+        }
+        if target.contains(&0) {
+            return Err(EINVAL.because("NUL in a symlink target"));
         }
         self.make(Op::Symlink, make(dir, 0, args, Device::default()), name, target)
     }
@@ -379,14 +398,15 @@ impl Client {
     }
 
     /// Removes a name; with `AT_REMOVEDIR` an empty directory. Handles of the file keep working.
+    /// Answers with what the file was before.
     ///
     /// # Errors
     /// ENOENT, EISDIR, ENOTDIR, ENOTEMPTY, EBUSY, EROFS and those of the host's calls.
-    pub fn unlink(&self, dir: &Handle, name: &[u8], flags: u32) -> Result<(), Errno> {
+    pub fn unlink(&self, dir: &Handle, name: &[u8], flags: u32) -> Result<Attr, Errno> {
         let mut writer = Writer::new();
         writer.put(&Unlink { dir: dir.number(), flags, pad: 0 });
         put_name(&mut writer, name)?;
-        self.shared.call(Op::Unlink, &writer).map(drop)
+        take(&mut Reader::new(&self.shared.call(Op::Unlink, &writer)?.message))
     }
 
     /// Moves a name. Handles of what moves, of what lies below it, and of what it replaces keep
@@ -399,12 +419,18 @@ impl Client {
         from: (&Handle, &[u8]),
         to: (&Handle, &[u8]),
         flags: u32,
-    ) -> Result<(), Errno> {
+    ) -> Result<Renamed, Errno> {
+        if flags & !RENAME_FLAGS != 0 {
+            return Err(EINVAL.because("unknown rename flag"));
+        }
         let mut writer = Writer::new();
         writer.put(&Rename { from: from.0.number(), to: to.0.number(), flags, pad: 0 });
         put_name(&mut writer, from.1)?;
         put_name(&mut writer, to.1)?;
-        self.shared.call(Op::Rename, &writer).map(drop)
+        let reply = self.shared.call(Op::Rename, &writer)?;
+        let reply: RenameReply = take(&mut Reader::new(&reply.message))?;
+        let replaced = (reply.has_replaced != 0).then_some(reply.replaced);
+        Ok(Renamed { moved: reply.moved, replaced })
     }
 
     /// Describes the file system of a file.
@@ -448,6 +474,9 @@ impl Client {
             .ok()
             .filter(|_| value.len() <= MAX_XATTR)
             .ok_or_else(|| bevor_abi::errno::E2BIG.because("extended attribute"))?;
+        if flags & !XATTR_FLAGS != 0 {
+            return Err(EINVAL.because("unknown setxattr flag"));
+        }
         let request = SetXattr { node: node.number(), flags, value_len };
         self.xattr(Op::SetXattr, &request, name, value).map(drop)
     }
@@ -544,7 +573,7 @@ fn make(dir: &Handle, flags: u32, args: MakeArgs, rdev: Device) -> Make {
     Make {
         dir: dir.number(),
         flags,
-        mode: args.mode,
+        mode: args.mode & 0o7777,
         uid: args.uid.unwrap_or(NO_CHANGE),
         gid: args.gid.unwrap_or(NO_CHANGE),
         rdev_major: rdev.major,

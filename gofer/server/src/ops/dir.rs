@@ -54,7 +54,7 @@ impl Streams {
     }
 }
 
-/// Lists a directory from a cursor on, without `.` and `..`.
+/// Lists a directory from a cursor on, as the host does, with `.` and `..`.
 pub fn readdir(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> Answer {
     let ReadDir { node, cursor, max_bytes, flags } = request.take()?;
     request.end()?;
@@ -66,7 +66,7 @@ pub fn readdir(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) ->
         return Err(ENOTDIR.into());
     }
     if found.info.boundary {
-        reply.put(&ReadDirReply { count: 0, at_end: 1 });
+        empty(reply, found.info.identity.ino, cursor);
         return Ok(None);
     }
     let stream = match server.streams.take(found.id, cursor) {
@@ -85,6 +85,18 @@ pub fn readdir(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) ->
     }
     reply.patch(0, &entries);
     Ok(None)
+}
+
+/// Lists a directory of which nothing is served.
+fn empty(reply: &mut Writer, ino: u64, cursor: i64) {
+    let dots = [&b"."[..], b".."].into_iter().zip(1_i64..).filter(|&(_, next)| next > cursor);
+    let count = u32::try_from(dots.clone().count()).unwrap_or(0);
+    reply.put(&ReadDirReply { count, at_end: 1 });
+    for (name, next) in dots {
+        let name_len = u16::try_from(name.len()).unwrap_or(0);
+        reply.put(&Entry { ino, next, kind: libc::DT_DIR, has_attr: 0, name_len, pad: 0 });
+        reply.bytes(name);
+    }
 }
 
 fn start(server: &Server, found: &Found, cursor: i64) -> Result<OwnedFd, Errno> {
@@ -123,12 +135,10 @@ impl Listing<'_> {
             let mut rest = &buffer[..len];
             while let Some((entry, after)) = HostEntry::split(rest) {
                 rest = after;
-                if !matches!(entry.name, b"." | b"..") {
-                    if !self.add(stream, &entry) {
-                        return Ok((entries, next));
-                    }
-                    entries.count += 1;
+                if !self.add(stream, &entry) {
+                    return Ok((entries, next));
                 }
+                entries.count += 1;
                 next = entry.next;
             }
         }
@@ -137,7 +147,8 @@ impl Listing<'_> {
     /// Adds an entry; false when it does not fit any more.
     fn add(&mut self, stream: &OwnedFd, entry: &HostEntry<'_>) -> bool {
         let start = self.reply.message().len();
-        let attr = if self.flags.contains(ReadDirFlags::ATTRS) {
+        let is_dot = matches!(entry.name, b"." | b"..");
+        let attr = if self.flags.contains(ReadDirFlags::ATTRS) && !is_dot {
             self.attr(stream, entry.name)
         } else {
             None

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use bevor_abi::Errno;
 use bevor_abi::errno::{EACCES, EBUSY, EINVAL, ENOENT, EOPNOTSUPP, EXDEV};
-use bevor_gofer_protocol::Time;
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
-use bevor_gofer_protocol::wire::{Rename, SetAttr, SetAttrMask, Sync, SyncKind, Unlink};
+use bevor_gofer_protocol::wire::{
+    RENAME_FLAGS, Rename, RenameReply, SetAttr, SetAttrMask, Sync, SyncKind, Unlink,
+};
+use bevor_gofer_protocol::{Attr, Time};
 
 use crate::host::{self, Name};
 use crate::resolve::Looked;
@@ -77,7 +79,7 @@ fn timespec(
 }
 
 /// Removes a name.
-pub fn unlink(server: &Server, request: &mut Reader<'_>) -> Answer {
+pub fn unlink(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> Answer {
     let unlink: Unlink = request.take()?;
     let name = request.name()?;
     request.end()?;
@@ -91,24 +93,24 @@ pub fn unlink(server: &Server, request: &mut Reader<'_>) -> Answer {
     let c_name = Name::new(name)?;
 
     let _tree = server.tree.write();
-    movable(server, root, &dir, &dir_fd, name)?;
+    let looked = movable(server, root, &dir, &dir_fd, name)?.ok_or(ENOENT)?;
     let node = server.table.lock().find_child(dir.id, name);
     let node_fd = node.as_ref().and_then(|node| kept_or_opened(server, node));
     host::unlink(dir_fd.as_fd(), c_name.as_c(), flags)?;
     if let Some(node) = node {
         server.table.lock().lose_name(node.id, node_fd.as_ref());
     }
+    reply.put(&root.attr(&looked.found, false));
     Ok(None)
 }
 
 /// Moves a name.
-pub fn rename(server: &Server, request: &mut Reader<'_>) -> Answer {
+pub fn rename(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> Answer {
     let rename: Rename = request.take()?;
     let (old, new) = (request.name()?, request.name()?);
     request.end()?;
     let exchange = rename.flags & libc::RENAME_EXCHANGE != 0;
-    let known = libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT;
-    if rename.flags & !known != 0 || rename.pad != 0 {
+    if rename.flags & !RENAME_FLAGS != 0 || rename.pad != 0 {
         return Err(Malformed("unknown rename flag").into());
     }
     let (from, from_fd) = server.directory(rename.from)?;
@@ -133,6 +135,14 @@ pub fn rename(server: &Server, request: &mut Reader<'_>) -> Answer {
     };
     host::rename((from_fd.as_fd(), c_old.as_c()), (to_fd.as_fd(), c_new.as_c()), rename.flags)?;
 
+    reply.put(&RenameReply {
+        has_replaced: target.is_some().into(),
+        pad: 0,
+        moved: root.attr(&source.found, false),
+        replaced: target
+            .as_ref()
+            .map_or_else(Attr::default, |target| root.attr(&target.found, false)),
+    });
     // Two names of one file: the host leaves both as they are.
     if target.is_some_and(|target| target.info.identity == source.info.identity) {
         return Ok(None);

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use bevor_abi::Errno;
 use bevor_abi::errno::{ENODATA, EOPNOTSUPP, EPERM};
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
-use bevor_gofer_protocol::wire::{MAX_XATTR, OnNode, SetXattr};
+use bevor_gofer_protocol::wire::{MAX_XATTR, OnNode, SetXattr, XATTR_FLAGS};
 
 use crate::root::Root;
 use crate::server::{Answer, Server};
@@ -81,7 +81,7 @@ pub fn setxattr(server: &Server, request: &mut Reader<'_>) -> Answer {
     if value.len() > MAX_XATTR || usize::try_from(head.value_len) != Ok(value.len()) {
         return Err(Malformed("length of an extended attribute").into());
     }
-    if flags & !(libc::XATTR_CREATE | libc::XATTR_REPLACE) != 0 {
+    if head.flags & !XATTR_FLAGS != 0 {
         return Err(Malformed("unknown setxattr flag").into());
     }
     let (found, fd) = server.served(head.node)?;

@@ -120,7 +120,7 @@ impl Gofer {
         walk.nodes.pop().unwrap().handle
     }
 
-    /// Every name of a directory.
+    /// Every name of a directory but the dots, which must be there.
     pub fn names(&self, dir: &Handle, max_bytes: usize) -> Vec<String> {
         let mut names = Vec::new();
         let mut cursor = 0;
@@ -133,6 +133,7 @@ impl Gofer {
             }
             if entries.at_end {
                 names.sort();
+                assert_eq!(names.drain(..2).collect::<Vec<_>>(), [".", ".."]);
                 return names;
             }
         }

@@ -166,7 +166,7 @@ fn removed_files_stay_usable_through_their_handles() {
     fs::create_dir(gofer.dir.join("dir")).unwrap();
     let root = &gofer.root.handle;
     let (file, dir) = (gofer.handle("file"), gofer.handle("dir"));
-    gofer.client.unlink(root, b"file", 0).unwrap();
+    assert_eq!(gofer.client.unlink(root, b"file", 0).unwrap().nlink, 1);
     assert!(!gofer.dir.join("file").exists());
     assert_eq!(gofer.client.getattr(&file).unwrap().nlink, 0);
     let opened = gofer.client.open(&file, READ).unwrap();
@@ -219,7 +219,8 @@ fn handles_follow_a_rename() {
     // A replaced file stays usable.
     gofer.dir.write("b/new", b"new");
     let (other, new) = (gofer.handle("b/other"), gofer.handle("b/new"));
-    gofer.client.rename((&b, b"new"), (&b, b"other"), 0).unwrap();
+    let renamed = gofer.client.rename((&b, b"new"), (&b, b"other"), 0).unwrap();
+    assert_eq!((renamed.moved.size, renamed.replaced.unwrap().size), (3, 0));
     push_out();
     assert_eq!(gofer.client.getattr(&other).unwrap().nlink, 0);
     assert_eq!(gofer.client.getattr(&new).unwrap().size, 3);
@@ -302,8 +303,8 @@ fn a_read_only_root_refuses_every_change() {
         ("mknod", client.mknod(root, b"new", args(libc::S_IFIFO), NO_DEVICE).map(drop)),
         ("symlink", client.symlink(root, b"new", b"t", args(0o777)).map(drop)),
         ("link", client.link(&file, root, b"new").map(drop)),
-        ("unlink", client.unlink(root, b"file", 0)),
-        ("rename", client.rename((root, b"file"), (&dir, b"new"), 0)),
+        ("unlink", client.unlink(root, b"file", 0).map(drop)),
+        ("rename", client.rename((root, b"file"), (&dir, b"new"), 0).map(drop)),
         ("mode", one(SetAttrArgs { mode: Some(0), ..none })),
         ("owner", one(SetAttrArgs { uid: Some(1), gid: Some(1), ..none })),
         ("size", one(SetAttrArgs { size: Some(0), ..none })),

@@ -4,22 +4,64 @@ use crate::file::{DirEntry, DirSink, File, FileOps};
 use crate::gofer::GoferInode;
 use bevor_abi::Errno;
 use bevor_abi::errno::EISDIR;
+use bevor_gofer_protocol::client::DirEntries;
 use bevor_gofer_protocol::wire::ReadDirFlags;
 use bevor_memory::{IoDst, IoSrc};
+use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::Arc;
 
-/// Bytes of entries asked for at once.
-const BATCH_BYTES: usize = 32 << 10;
+/// Bytes of entries asked for at once: as many as one message holds.
+const BATCH_BYTES: usize = usize::MAX;
 
 /// An open directory.
 pub(super) struct GoferDir {
     inode: Arc<GoferInode>,
+    /// The entries fetched last, of which a reader with a small buffer takes a few at a time.
+    batch: Mutex<Option<Batch>>,
+}
+
+struct Batch {
+    entries: DirEntries,
+    /// The cursor they were asked for with.
+    start: i64,
+}
+
+impl Batch {
+    /// Whether they are what comes after `at`, a cursor other than 0: a directory that is read
+    /// from its start shows what is in it then.
+    fn goes_on_from(&self, at: i64) -> bool {
+        at != 0 && (self.start == at || self.entries.iter().any(|entry| entry.next == at))
+    }
+
+    /// Shows the entries behind `at`, and moves it along; whether there was room for all.
+    fn show(&self, at: &mut i64, sink: &mut DirSink<'_>) -> bool {
+        let mut entries = self.entries.iter();
+        if *at != self.start {
+            // Up to the entry the reader has seen last.
+            entries.by_ref().find(|entry| entry.next == *at);
+        }
+        for entry in entries {
+            let next = entry.next.cast_unsigned();
+            if !sink(&DirEntry { name: entry.name, ino: entry.ino, dtype: entry.kind, next }) {
+                return false;
+            }
+            *at = entry.next;
+        }
+        true
+    }
 }
 
 impl GoferDir {
     pub(super) const fn new(inode: Arc<GoferInode>) -> Self {
-        Self { inode }
+        Self { inode, batch: Mutex::new(None) }
+    }
+
+    fn fetch(&self, at: i64) -> Result<Batch, Errno> {
+        let client = &self.inode.fs.client;
+        let flags = ReadDirFlags::empty();
+        let entries = client.readdir(&self.inode.handle(), at, BATCH_BYTES, flags)?;
+        Ok(Batch { entries, start: at })
     }
 }
 
@@ -39,22 +81,18 @@ impl FileOps for GoferDir {
     }
 
     fn read_dir(&self, at: u64, sink: &mut DirSink<'_>) -> Result<u64, Errno> {
-        let mut at = at;
+        let mut at = at.cast_signed();
+        let mut kept = self.batch.lock();
+        let mut batch = kept.take().filter(|batch| batch.goes_on_from(at));
         loop {
-            let client = &self.inode.fs.client;
-            let flags = ReadDirFlags::empty();
-            let cursor = at.cast_signed();
-            let batch = client.readdir(&self.inode.handle, cursor, BATCH_BYTES, flags)?;
-            for entry in batch.iter() {
-                let next = entry.next.cast_unsigned();
-                let shown = DirEntry { name: entry.name, ino: entry.ino, dtype: entry.kind, next };
-                if !sink(&shown) {
-                    return Ok(at);
-                }
-                at = next;
-            }
-            if batch.at_end || batch.len() == 0 {
-                return Ok(at);
+            let current = match batch.take() {
+                Some(batch) => batch,
+                None => self.fetch(at)?,
+            };
+            let room = current.show(&mut at, sink);
+            if !room || current.entries.at_end || current.entries.is_empty() {
+                *kept = Some(current);
+                return Ok(at.cast_unsigned());
             }
         }
     }

@@ -5,21 +5,22 @@ use crate::file::{FileOps, OpenFlags};
 use crate::gofer::dir::GoferDir;
 use crate::gofer::file::{GoferFile, Opened};
 use crate::gofer::{FileKey, GoferFs, Sharing};
+use crate::host::calls;
 use crate::inode::{
     Attr, CachePolicy, FileTime, FileType, FsStat, Inode, InodeRef, NewAttr, NewNode, SetAttr,
 };
 use bevor_abi::Errno;
-use bevor_abi::errno::{EIO, ENOENT, ENXIO, EPERM, EXDEV};
-use bevor_abi::fcntl::{AT_REMOVEDIR, O_RDWR, O_TMPFILE};
+use bevor_abi::errno::{EIO, ENFILE, ENOENT, ENXIO, EPERM, ESTALE, EXDEV};
+use bevor_abi::fcntl::{AT_REMOVEDIR, O_RDWR, O_TMPFILE, RENAME_EXCHANGE};
 use bevor_gofer_protocol::client::{Created, MakeArgs, SetAttrArgs, TimeChange, WalkStop};
 use bevor_gofer_protocol::wire::SyncKind;
 use bevor_gofer_protocol::{Attr as WireAttr, AttrFlags, Device, Handle, Time};
 use bevor_memory::{MappingSet, next_mappable_id};
 use parking_lot::{Mutex, RwLock};
 use std::any::Any;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Nanoseconds a second has.
 const NSEC_PER_SEC: u64 = 1_000_000_000;
@@ -27,18 +28,25 @@ const NSEC_PER_SEC: u64 = 1_000_000_000;
 /// A file of the host.
 pub struct GoferInode {
     pub(super) fs: Arc<GoferFs>,
-    pub(super) handle: Handle,
+    /// The handle of the name the file was found by last.
+    handle: RwLock<Arc<Handle>>,
     key: FileKey,
     birth: Time,
     kind: FileType,
     dev: u64,
     attr: RwLock<WireAttr>,
+    /// The file changed since its attributes were read, its size excepted.
+    changed: AtomicBool,
     /// Target of a symbolic link, once read.
     target: Mutex<Option<Vec<u8>>>,
     /// Host descriptors, shared by all that have the file open: for reading, and for both.
     descriptors: Mutex<Descriptors>,
     /// How many descriptions have it open.
     open: AtomicUsize,
+    /// In the list of those nothing has open.
+    pub(super) listed: AtomicBool,
+    /// Opened again since it was put into that list.
+    pub(super) used: AtomicBool,
     pub(super) mappings: MappingSet,
     pub(super) mappable_id: u64,
 }
@@ -67,15 +75,18 @@ impl GoferInode {
     ) -> Option<Self> {
         Some(Self {
             fs,
-            handle,
+            handle: RwLock::new(Arc::new(handle)),
             key: FileKey::of(attr),
             birth: attr.btime,
             kind: FileType::from_mode(attr.mode)?,
             dev,
             attr: RwLock::new(*attr),
+            changed: AtomicBool::new(false),
             target: Mutex::new(target),
             descriptors: Mutex::default(),
             open: AtomicUsize::new(0),
+            listed: AtomicBool::new(false),
+            used: AtomicBool::new(false),
             mappings: MappingSet::default(),
             mappable_id: next_mappable_id(),
         })
@@ -86,33 +97,94 @@ impl GoferInode {
         self.birth == attr.btime && FileType::from_mode(attr.mode) == Some(self.kind)
     }
 
-    pub(super) fn refresh(&self, attr: &WireAttr) {
+    pub(super) fn handle(&self) -> Arc<Handle> {
+        self.handle.read().clone()
+    }
+
+    /// The file was found by another name; the old one may be gone.
+    pub(super) fn found_again(&self, handle: Handle, attr: &WireAttr) {
+        let old = std::mem::replace(&mut *self.handle.write(), Arc::new(handle));
+        drop(old);
+        self.refresh(attr);
+    }
+
+    fn refresh(&self, attr: &WireAttr) {
+        self.changed.store(false, Ordering::Release);
         *self.attr.write() = *attr;
+    }
+
+    /// Notes that its attributes must be read again when they are next asked for.
+    fn change(&self) {
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Notes that one of its names is gone.
+    fn lost_link(&self) {
+        let mut attr = self.attr.write();
+        attr.nlink = attr.nlink.saturating_sub(1);
+        drop(attr);
+        self.change();
+        if self.open.load(Ordering::Acquire) == 0 {
+            self.close_idle();
+        }
     }
 
     /// Attributes: cached if nobody else changes the file.
     fn current(&self) -> Result<WireAttr, Errno> {
+        let changed = self.changed.swap(false, Ordering::AcqRel);
         if self.fs.sharing == Sharing::Exclusive {
-            return Ok(*self.attr.read());
+            if !changed {
+                return Ok(*self.attr.read());
+            }
+            if let Some(attr) = self.ask_descriptor() {
+                return Ok(attr);
+            }
         }
-        let attr = self.fs.client.getattr(&self.handle)?;
-        self.refresh(&attr);
-        Ok(attr)
+        match self.fs.client.getattr(&self.handle()) {
+            Ok(attr) => {
+                *self.attr.write() = attr;
+                Ok(attr)
+            }
+            // A file that lost its last name while the gofer had no descriptor to spare.
+            Err(errno) if errno == ESTALE && self.open.load(Ordering::Acquire) != 0 => {
+                Ok(self.ask_descriptor().unwrap_or_else(|| *self.attr.read()))
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// What the kept descriptor, if there is one, says of what changes with contents and names.
+    fn ask_descriptor(&self) -> Option<WireAttr> {
+        let fd = {
+            let descriptors = self.descriptors.lock();
+            descriptors.write.clone().or_else(|| descriptors.read.clone())
+        };
+        let stat = calls::stat(fd?.as_fd()).ok()?;
+        let time = |sec, nsec: i64| Time { sec, nsec: nsec.cast_unsigned() };
+        let mut attr = self.attr.write();
+        attr.size = stat.st_size.cast_unsigned();
+        attr.blocks = stat.st_blocks.cast_unsigned();
+        attr.nlink = u32::try_from(stat.st_nlink).unwrap_or(u32::MAX);
+        attr.atime = time(stat.st_atime, stat.st_atime_nsec);
+        attr.mtime = time(stat.st_mtime, stat.st_mtime_nsec);
+        attr.ctime = time(stat.st_ctime, stat.st_ctime_nsec);
+        Some(*attr)
     }
 
     /// Notes that contents were written up to `end`.
     pub(super) fn written(&self, end: u64) {
         let mut attr = self.attr.write();
         attr.size = attr.size.max(end);
-        let now = FileTime::now();
-        let now = Time { sec: now.sec, nsec: u64::from(now.nsec) };
-        attr.mtime = now;
-        attr.ctime = now;
+        drop(attr);
+        self.change();
     }
 
     /// Size in bytes.
     pub(super) fn size(&self) -> Result<u64, Errno> {
-        Ok(self.current()?.size)
+        match self.fs.sharing {
+            Sharing::Exclusive => Ok(self.cached_size()),
+            Sharing::Shared => Ok(self.current()?.size),
+        }
     }
 
     pub(super) fn cached_size(&self) -> u64 {
@@ -126,7 +198,13 @@ impl GoferInode {
         if let Some(fd) = kept.as_ref().or(descriptors.write.as_ref()) {
             return Ok(fd.clone());
         }
-        let opened = self.fs.client.open(&self.handle, if writable { O_RDWR } else { 0 })?;
+        let flags = if writable { O_RDWR } else { 0 };
+        let open = || self.fs.client.open(&self.handle(), flags);
+        let opened = match open() {
+            // The process is out of descriptors: those of files nobody has open go first.
+            Err(errno) if errno == ENFILE && self.fs.close_some_idle() => open()?,
+            other => other?,
+        };
         let fd = Arc::new(opened.file);
         self.refresh(&opened.attr);
         if writable {
@@ -144,7 +222,16 @@ impl GoferInode {
     /// A description was closed; the last one makes the descriptors idle.
     pub(super) fn closed(self: &Arc<Self>) {
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.fs.keep_idle(self.clone());
+            self.idle();
+        }
+    }
+
+    /// Nothing has the file open, but it may be opened again, unless it has no name any more.
+    fn idle(self: &Arc<Self>) {
+        if self.attr.read().nlink == 0 {
+            self.close_idle();
+        } else {
+            self.fs.keep_idle(self);
         }
     }
 
@@ -156,15 +243,22 @@ impl GoferInode {
         }
     }
 
-    fn dir_changed(&self) {
-        if let Ok(attr) = self.fs.client.getattr(&self.handle) {
-            self.refresh(&attr);
-        }
+    fn made(&self, created: Created, target: Option<Vec<u8>>) -> Result<Arc<Self>, Errno> {
+        self.change();
+        self.fs.adopt(created.handle, &created.attr, target)
     }
 
-    fn made(&self, created: Created, target: Option<Vec<u8>>) -> Result<InodeRef, Errno> {
-        self.dir_changed();
-        Ok(self.fs.adopt(created.handle, &created.attr, target)?)
+    /// Makes a regular file. Most are opened next, so that it is made by opening.
+    fn create_file(&self, name: &[u8], args: MakeArgs) -> Result<InodeRef, Errno> {
+        let create = || self.fs.client.create(&self.handle(), name, O_RDWR, args);
+        let (created, fd) = match create() {
+            Err(errno) if errno == ENFILE && self.fs.close_some_idle() => create()?,
+            other => other?,
+        };
+        let inode = self.made(created, None)?;
+        inode.descriptors.lock().write = Some(Arc::new(fd));
+        self.fs.keep_idle(&inode);
+        Ok(inode)
     }
 
     fn is_boundary(&self) -> bool {
@@ -229,7 +323,7 @@ impl Inode for GoferInode {
             atime: change.atime.map(wire_time),
             mtime: change.mtime.map(wire_time),
         };
-        let attr = self.fs.client.setattr(&self.handle, &args)?;
+        let attr = self.fs.client.setattr(&self.handle(), &args)?;
         self.refresh(&attr);
         if let Some(size) = change.size.filter(|&size| size < old_size) {
             self.mappings.invalidate(self.mappable_id, size..u64::MAX);
@@ -241,7 +335,7 @@ impl Inode for GoferInode {
         if self.is_boundary() {
             return Err(ENOENT.into());
         }
-        let mut walk = self.fs.client.walk(&self.handle, &[name])?;
+        let mut walk = self.fs.client.walk(&self.handle(), &[name])?;
         let target = match walk.stop {
             WalkStop::Complete => None,
             WalkStop::Symlink(target) => Some(target),
@@ -259,7 +353,7 @@ impl Inode for GoferInode {
     }
 
     fn revalidate(&self, name: &[u8], child: Option<&InodeRef>) -> bool {
-        let Ok(walk) = self.fs.client.probe(&self.handle, &[name]) else { return false };
+        let Ok(walk) = self.fs.client.probe(&self.handle(), &[name]) else { return false };
         match (walk.nodes.first(), child) {
             (None, None) => true,
             (Some(node), Some(child)) => {
@@ -283,31 +377,34 @@ impl Inode for GoferInode {
         };
         let client = &self.fs.client;
         let none = Device::default();
-        let mknod = |kind| client.mknod(&self.handle, name, args(kind), none);
+        let mknod = |kind| client.mknod(&self.handle(), name, args(kind), none);
         let created = match node {
-            NewNode::Regular => mknod(FileType::Regular)?,
+            NewNode::Regular => {
+                let args = MakeArgs { mode: attr.mode, ..args(FileType::Regular) };
+                return self.create_file(name, args);
+            }
             NewNode::Fifo => mknod(FileType::Fifo)?,
             NewNode::Socket => mknod(FileType::Socket)?,
             NewNode::Directory => {
                 let args = MakeArgs { mode: attr.mode, ..args(FileType::Directory) };
-                client.mkdir(&self.handle, name, args)?
+                client.mkdir(&self.handle(), name, args)?
             }
             NewNode::Symlink(target) => {
-                let created =
-                    client.symlink(&self.handle, name, target, args(FileType::Symlink))?;
-                return self.made(created, Some(target.to_vec()));
+                let args = MakeArgs { mode: attr.mode, ..args(FileType::Symlink) };
+                let created = client.symlink(&self.handle(), name, target, args)?;
+                return Ok(self.made(created, Some(target.to_vec()))?);
             }
             NewNode::Device { .. } => {
                 return Err(EPERM.because("no device files on the host's file systems"));
             }
         };
-        self.made(created, None)
+        Ok(self.made(created, None)?)
     }
 
     fn create_unnamed(&self, attr: NewAttr) -> Result<InodeRef, Errno> {
         let args = MakeArgs { mode: attr.mode, uid: Some(attr.uid), gid: Some(attr.gid) };
         let flags = O_TMPFILE | O_RDWR;
-        let (created, fd) = self.fs.client.create(&self.handle, b"", flags, args)?;
+        let (created, fd) = self.fs.client.create(&self.handle(), b"", flags, args)?;
         let inode = self.fs.adopt(created.handle, &created.attr, None)?;
         inode.descriptors.lock().write = Some(Arc::new(fd));
         Ok(inode)
@@ -315,31 +412,27 @@ impl Inode for GoferInode {
 
     fn link(&self, name: &[u8], target: &InodeRef) -> Result<(), Errno> {
         let target = target.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
-        let created = self.fs.client.link(&target.handle, &self.handle, name)?;
-        target.refresh(&created.attr);
-        self.dir_changed();
+        let created = self.fs.client.link(&target.handle(), &self.handle(), name)?;
+        target.found_again(created.handle, &created.attr);
+        self.change();
         Ok(())
     }
 
     fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
-        let gone = self.fs.client.walk(&self.handle, &[name]).ok();
-        self.fs.client.unlink(&self.handle, name, 0)?;
-        if let Some(node) = gone.and_then(|mut walk| walk.nodes.pop()) {
-            let inodes = self.fs.inodes.lock();
-            let inode = inodes.get(&FileKey::of(&node.attr)).and_then(std::sync::Weak::upgrade);
-            drop(inodes);
-            if let Some(inode) = inode {
-                let mut attr = inode.attr.write();
-                attr.nlink = attr.nlink.saturating_sub(1);
-            }
+        let gone = self.fs.client.unlink(&self.handle(), name, 0)?;
+        self.change();
+        if let Some(inode) = self.fs.live(&gone) {
+            inode.lost_link();
         }
-        self.dir_changed();
         Ok(())
     }
 
     fn rmdir(&self, name: &[u8]) -> Result<(), Errno> {
-        self.fs.client.unlink(&self.handle, name, AT_REMOVEDIR)?;
-        self.dir_changed();
+        let gone = self.fs.client.unlink(&self.handle(), name, AT_REMOVEDIR)?;
+        self.change();
+        if let Some(inode) = self.fs.live(&gone) {
+            inode.change();
+        }
         Ok(())
     }
 
@@ -351,9 +444,23 @@ impl Inode for GoferInode {
         flags: u32,
     ) -> Result<(), Errno> {
         let new_dir = new_dir.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
-        self.fs.client.rename((&self.handle, name), (&new_dir.handle, new_name), flags)?;
-        self.dir_changed();
-        new_dir.dir_changed();
+        let (from, to) = (self.handle(), new_dir.handle());
+        let renamed = self.fs.client.rename((&from, name), (&to, new_name), flags)?;
+        self.change();
+        new_dir.change();
+        if let Some(inode) = self.fs.live(&renamed.moved) {
+            inode.change();
+        }
+        if let Some(replaced) = renamed.replaced
+            && FileKey::of(&replaced) != FileKey::of(&renamed.moved)
+            && let Some(inode) = self.fs.live(&replaced)
+        {
+            if flags & RENAME_EXCHANGE == 0 && !replaced.is_dir() {
+                inode.lost_link();
+            } else {
+                inode.change();
+            }
+        }
         Ok(())
     }
 
@@ -363,7 +470,7 @@ impl Inode for GoferInode {
         if let Some(target) = &*target {
             return Ok(target.clone());
         }
-        let read = self.fs.client.readlink(&self.handle)?;
+        let read = self.fs.client.readlink(&self.handle())?;
         *target = Some(read.clone());
         Ok(read)
     }
@@ -385,25 +492,25 @@ impl Inode for GoferInode {
     }
 
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.fs.client.getxattr(&self.handle, name)
+        self.fs.client.getxattr(&self.handle(), name)
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
-        self.fs.client.setxattr(&self.handle, name, value, flags)
+        self.fs.client.setxattr(&self.handle(), name, value, flags)
     }
 
     fn list_xattr(&self) -> Result<Vec<Vec<u8>>, Errno> {
-        let names = self.fs.client.listxattr(&self.handle)?;
+        let names = self.fs.client.listxattr(&self.handle())?;
         let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
         Ok(names.map(<[u8]>::to_vec).collect())
     }
 
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
-        self.fs.client.removexattr(&self.handle, name)
+        self.fs.client.removexattr(&self.handle(), name)
     }
 
     fn statfs(&self) -> Result<FsStat, Errno> {
-        let stat = self.fs.client.statfs(&self.handle)?;
+        let stat = self.fs.client.statfs(&self.handle())?;
         Ok(FsStat {
             magic: stat.kind,
             block_size: stat.block_size,
@@ -418,7 +525,7 @@ impl Inode for GoferInode {
     }
 
     fn sync_fs(&self) -> Result<(), Errno> {
-        self.fs.client.sync(&self.handle, SyncKind::FileSystem)
+        self.fs.client.sync(&self.handle(), SyncKind::FileSystem)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -7,6 +7,8 @@
 mod dir;
 mod file;
 mod inode;
+#[cfg(test)]
+mod tests;
 
 pub use inode::GoferInode;
 
@@ -19,6 +21,7 @@ use bevor_gofer_protocol::{Attr as WireAttr, Client, Device};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 /// Who may change the files of a mount.
@@ -55,8 +58,8 @@ pub struct GoferFs {
     devices: Mutex<HashMap<Device, u64>>,
     /// Live inodes, so that hard links and repeated look-ups share one.
     inodes: Mutex<HashMap<FileKey, Weak<GoferInode>>>,
-    /// Inodes whose descriptor is kept although nothing has them open.
-    idle: Mutex<VecDeque<Arc<GoferInode>>>,
+    /// Inodes whose descriptor is kept although nothing has them open, each once.
+    idle: Mutex<VecDeque<Weak<GoferInode>>>,
     options: String,
 }
 
@@ -105,7 +108,7 @@ impl GoferFs {
             && !attr.is_dir()
         {
             drop(inodes);
-            inode.refresh(attr);
+            inode.found_again(handle, attr);
             return Ok(inode);
         }
         let dev = self.device(attr.dev);
@@ -133,15 +136,46 @@ impl GoferFs {
         *self.devices.lock().entry(device).or_insert_with(next_anonymous_dev)
     }
 
-    /// Keeps the descriptor of an inode nothing has open any more, in place of the oldest kept.
-    fn keep_idle(&self, inode: Arc<GoferInode>) {
-        let mut idle = self.idle.lock();
-        idle.push_back(inode);
-        let oldest = if idle.len() > IDLE_FILES { idle.pop_front() } else { None };
-        drop(idle);
-        if let Some(oldest) = oldest {
-            oldest.close_idle();
+    /// The live inode of a file, by its attributes.
+    fn live(&self, attr: &WireAttr) -> Option<Arc<GoferInode>> {
+        self.inodes.lock().get(&FileKey::of(attr))?.upgrade()
+    }
+
+    /// Keeps the descriptor of an inode nothing has open any more, in place of one that was not
+    /// used for longer.
+    fn keep_idle(&self, inode: &Arc<GoferInode>) {
+        inode.used.store(true, Ordering::Relaxed);
+        if inode.listed.swap(true, Ordering::AcqRel) {
+            return;
         }
+        let mut idle = self.idle.lock();
+        idle.push_back(Arc::downgrade(inode));
+        let excess = idle.len() > IDLE_FILES;
+        drop(idle);
+        if excess {
+            self.close_oldest_idle();
+        }
+    }
+
+    /// Closes the descriptor of an inode that was not used since it was last looked at here.
+    /// Whether there was any.
+    fn close_oldest_idle(&self) -> bool {
+        loop {
+            let Some(oldest) = self.idle.lock().pop_front() else { return false };
+            let Some(inode) = oldest.upgrade() else { continue };
+            if inode.used.swap(false, Ordering::Relaxed) {
+                self.idle.lock().push_back(oldest);
+                continue;
+            }
+            inode.listed.store(false, Ordering::Release);
+            inode.close_idle();
+            return true;
+        }
+    }
+
+    /// Closes some descriptors of files nothing has open; whether there were any.
+    fn close_some_idle(&self) -> bool {
+        (0..IDLE_FILES / 8).map(|_| self.close_oldest_idle()).fold(false, |any, one| any | one)
     }
 }
 
@@ -159,7 +193,7 @@ impl FileSystem for Fs {
 
     fn unmounted(&self) {
         let idle = std::mem::take(&mut *self.0.idle.lock());
-        for inode in idle {
+        for inode in idle.iter().filter_map(Weak::upgrade) {
             inode.close_idle();
         }
     }

@@ -41,7 +41,7 @@ pub fn random(to: &mut [u8]) -> Result<(), Errno> {
 }
 
 /// `fstat`.
-pub(super) fn stat(fd: BorrowedFd<'_>) -> Result<libc::stat, Errno> {
+pub(crate) fn stat(fd: BorrowedFd<'_>) -> Result<libc::stat, Errno> {
     // SAFETY: all-zero bytes are a valid stat.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: `stat` is writable during the call.

@@ -1,0 +1,272 @@
+//! The gofer's file system over a directory of the host, which is the oracle.
+
+use crate::file::DirEntry;
+use crate::gofer::{GoferFs, Sharing};
+use crate::namei;
+use crate::testing::{TestTask, read, write};
+use bevor_abi::errno::{ENOENT, EROFS};
+use bevor_abi::fcntl::{O_CREAT, O_DIRECTORY, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE};
+use bevor_base::UserNamespace;
+use bevor_gofer::{Limits, RootConfig, Server, Source};
+use bevor_gofer_protocol::Client;
+use bevor_gofer_protocol::service::Service;
+use bevor_memory::{Account, MemoryPool};
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A task whose root is a directory of the host, served by a gofer in threads of this process.
+struct Fixture {
+    task: TestTask,
+    dir: PathBuf,
+    client: Client,
+}
+
+impl Fixture {
+    fn new(sharing: Sharing) -> Self {
+        Self::with(sharing, false, 1000)
+    }
+
+    fn with(sharing: Sharing, read_only: bool, descriptors: usize) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("bevor-vfs-{}-{number}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+
+        let open = fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&dir);
+        let config = RootConfig::new(Source::Path(dir.clone()), read_only);
+        let limits = Limits { handles: 100_000, descriptors };
+        let server = Server::unconfined(vec![(open.unwrap().into(), config)], limits).unwrap();
+        let fds = bevor_gofer_protocol::channel().unwrap();
+        let service = Service::new(fds.memory.as_fd(), fds.server_socket).unwrap();
+        std::thread::spawn(move || server.serve(&service));
+        let client = Client::new(fds.memory.as_fd(), fds.client_socket).unwrap();
+
+        let root = client.roots().unwrap().pop().unwrap();
+        let user_ns = UserNamespace::initial();
+        let superblock = GoferFs::mount(client.clone(), root, sharing, user_ns).unwrap();
+        let (pool, account) = (MemoryPool::new(), Arc::new(Account::new(1 << 30)));
+        Self { task: TestTask::on(superblock, pool, account), dir, client }
+    }
+
+    fn unlink(&self, path: &str) {
+        namei::unlink(&self.task.at(), path.as_bytes()).unwrap();
+    }
+
+    /// The guest sees of a file what the host sees.
+    fn agrees(&self, path: &str) {
+        let guest = self.task.lstat(path).unwrap();
+        let host = fs::symlink_metadata(self.dir.join(path.trim_start_matches('/'))).unwrap();
+        assert_eq!((guest.ino, guest.mode), (host.ino(), host.mode()), "{path}");
+        assert_eq!((guest.uid, guest.gid), (host.uid(), host.gid()), "{path}");
+        assert_eq!(guest.nlink, u32::try_from(host.nlink()).unwrap(), "{path}");
+        assert_eq!((guest.size, guest.blocks), (host.size(), host.blocks()), "{path}");
+        let time = |sec, nsec: i64| (sec, u32::try_from(nsec).unwrap());
+        let of = |time: crate::FileTime| (time.sec, time.nsec);
+        assert_eq!(of(guest.mtime), time(host.mtime(), host.mtime_nsec()), "{path}");
+        assert_eq!(of(guest.ctime), time(host.ctime(), host.ctime_nsec()), "{path}");
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.client.shutdown();
+        drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+const BOTH: [Sharing; 2] = [Sharing::Exclusive, Sharing::Shared];
+
+#[test]
+fn attributes_agree_with_the_host_after_every_change() {
+    for sharing in BOTH {
+        let fixture = Fixture::new(sharing);
+        let task = &fixture.task;
+        task.mkdir("/d").unwrap();
+        fixture.agrees("/");
+        let file = task.open("/d/f", O_CREAT | O_RDWR).unwrap();
+        fixture.agrees("/d/f");
+        fixture.agrees("/d");
+        write(&file, &[7; 10_000]).unwrap();
+        fixture.agrees("/d/f");
+        task.link("/d/f", "/d/g").unwrap();
+        fixture.agrees("/d/f");
+        fixture.agrees("/d/g");
+        task.symlink("f", "/d/l").unwrap();
+        fixture.agrees("/d/l");
+        task.mkdir("/e").unwrap();
+        task.rename("/d/g", "/e/h", 0).unwrap();
+        for path in ["/d", "/e", "/d/f", "/e/h"] {
+            fixture.agrees(path);
+        }
+        fixture.unlink("/d/f");
+        fixture.agrees("/e/h");
+        assert_eq!(file.path().dentry.inode().attr().unwrap().nlink, 1);
+        task.put("/e/other", b"x").unwrap();
+        task.rename("/e/h", "/e/other", RENAME_EXCHANGE).unwrap();
+        fixture.agrees("/e/h");
+        fixture.agrees("/e/other");
+        task.rename("/e/h", "/e/other", 0).unwrap();
+        fixture.agrees("/e/other");
+        assert_eq!(file.path().dentry.inode().attr().unwrap().nlink, 0);
+        namei::rmdir(&task.at(), b"/d").unwrap_err();
+        fixture.unlink("/d/l");
+        namei::rmdir(&task.at(), b"/d").unwrap();
+        fixture.agrees("/");
+        assert_eq!(task.stat("/d").unwrap_err(), ENOENT);
+    }
+}
+
+#[test]
+fn contents_are_the_hosts() {
+    let fixture = Fixture::new(Sharing::Exclusive);
+    let task = &fixture.task;
+    task.put("/f", b"from the guest").unwrap();
+    assert_eq!(fs::read(fixture.dir.join("f")).unwrap(), b"from the guest");
+    fs::write(fixture.dir.join("g"), "from the host").unwrap();
+    assert_eq!(task.get("/g").unwrap(), b"from the host");
+    task.put("/f", b"short").unwrap();
+    assert_eq!(fs::read(fixture.dir.join("f")).unwrap(), b"short");
+    assert_eq!(task.stat("/f").unwrap().size, 5);
+}
+
+#[test]
+fn a_file_made_without_any_permission_can_be_written_by_its_maker() {
+    let fixture = Fixture::new(Sharing::Exclusive);
+    let mut task = fixture_task(&fixture);
+    task.umask = 0o777;
+    let file = task.open("/secret", O_CREAT | O_WRONLY).unwrap();
+    assert_eq!(write(&file, b"content").unwrap(), 7);
+    assert_eq!(fs::metadata(fixture.dir.join("secret")).unwrap().mode() & 0o777, 0);
+}
+
+/// Another task on the same file tree.
+fn fixture_task(fixture: &Fixture) -> TestTask {
+    let (pool, account) = (MemoryPool::new(), Arc::new(Account::new(1 << 30)));
+    let superblock = fixture.task.fs.root.mount.superblock().clone();
+    TestTask::on(superblock, pool, account)
+}
+
+#[test]
+fn changes_of_the_host_show_where_it_shares() {
+    let fixture = Fixture::new(Sharing::Shared);
+    let task = &fixture.task;
+    task.put("/f", b"one").unwrap();
+    fs::write(fixture.dir.join("f"), "longer").unwrap();
+    fixture.agrees("/f");
+    fs::rename(fixture.dir.join("f"), fixture.dir.join("g")).unwrap();
+    assert_eq!(task.stat("/f").unwrap_err(), ENOENT);
+    fixture.agrees("/g");
+    assert_eq!(task.get("/g").unwrap(), b"longer");
+    fs::write(fixture.dir.join("f"), "new").unwrap();
+    fixture.agrees("/f");
+    assert_eq!(task.get("/f").unwrap(), b"new");
+    fs::create_dir(fixture.dir.join("d")).unwrap();
+    assert_eq!(task.list("/").unwrap(), ["d", "f", "g"]);
+}
+
+#[test]
+fn a_removed_file_lives_while_it_is_open() {
+    // Hardly any descriptors, so that the gofer must look its files up again.
+    let fixture = Fixture::with(Sharing::Exclusive, false, 4);
+    let task = &fixture.task;
+    for number in 0..30 {
+        task.mkdir(&format!("/{number}")).unwrap();
+        task.put(&format!("/{number}/f"), b"").unwrap();
+    }
+    task.put("/f", b"content").unwrap();
+    let file = task.open("/f", O_RDWR).unwrap();
+    fixture.unlink("/f");
+    for number in 0..30 {
+        fixture.agrees(&format!("/{number}/f"));
+    }
+    assert_eq!(read(&file, 100).unwrap(), b"content");
+    let attr = file.path().dentry.inode().attr().unwrap();
+    assert_eq!((attr.nlink, attr.size), (0, 7));
+    assert_eq!(task.list("/").unwrap().len(), 30);
+}
+
+#[test]
+fn an_unnamed_file_can_be_given_a_name() {
+    let fixture = Fixture::new(Sharing::Exclusive);
+    let task = &fixture.task;
+    let file = task.open("/", O_TMPFILE | O_RDWR).unwrap();
+    write(&file, b"content").unwrap();
+    assert!(task.list("/").unwrap().is_empty());
+    namei::link(file.path(), &task.at(), b"/named").unwrap();
+    fixture.agrees("/named");
+    assert_eq!(task.get("/named").unwrap(), b"content");
+}
+
+#[test]
+fn a_listing_can_be_read_in_small_pieces_and_from_any_place() {
+    let fixture = Fixture::new(Sharing::Exclusive);
+    for number in 0..300 {
+        fs::write(fixture.dir.join(format!("file-{number}")), "").unwrap();
+    }
+    let file = fixture.task.open("/", O_DIRECTORY).unwrap();
+    let mut all: Vec<(Vec<u8>, u64)> = Vec::new();
+    loop {
+        let before = all.len();
+        let mut room = 7;
+        file.read_dir(&mut |entry: &DirEntry<'_>| {
+            if room == 0 {
+                return false;
+            }
+            room -= 1;
+            all.push((entry.name.to_vec(), entry.next));
+            true
+        })
+        .unwrap();
+        if all.len() == before {
+            break;
+        }
+    }
+    assert_eq!(all.len(), 302, "with the dots");
+    // From the middle, after the end, and from the start again.
+    for from in [150, 10, 301] {
+        file.seek(all[from].1.cast_signed(), bevor_abi::fcntl::SEEK_SET).unwrap();
+        let mut rest = Vec::new();
+        file.read_dir(&mut |entry: &DirEntry<'_>| {
+            rest.push(entry.name.to_vec());
+            true
+        })
+        .unwrap();
+        let expected: Vec<_> = all[from + 1..].iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(rest, expected, "from {from}");
+    }
+    fs::remove_file(fixture.dir.join("file-7")).unwrap();
+    file.seek(0, bevor_abi::fcntl::SEEK_SET).unwrap();
+    assert_eq!(fixture.task.list("/").unwrap().len(), 299);
+}
+
+#[test]
+fn a_read_only_root_stays_as_it_is() {
+    let fixture = Fixture::with(Sharing::Exclusive, true, 100);
+    fs::write(fixture.dir.join("f"), "content").unwrap();
+    let task = &fixture.task;
+    assert_eq!(task.open("/f", O_RDWR).unwrap_err(), EROFS);
+    assert_eq!(task.put("/g", b"").unwrap_err(), EROFS);
+    assert_eq!(task.mkdir("/d").unwrap_err(), EROFS);
+    assert_eq!(namei::unlink(&task.at(), b"/f").unwrap_err(), EROFS);
+    assert_eq!(namei::attr::chmod(&task.path("/f"), &task.cred, 0).unwrap_err(), EROFS);
+    assert_eq!(task.get("/f").unwrap(), b"content");
+}
+
+#[test]
+fn an_exclusive_file_is_asked_for_once() {
+    let fixture = Fixture::new(Sharing::Exclusive);
+    let task = &fixture.task;
+    task.put("/f", b"content").unwrap();
+    task.stat("/f").unwrap();
+    assert_eq!(task.stat("/none").unwrap_err(), ENOENT);
+    // Without a gofer, what is known must do.
+    fixture.client.shutdown();
+    assert_eq!(task.stat("/f").unwrap().size, 7);
+    assert_eq!(task.get("/f").unwrap(), b"content");
+    assert_eq!(task.stat("/none").unwrap_err(), ENOENT);
+    assert_eq!(task.stat("/other").unwrap_err(), bevor_abi::errno::EIO);
+}
