@@ -97,7 +97,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     nix::sys::prctl::set_child_subreaper(true).map_err(|error| error.to_string())?;
-    let dir = PathBuf::from(format!("/tmp/bevor-bench.{}", std::process::id()));
+    let dir = PathBuf::from(format!("/var/tmp/bevor-bench.{}", std::process::id()));
     fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))
         .map_err(|error| error.to_string())?;

@@ -45,7 +45,7 @@ pub fn look() -> Look {
 /// Others may be running a binary of their own on this machine, so it is the
 /// path that counts, not the name.
 fn is_bevor(process: &Path) -> bool {
-    let own = format!("/tmp/bevor-test.{}/", std::process::id());
+    let own = format!("/var/tmp/bevor-test.{}/", std::process::id());
     fs::read_link(process.join("exe")).is_ok_and(|exe| exe.to_string_lossy().starts_with(&own))
 }
 

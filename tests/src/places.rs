@@ -1,6 +1,6 @@
 //! Where things are: the sources, the binaries, and the run's own folder.
 //!
-//! Everything a test needs is copied into a folder under /tmp that any user
+//! Everything a test needs is copied into a folder under /var/tmp that any user
 //! may read: the clone itself may lie under a home only root can enter.
 
 use std::fs;
@@ -34,7 +34,7 @@ impl Places {
             Some(path) => PathBuf::from(path),
             None => own.with_file_name("bevor"),
         };
-        let run = PathBuf::from(format!("/tmp/bevor-test.{}", std::process::id()));
+        let run = PathBuf::from(format!("/var/tmp/bevor-test.{}", std::process::id()));
         let places = Self {
             cache: top.join("target/bevor-test/programs"),
             out: top.join("target/bevor-test/out"),
