@@ -47,6 +47,9 @@ pub fn getxattr(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -
     let OnNode { node } = request.take()?;
     let name = name(request)?;
     request.end()?;
+    if server.find(node)?.info.boundary {
+        return Err(ENODATA.because("an empty directory stands for what is not served").into());
+    }
     let (found, fd) = server.served(node)?;
     if !visible(server.root_of(&found)?, name.as_bytes()) {
         return Err(ENODATA.because("extended attribute of the host").into());
@@ -59,7 +62,11 @@ pub fn getxattr(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -
 
 /// Answers with the names of the attributes a guest may see.
 pub fn listxattr(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> Answer {
-    let (found, fd) = server.served(super::read::on_node(request)?)?;
+    let node = super::read::on_node(request)?;
+    if server.find(node)?.info.boundary {
+        return Ok(None);
+    }
+    let (found, fd) = server.served(node)?;
     let root = server.root_of(&found)?;
     let mut names = vec![0; MAX_XATTR];
     let len = server.self_fd.listxattr(fd.as_fd(), &mut names)?;
