@@ -204,7 +204,7 @@ pub fn times(ctx: &mut Ctx<'_>, out: UserAddr) -> SysResult {
 pub fn getrusage(ctx: &mut Ctx<'_>, who: i32, out: UserAddr) -> SysResult {
     note_own_time(ctx);
     let group = &ctx.task().group;
-    let usage: Usage = match who {
+    let mut usage: Usage = match who {
         0 => {
             group.refresh_usage();
             group.total_usage()
@@ -213,6 +213,9 @@ pub fn getrusage(ctx: &mut Ctx<'_>, who: i32, out: UserAddr) -> SysResult {
         1 => ctx.task().usage(),
         _ => return Err(EINVAL.into()),
     };
+    if who != -1 {
+        usage.max_rss_bytes = usage.max_rss_bytes.max(ctx.mm().peak_rss_bytes());
+    }
     let rusage: Rusage = crate::process::rusage_of(&usage);
     ctx.mm().write(out, &rusage)?;
     Ok(0)

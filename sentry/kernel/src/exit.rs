@@ -51,7 +51,11 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     }
     task.set_kicker(None);
     vfork_done(task);
-    task.group.usage.lock().add(&task.usage());
+    let mut usage = task.usage();
+    if task.group.threads.lock().len() == 1 {
+        usage.max_rss_bytes = machine.mm.peak_rss_bytes();
+    }
+    task.group.usage.lock().add(&usage);
 
     let mut tree = task.kernel.tree.lock();
     tree.tasks.remove(&task.pid().id);

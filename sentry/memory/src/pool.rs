@@ -91,16 +91,20 @@ impl MemoryPool {
         mine.map(|f| f.allocated_bytes()).sum()
     }
 
-    /// The shared view of a host file named `id`, `size` bytes long at present.
+    /// The shared view of a host file named `id`, `size()` bytes long at present.
     pub(crate) fn host_file(
         &self,
         id: u64,
         fd: &Arc<OwnedFd>,
         writable: bool,
-        size: u64,
+        size: impl FnOnce() -> u64,
     ) -> Arc<HostFile> {
-        let mut files = self.host_files.lock();
         let key = (id, writable);
+        if let Some(known) = self.host_files.lock().known.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        let size = size();
+        let mut files = self.host_files.lock();
         if let Some(known) = files.known.get(&key).and_then(Weak::upgrade) {
             return known;
         }

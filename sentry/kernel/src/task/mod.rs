@@ -356,14 +356,14 @@ impl Task {
         self.user_ns_done.store(ns, Ordering::Relaxed);
     }
 
-    /// Its CPU time and counters.
+    /// Its CPU time and counters. What its memory measured is not among them.
     #[must_use]
     pub fn usage(&self) -> Usage {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Usage {
             user_ns: load(&self.user_ns_done),
             system_ns: load(&self.system_ns_done),
-            max_rss_bytes: self.mm().map_or(0, |mm| mm.rss_bytes()),
+            max_rss_bytes: 0,
             minor_faults: load(&self.counters.minor_faults),
             major_faults: load(&self.counters.major_faults),
             voluntary_switches: load(&self.counters.voluntary_switches),

@@ -327,7 +327,8 @@ impl State {
                     Some(Pages::Memory(range.share_part(run.offset, run.len)))
                 }
                 Backing::Host(fd) => {
-                    let (id, size) = vma.file().map_or((0, 0), |file| (file.id(), file.size()));
+                    let id = vma.file().map_or(0, |file| file.id());
+                    let size = || vma.file().map_or(0, |file| file.size());
                     let writable = vma.flags.contains(VmFlags::SHARED | VmFlags::MAYWRITE);
                     let file = self.pool.host_file(id, fd, writable, size);
                     Some(Pages::Host { file, offset: run.offset, len: run.len })

@@ -15,6 +15,9 @@ use std::sync::atomic::Ordering;
 /// Pages looked at per host call.
 const BATCH_PAGES: u64 = 4096;
 
+/// Mappings up to this length count as resident where precision is not worth a host call.
+const COUNTED_WHOLE: u64 = 256 << 10;
+
 /// Resident bytes, by kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Rss {
@@ -95,11 +98,18 @@ impl MemoryManager {
         self.rss().total()
     }
 
-    /// The most resident bytes seen by [`MemoryManager::rss`] so far, this moment included.
+    /// The most resident bytes so far, this moment included (`ru_maxrss`). Small mappings and files
+    /// count as wholly resident, so that a process that ends costs few host calls.
     #[must_use]
     pub fn peak_rss_bytes(&self) -> u64 {
-        let _ = self.rss();
-        self.peak_rss.load(Ordering::Relaxed)
+        let st = self.state.read();
+        let mut sum = 0;
+        for (_, pma) in st.pmas.iter() {
+            let whole = pma.len() <= COUNTED_WHOLE || pma.memory().is_none();
+            sum += if whole { pma.len() } else { pma.resident_bytes(0..pma.len()) };
+        }
+        drop(st);
+        self.peak_rss.fetch_max(sum, Ordering::Relaxed).max(sum)
     }
 }
 
