@@ -114,7 +114,6 @@ fn join(ctx: &mut Ctx<'_>, target: &Task, kinds: u64) -> Result<(), Errno> {
     let theirs = target.namespaces();
     let mut new = (*task.namespaces()).clone();
     let plain = [
-        (CLONE_NEWIPC, &mut new.ipc, &theirs.ipc),
         (CLONE_NEWNET, &mut new.net, &theirs.net),
         (CLONE_NEWCGROUP, &mut new.cgroup, &theirs.cgroup),
         (CLONE_NEWTIME, &mut new.time, &theirs.time),
@@ -127,6 +126,10 @@ fn join(ctx: &mut Ctx<'_>, target: &Task, kinds: u64) -> Result<(), Errno> {
     }
     if kinds & CLONE_NEWTIME != 0 && !is_alone(ctx) {
         return Err(EINVAL.because("the process has other threads"));
+    }
+    if kinds & CLONE_NEWIPC != 0 {
+        may_join(&theirs.ipc.user_ns)?;
+        new.ipc = theirs.ipc.clone();
     }
     if kinds & CLONE_NEWUTS != 0 {
         may_join(&theirs.uts.user_ns)?;

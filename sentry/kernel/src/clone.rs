@@ -3,6 +3,7 @@
 use crate::block::{Block, ObjectKind, Progress, Restart, Stop, SysResult};
 use crate::ctx::Ctx;
 use crate::group::ThreadGroup;
+use crate::ipc::IpcNamespace;
 use crate::limits::{self, Limits};
 use crate::ns::{Namespaces, PlainNamespace, UtsNamespace};
 use crate::pid::{Pid, PidNamespace};
@@ -381,12 +382,14 @@ pub fn new_namespaces(
         let (host, domain) = old.uts.names.read().clone();
         new.uts = UtsNamespace::new(host, domain, user_ns.clone());
     }
+    if flags & CLONE_NEWIPC != 0 {
+        new.ipc = IpcNamespace::new(user_ns.clone());
+    }
     let plain = |flag: u64, place: &mut Arc<PlainNamespace>| {
         if flags & flag != 0 {
             *place = PlainNamespace::new(user_ns.clone());
         }
     };
-    plain(CLONE_NEWIPC, &mut new.ipc);
     plain(CLONE_NEWNET, &mut new.net);
     plain(CLONE_NEWCGROUP, &mut new.cgroup);
     plain(CLONE_NEWTIME, &mut new.time);

@@ -69,6 +69,9 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     drop(tree);
     drop(task.set_files(None));
     drop(task.set_mm(None));
+    if last && task.group.has_sem_undo.load(Ordering::Relaxed) {
+        task.namespaces().ipc.undo(task.group.id(), task.tgid());
+    }
     machine.files = crate::fd::FdTable::new();
     if last {
         tree = task.kernel.tree.lock();

@@ -100,6 +100,8 @@ pub struct ThreadGroup {
     pub dumpable: AtomicBool,
     /// `membarrier(2)` commands it has registered for, a bit each.
     pub membarrier: AtomicU32,
+    /// Whether `SEM_UNDO` was ever used.
+    pub has_sem_undo: AtomicBool,
     /// `oom_score_adj`, offset by 1000.
     pub oom_score_adj: AtomicU64,
     /// The running program.
@@ -133,6 +135,7 @@ impl ThreadGroup {
             continued: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
             membarrier: AtomicU32::new(0),
+            has_sem_undo: AtomicBool::new(false),
             oom_score_adj: AtomicU64::new(1000),
             image: RwLock::new(None),
             timers: crate::timers::GroupTimers::default(),

@@ -25,6 +25,7 @@ pub mod futex;
 pub mod group;
 pub mod host;
 pub mod inspect;
+pub mod ipc;
 pub mod kernel;
 pub mod limits;
 pub mod ns;

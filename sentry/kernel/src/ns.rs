@@ -1,5 +1,6 @@
 //! Namespaces of a task (`namespaces(7)`) other than user, mount and its own pid namespace.
 
+use crate::ipc::IpcNamespace;
 use crate::pid::PidNamespace;
 use bevor_base::UserNamespace;
 use bevor_base::cred::next_namespace_id;
@@ -27,7 +28,7 @@ impl UtsNamespace {
 }
 
 /// A namespace that so far only has an identity (cgroup, time) or whose contents live in another
-/// crate and are found by it (ipc, net).
+/// crate and are found by it (net).
 #[derive(Debug)]
 pub struct PlainNamespace {
     /// Inode of `/proc/PID/ns/*`.
@@ -50,7 +51,7 @@ pub struct Namespaces {
     /// Host and domain name.
     pub uts: Arc<UtsNamespace>,
     /// System V IPC and POSIX message queues.
-    pub ipc: Arc<PlainNamespace>,
+    pub ipc: Arc<IpcNamespace>,
     /// Network.
     pub net: Arc<PlainNamespace>,
     /// Control groups.
@@ -67,7 +68,7 @@ impl Namespaces {
     pub fn new(hostname: Vec<u8>, user_ns: &Arc<UserNamespace>) -> Arc<Self> {
         Arc::new(Self {
             uts: UtsNamespace::new(hostname, b"(none)".to_vec(), user_ns.clone()),
-            ipc: PlainNamespace::new(user_ns.clone()),
+            ipc: IpcNamespace::new(user_ns.clone()),
             net: PlainNamespace::new(user_ns.clone()),
             cgroup: PlainNamespace::new(user_ns.clone()),
             time: PlainNamespace::new(user_ns.clone()),

@@ -173,6 +173,12 @@ impl MappingSet {
         }
     }
 
+    /// The memory managers that map it.
+    #[must_use]
+    pub fn managers(&self) -> Vec<Arc<MemoryManager>> {
+        self.users.lock().managers.iter().filter_map(|user| user.mm.upgrade()).collect()
+    }
+
     /// Whether nobody maps it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -201,6 +201,8 @@ impl TaskFuture {
         let resumed = waiting.as_ref().map(|waiting| &waiting.block);
         let result = Ctx::dispatch(task, &mut self.machine, resumed, timed_out);
         if let Err(Stop::Block(block)) = result {
+            let nr = i32::try_from(self.machine.context.regs.syscall_nr()).unwrap_or(-1);
+            task.waiting_in.store(nr, Ordering::Relaxed);
             return Self::wait(task, *block, waiting);
         }
         if let Some(waiting) = waiting {
@@ -344,6 +346,7 @@ impl TaskFuture {
 
 impl Waiting {
     fn finish(mut self: Box<Self>, task: &Task) -> Block {
+        task.waiting_in.store(-1, Ordering::Relaxed);
         if let Some(timer) = self.timer.take() {
             task.kernel.timers.disarm(timer);
         }
