@@ -19,15 +19,15 @@ const CASES: &[Case] = cases![
 ];
 
 fn main() -> ExitCode {
-    let make = || -> Box<dyn Platform> {
-        Box::new(Ptrace::new(PtraceConfig::from_host()).expect("this host allows tracing"))
+    let make = |config: PtraceConfig| -> Box<dyn Platform> {
+        Box::new(Ptrace::new(config).expect("this host allows tracing"))
     };
     let features = Features { ptrace: true, ..Features::default() };
-    if let Some(code) = walls::play_part(features, make) {
+    if let Some(code) = walls::play_part(features, PtraceConfig::from_host, make) {
         return code;
     }
     let own: Vec<Case> = [CASES, walls::CASES].concat();
-    conformance::main(make().as_ref(), &own)
+    conformance::main(make(PtraceConfig::from_host()).as_ref(), &own)
 }
 
 /// Start addresses of a stub's executable mappings.

@@ -1,20 +1,32 @@
 //! The systrap platform against the suite every platform must pass, and what is its own.
 
 mod conformance;
+mod walls;
 
+use std::fs::File;
 use std::process::ExitCode;
 
+use bevor_confine::tables::Features;
 use bevor_platform::{Event, Platform, Systrap, SystrapConfig};
 use conformance::case::Case;
 use conformance::world::{World, guest_code, start_regs};
 
 fn main() -> ExitCode {
+    let facts = || (SystrapConfig::from_host(), File::open("/proc/self/maps").expect("/proc"));
+    let make = |(config, maps): (SystrapConfig, File)| -> Box<dyn Platform> {
+        let systrap = Systrap::new(config, maps).expect("this host runs systrap");
+        systrap.start();
+        Box::new(systrap)
+    };
+    if let Some(code) = walls::play_part(Features::default(), facts, make) {
+        return code;
+    }
     let platform = Systrap::on_host(SystrapConfig::from_host()).expect("this host runs systrap");
     let own = [
         Case { name: "systrap::the_stubs_calls_are_harmless", run: the_stubs_calls_are_harmless },
         Case { name: "systrap::nothing_else_is_mapped", run: nothing_else_is_mapped },
     ];
-    conformance::main(&platform, &own)
+    conformance::main(&platform, &[&own, walls::CASES].concat())
 }
 
 guest_code!(jump, "mov r9, rbp", "jmp r12");

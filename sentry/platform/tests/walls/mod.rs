@@ -53,12 +53,18 @@ fn inside_cases() -> impl Iterator<Item = Case> {
     .filter(|case| !NOT.iter().any(|name| case.name.ends_with(name)))
 }
 
-/// If this process is one of the test's own, plays its part.
-pub fn play_part(features: Features, make: fn() -> Box<dyn Platform>) -> Option<ExitCode> {
+/// If this process is one of the test's own, plays its part. `facts` is what the platform needs of the
+/// host's `/proc`, taken before the walls are up.
+pub fn play_part<F>(
+    features: Features,
+    facts: fn() -> F,
+    make: fn(F) -> Box<dyn Platform>,
+) -> Option<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some(arg) if arg.as_bytes() == INSIDE.to_bytes() => {
-            Some(inside(args.get(1).is_some_and(|who| who == "root"), features, make))
+            let by_root = args.get(1).is_some_and(|who| who == "root");
+            Some(inside(by_root, features, facts(), make))
         }
         Some(AS_USER) => {
             start_inside(false);
@@ -111,7 +117,12 @@ fn start_inside(by_root: bool) {
 }
 
 /// Puts the walls up in the sentry's order, with the platform made in between.
-fn inside(by_root: bool, features: Features, make: fn() -> Box<dyn Platform>) -> ExitCode {
+fn inside<F>(
+    by_root: bool,
+    features: Features,
+    facts: F,
+    make: fn(F) -> Box<dyn Platform>,
+) -> ExitCode {
     report_refused_calls(c"test", inherited(2).expect("standard error")).expect("a handler");
     privileges::ignore_terminal_signals().expect("signals");
     privileges::enter_namespaces(true).expect("namespaces");
@@ -127,7 +138,7 @@ fn inside(by_root: bool, features: Features, make: fn() -> Box<dyn Platform>) ->
     if let Some(nothing) = Landlock::new().expect("a rule set") {
         nothing.restrict().expect("Landlock");
     }
-    let platform = make();
+    let platform = make(facts);
     privileges::refuse_executable_memory();
     let options = Options { killed: KILLED, ..Options::default() };
     let program =
