@@ -6,7 +6,7 @@ sort fruit | uniq -c | sort -rn
 wc fruit; head -n 2 fruit; tail -n 1 fruit; cut -c1-2 fruit; tr a-z A-Z < fruit
 cp fruit copy; mv copy b/moved; ln -s ../fruit b/link; ln fruit b/hard
 ls -1F b; readlink b/link; cat b/link | md5sum
-stat -c '%n %a %F %s %h' fruit b b/link b/hard
+stat -c '%n %a %F %s %h' fruit b/link b/hard
 chmod 640 fruit; stat -c %a fruit
 find . | sort
 touch -d '2020-02-02 02:02:02 UTC' fruit; stat -c %Y fruit

@@ -30,6 +30,11 @@ impl PipeEnd {
         Self { pipe: pipe.clone(), reads, writes, alone_at }
     }
 
+    /// Opens an end of a pipe without a name, which waits for nobody.
+    pub(super) fn attach_unnamed(pipe: &Arc<Pipe>, flags: OpenFlags) -> Self {
+        Self { alone_at: None, ..Self::attach(pipe, flags) }
+    }
+
     /// The pipe.
     #[must_use]
     pub const fn pipe(&self) -> &Arc<Pipe> {

@@ -5,7 +5,7 @@ use crate::caller::Caller;
 use crate::file::{FileOps, OpenFlags};
 use crate::inode::{Attr, FileType, FsStat, Inode, NewAttr, SetAttr};
 use crate::meta::Meta;
-use crate::pipe::Pipe;
+use crate::pipe::{Pipe, PipeEnd};
 use crate::superblock::next_anonymous_dev;
 use bevor_abi::Errno;
 use bevor_abi::errno::EINVAL;
@@ -62,7 +62,7 @@ impl Inode for PipeInode {
         caller: &dyn Caller,
     ) -> Result<Box<dyn FileOps>, Errno> {
         let _ = caller;
-        Ok(Box::new(self.pipe.open(flags)?))
+        Ok(Box::new(PipeEnd::attach_unnamed(&self.pipe, flags)))
     }
 
     fn statfs(&self) -> Result<FsStat, Errno> {

@@ -53,7 +53,7 @@ pub fn pair(cred: &Credentials, flags: OpenFlags) -> (Arc<File>, Arc<File>) {
     let path = Path::anonymous(inode, NAME.clone(), true);
     let end = |mode: u32| {
         let flags = OpenFlags(flags.0 | mode);
-        File::new(Box::new(PipeEnd::attach(&pipe, flags)), path.clone(), flags)
+        File::new(Box::new(PipeEnd::attach_unnamed(&pipe, flags)), path.clone(), flags)
     };
     (end(O_RDONLY), end(O_WRONLY))
 }
