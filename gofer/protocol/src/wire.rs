@@ -176,7 +176,8 @@ messages! {
         /// 1 when nothing comes after them.
         at_end: u32,
     }
-    /// An entry of a directory; an [`Attr`] follows when `has_attr`, then the name.
+    /// An entry of a directory; a [`WireHandle`] and an [`Attr`] follow as `has` says, then the
+    /// name.
     Entry {
         /// Inode number.
         ino: u64,
@@ -184,8 +185,8 @@ messages! {
         next: i64,
         /// `DT_*` type.
         kind: u8,
-        /// 1 when attributes follow.
-        has_attr: u8,
+        /// [`EntryParts`].
+        has: u8,
         /// Bytes of the name.
         name_len: u16,
         /// Zero.
@@ -348,6 +349,17 @@ bitflags! {
     pub struct ReadDirFlags: u32 {
         /// Attributes of each entry, too.
         const ATTRS = 1;
+        /// Attributes and handles of directories, for a reader that goes down into them.
+        const DIRS = 2;
+    }
+
+    /// What follows an [`Entry`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct EntryParts: u8 {
+        /// Attributes.
+        const ATTR = 1;
+        /// A handle.
+        const HANDLE = 2;
     }
 
     /// Which attributes change.

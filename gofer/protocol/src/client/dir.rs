@@ -1,13 +1,16 @@
 //! Listings of directories.
 
+use std::collections::HashMap;
+
 use bevor_abi::Errno;
 use bevor_abi::errno::EIO;
+use parking_lot::Mutex;
 
 use super::{Client, Handle};
 use crate::attr::Attr;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::ring::MAX_PAYLOAD;
-use crate::wire::{Entry, Op, ReadDir, ReadDirFlags, ReadDirReply};
+use crate::wire::{Entry, EntryParts, Op, ReadDir, ReadDirFlags, ReadDirReply, WireHandle};
 
 /// An entry of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,7 @@ pub struct DirEntry<'a> {
     pub next: i64,
     /// Attributes, when asked for and the entry was still there; never of `.` and `..`.
     pub attr: Option<Attr>,
+    handle: Option<WireHandle>,
 }
 
 /// A part of a listing.
@@ -29,6 +33,8 @@ pub struct DirEntry<'a> {
 pub struct DirEntries {
     message: Vec<u8>,
     count: u32,
+    /// Handles that came with entries, until they are taken.
+    handles: Mutex<HashMap<WireHandle, Handle>>,
     /// Whether nothing comes after these entries.
     pub at_end: bool,
 }
@@ -38,6 +44,13 @@ impl DirEntries {
     pub fn iter(&self) -> impl Iterator<Item = DirEntry<'_>> {
         let mut reader = Reader::new(&self.message);
         (0..self.count).map_while(move |_| entry(&mut reader).ok())
+    }
+
+    /// Takes the handle that came with an entry: once, and with [`ReadDirFlags::DIRS`] of
+    /// directories only.
+    #[must_use]
+    pub fn take_handle(&self, entry: &DirEntry<'_>) -> Option<Handle> {
+        self.handles.lock().remove(&entry.handle?)
     }
 
     /// How many entries there are.
@@ -55,12 +68,14 @@ impl DirEntries {
 
 fn entry<'a>(reader: &mut Reader<'a>) -> Result<DirEntry<'a>, Malformed> {
     let head: Entry = reader.take()?;
-    let attr = if head.has_attr == 0 { None } else { Some(reader.take()?) };
+    let has = EntryParts::from_bits(head.has).ok_or(Malformed("unknown part of an entry"))?;
+    let handle = if has.contains(EntryParts::HANDLE) { Some(reader.take()?) } else { None };
+    let attr = if has.contains(EntryParts::ATTR) { Some(reader.take()?) } else { None };
     let name = reader.bytes(head.name_len.into())?;
     if name.is_empty() || name.iter().any(|&byte| byte == b'/' || byte == 0) {
         return Err(Malformed("not the name of an entry"));
     }
-    Ok(DirEntry { name, ino: head.ino, kind: head.kind, next: head.next, attr })
+    Ok(DirEntry { name, ino: head.ino, kind: head.kind, next: head.next, attr, handle })
 }
 
 impl Client {
@@ -68,7 +83,8 @@ impl Client {
     /// `max_bytes`; at least one entry unless the listing is at its end.
     ///
     /// With [`ReadDirFlags::ATTRS`] each entry has its attributes, so that a following `stat` of
-    /// each needs no message.
+    /// each needs no message; with [`ReadDirFlags::DIRS`] each directory has its handle and
+    /// attributes, so that going down into it needs none.
     ///
     /// # Errors
     /// ENOTDIR, EACCES, ESTALE; EIO when the gofer is gone.
@@ -87,10 +103,15 @@ impl Client {
         let mut reader = Reader::new(&message);
         let reply: ReadDirReply = reader.take().map_err(|_| EIO.because("bad listing"))?;
         // Check once, so that iterating needs no errors.
+        let mut handles = HashMap::new();
         for _ in 0..reply.count {
-            entry(&mut reader).map_err(|_| EIO.because("bad listing"))?;
+            let entry = entry(&mut reader).map_err(|_| EIO.because("bad listing"))?;
+            if let Some(handle) = entry.handle {
+                handles.insert(handle, self.handle(handle));
+            }
         }
         message.drain(..size_of::<ReadDirReply>());
-        Ok(DirEntries { message, count: reply.count, at_end: reply.at_end != 0 })
+        let handles = Mutex::new(handles);
+        Ok(DirEntries { message, count: reply.count, handles, at_end: reply.at_end != 0 })
     }
 }

@@ -564,7 +564,7 @@ impl Client {
         Ok(Created { handle: self.handle(node.handle), attr: node.attr })
     }
 
-    fn handle(&self, number: WireHandle) -> Handle {
+    pub(super) fn handle(&self, number: WireHandle) -> Handle {
         Handle::new(number, &self.shared)
     }
 }

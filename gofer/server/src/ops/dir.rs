@@ -7,7 +7,9 @@ use bevor_abi::errno::{EINVAL, ENOTDIR};
 use bevor_gofer_protocol::Attr;
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
 use bevor_gofer_protocol::ring::MAX_PAYLOAD;
-use bevor_gofer_protocol::wire::{Entry, ReadDir, ReadDirFlags, ReadDirReply};
+use bevor_gofer_protocol::wire::{
+    Entry, EntryParts, ReadDir, ReadDirFlags, ReadDirReply, WireHandle,
+};
 use parking_lot::Mutex;
 use zerocopy::FromBytes;
 
@@ -94,7 +96,7 @@ fn empty(reply: &mut Writer, ino: u64, cursor: i64) {
     reply.put(&ReadDirReply { count, at_end: 1 });
     for (name, next) in dots {
         let name_len = u16::try_from(name.len()).unwrap_or(0);
-        reply.put(&Entry { ino, next, kind: libc::DT_DIR, has_attr: 0, name_len, pad: 0 });
+        reply.put(&Entry { ino, next, kind: libc::DT_DIR, has: 0, name_len, pad: 0 });
         reply.bytes(name);
     }
 }
@@ -146,37 +148,44 @@ impl Listing<'_> {
 
     /// Adds an entry; false when it does not fit any more.
     fn add(&mut self, stream: &OwnedFd, entry: &HostEntry<'_>) -> bool {
-        let start = self.reply.message().len();
         let is_dot = matches!(entry.name, b"." | b"..");
-        let attr = if self.flags.contains(ReadDirFlags::ATTRS) && !is_dot {
-            self.attr(stream, entry.name)
+        let is_dir = entry.kind == libc::DT_DIR;
+        let with_handle = self.flags.contains(ReadDirFlags::DIRS) && is_dir && !is_dot;
+        let with_attr = with_handle || (self.flags.contains(ReadDirFlags::ATTRS) && !is_dot);
+        let used = self.reply.message().len() + size_of::<Entry>() + entry.name.len();
+        let parts = usize::from(with_attr) * size_of::<Attr>()
+            + usize::from(with_handle) * size_of::<WireHandle>();
+        if used + parts > self.max_bytes {
+            return false;
+        }
+        // Without what was asked for if the name is gone already.
+        let looked = if with_attr {
+            self.server.look(self.root, stream.as_fd(), &self.found.info, entry.name, false).ok()
         } else {
             None
         };
-        let room = self.max_bytes.saturating_sub(start);
-        let attr_len = attr.as_ref().map_or(0, size_of_val);
-        if size_of::<Entry>() + attr_len + entry.name.len() > room {
-            return false;
-        }
+        let handle = looked.as_ref().filter(|_| with_handle).and_then(|looked| {
+            self.server.table.lock().child(self.found.id, entry.name, looked.info.clone()).ok()
+        });
+        let mut has = EntryParts::empty();
+        has.set(EntryParts::ATTR, looked.is_some());
+        has.set(EntryParts::HANDLE, handle.is_some());
         self.reply.put(&Entry {
             ino: entry.ino,
             next: entry.next,
             kind: entry.kind,
-            has_attr: attr.is_some().into(),
+            has: has.bits(),
             name_len: u16::try_from(entry.name.len()).unwrap_or(0),
             pad: 0,
         });
-        if let Some(attr) = &attr {
-            self.reply.put(attr);
+        if let Some(handle) = handle {
+            self.reply.put(&handle.to_wire());
+        }
+        if let Some(looked) = looked {
+            self.reply.put(&self.root.attr(&looked.found, looked.info.boundary));
         }
         self.reply.bytes(entry.name);
         true
-    }
-
-    fn attr(&self, stream: &OwnedFd, name: &[u8]) -> Option<Attr> {
-        let looked =
-            self.server.look(self.root, stream.as_fd(), &self.found.info, name, false).ok()?;
-        Some(self.root.attr(&looked.found, looked.info.boundary))
     }
 }
 

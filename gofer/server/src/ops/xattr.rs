@@ -11,6 +11,7 @@ use bevor_abi::errno::{ENODATA, EOPNOTSUPP, EPERM};
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
 use bevor_gofer_protocol::wire::{MAX_XATTR, OnNode, SetXattr, XATTR_FLAGS};
 
+use crate::ops::read::on_node;
 use crate::root::Root;
 use crate::server::{Answer, Server};
 
@@ -47,13 +48,11 @@ pub fn getxattr(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -
     let OnNode { node } = request.take()?;
     let name = name(request)?;
     request.end()?;
-    if server.find(node)?.info.boundary {
-        return Err(ENODATA.because("an empty directory stands for what is not served").into());
-    }
-    let (found, fd) = server.served(node)?;
-    if !visible(server.root_of(&found)?, name.as_bytes()) {
+    let found = server.find(node)?;
+    if found.info.boundary || !visible(server.root_of(&found)?, name.as_bytes()) {
         return Err(ENODATA.because("extended attribute of the host").into());
     }
+    let fd = server.descriptor(&found)?;
     let mut value = vec![0; MAX_XATTR];
     let len = server.self_fd.getxattr(fd.as_fd(), &name, &mut value)?;
     reply.bytes(&value[..len.min(value.len())]);
@@ -62,11 +61,11 @@ pub fn getxattr(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -
 
 /// Answers with the names of the attributes a guest may see.
 pub fn listxattr(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> Answer {
-    let node = super::read::on_node(request)?;
-    if server.find(node)?.info.boundary {
+    let found = server.find(on_node(request)?)?;
+    if found.info.boundary {
         return Ok(None);
     }
-    let (found, fd) = server.served(node)?;
+    let fd = server.descriptor(&found)?;
     let root = server.root_of(&found)?;
     let mut names = vec![0; MAX_XATTR];
     let len = server.self_fd.listxattr(fd.as_fd(), &mut names)?;

@@ -222,7 +222,7 @@ fn plausible() -> impl Strategy<Value = (u32, Vec<u8>)> {
                     .to_vec(),
                 Op::ReadDir => {
                     let cursor = i64::from(a) - 2;
-                    ReadDir { node: one, cursor, max_bytes: b << 8, flags: c & 1 }
+                    ReadDir { node: one, cursor, max_bytes: b << 8, flags: c & 3 }
                         .as_bytes()
                         .to_vec()
                 }

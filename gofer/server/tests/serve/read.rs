@@ -143,6 +143,27 @@ fn a_listing_carries_attributes_when_asked() {
 }
 
 #[test]
+fn a_listing_carries_the_handles_of_directories_when_asked() {
+    let gofer = Gofer::new(true);
+    gofer.dir.write("file", b"12345");
+    gofer.dir.write("dir/file", b"");
+    let flags = ReadDirFlags::DIRS;
+    let entries = gofer.client.readdir(&gofer.root.handle, 0, 1 << 20, flags).unwrap();
+    for entry in entries.iter() {
+        let is_dir = entry.name == b"dir";
+        assert_eq!(entry.attr.is_some(), is_dir);
+        let handle = entries.take_handle(&entry);
+        assert_eq!(handle.is_some(), is_dir);
+        assert!(entries.take_handle(&entry).is_none(), "once");
+        if let Some(handle) = handle {
+            assert_eq!(gofer.client.getattr(&handle).ok(), entry.attr);
+            assert_eq!(gofer.names(&handle, 1000), ["file"]);
+            assert_eq!(handle.number(), gofer.handle("dir").number());
+        }
+    }
+}
+
+#[test]
 fn a_replaced_file_is_stale_once_its_descriptor_is_gone() {
     let limits = bevor_gofer::Limits { descriptors: 4, ..LIMITS };
     let gofer = Gofer::with(TempDir::new(), true, limits, |_| {});
@@ -238,6 +259,7 @@ fn hidden_directories_are_there_and_empty() {
         assert!(matches!(walk.stop, WalkStop::Error(error) if error == ENOENT));
         let error = gofer.client.open(&last.handle, READ).unwrap_err();
         assert!(error == EISDIR || error == EACCES);
+        assert_eq!(gofer.client.listxattr(&last.handle).unwrap(), b"", "as ls asks for");
     }
     gofer.handle("var/log/open");
     // Under another name it is the same directory.

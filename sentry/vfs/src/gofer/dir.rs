@@ -1,7 +1,7 @@
 //! Open directories of the gofer's files.
 
 use crate::file::{DirEntry, DirSink, File, FileOps};
-use crate::gofer::GoferInode;
+use crate::gofer::{GoferInode, Sharing};
 use bevor_abi::Errno;
 use bevor_abi::errno::EISDIR;
 use bevor_gofer_protocol::client::DirEntries;
@@ -58,9 +58,14 @@ impl GoferDir {
     }
 
     fn fetch(&self, at: i64) -> Result<Batch, Errno> {
-        let client = &self.inode.fs.client;
-        let flags = ReadDirFlags::empty();
-        let entries = client.readdir(&self.inode.handle(), at, BATCH_BYTES, flags)?;
+        let fs = &self.inode.fs;
+        let is_exclusive = fs.sharing == Sharing::Exclusive;
+        let flags = if is_exclusive { fs.listings.flags() } else { ReadDirFlags::empty() };
+        let as_of = fs.listings.changes();
+        let entries = fs.client.readdir(&*self.inode.handle()?, at, BATCH_BYTES, flags)?;
+        if is_exclusive {
+            fs.listings.keep(&self.inode, &entries, as_of);
+        }
         Ok(Batch { entries, start: at })
     }
 }

@@ -75,7 +75,7 @@ impl FileOps for GoferFile {
     fn fsync(&self, data_only: bool) -> Result<(), Errno> {
         let kind = if data_only { SyncKind::Data } else { SyncKind::File };
         let inode = &self.opened.inode;
-        inode.fs.client.sync(&inode.handle(), kind)
+        inode.fs.client.sync(&*inode.handle()?, kind)
     }
 
     fn fallocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
@@ -141,6 +141,6 @@ impl Mappable for GoferMapping {
     fn msync(&self, range: std::ops::Range<u64>) -> Result<(), Errno> {
         let _ = range;
         let inode = &self.opened.inode;
-        inode.fs.client.sync(&inode.handle(), SyncKind::Data)
+        inode.fs.client.sync(&*inode.handle()?, SyncKind::Data)
     }
 }

@@ -4,6 +4,7 @@ use crate::caller::Caller;
 use crate::file::{FileOps, OpenFlags};
 use crate::gofer::dir::GoferDir;
 use crate::gofer::file::{GoferFile, Opened};
+use crate::gofer::listing::{Listed, Listing};
 use crate::gofer::{FileKey, GoferFs, Sharing};
 use crate::host::calls;
 use crate::inode::{
@@ -19,8 +20,8 @@ use bevor_memory::{MappingSet, next_mappable_id};
 use parking_lot::{Mutex, RwLock};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 /// Nanoseconds a second has.
 const NSEC_PER_SEC: u64 = 1_000_000_000;
@@ -28,8 +29,9 @@ const NSEC_PER_SEC: u64 = 1_000_000_000;
 /// A file of the host.
 pub struct GoferInode {
     pub(super) fs: Arc<GoferFs>,
-    /// The handle of the name the file was found by last.
-    handle: RwLock<Arc<Handle>>,
+    /// This inode, for the children that are found in it.
+    this: Weak<Self>,
+    way: RwLock<Way>,
     key: FileKey,
     birth: Time,
     kind: FileType,
@@ -47,8 +49,20 @@ pub struct GoferInode {
     pub(super) listed: AtomicBool,
     /// Opened again since it was put into that list.
     pub(super) used: AtomicBool,
+    /// Of a directory: what its last listing said.
+    pub(super) listing: Mutex<Listing>,
     pub(super) mappings: MappingSet,
     pub(super) mappable_id: u64,
+}
+
+/// How the gofer is told which file is meant.
+#[derive(Clone)]
+pub(super) enum Way {
+    /// By the handle of the name it was found by last.
+    Handle(Arc<Handle>),
+    /// By its name in a directory, for which there is no handle yet: a listing said what it is. Never
+    /// a directory itself.
+    Name(Arc<GoferInode>, Box<[u8]>),
 }
 
 #[derive(Default)]
@@ -66,19 +80,22 @@ fn wire_time(time: FileTime) -> TimeChange {
 }
 
 impl GoferInode {
+    /// `None` for a file of no known kind.
     pub(super) fn new(
         fs: Arc<GoferFs>,
-        handle: Handle,
+        way: Way,
         attr: &WireAttr,
         dev: u64,
         target: Option<Vec<u8>>,
-    ) -> Option<Self> {
-        Some(Self {
+    ) -> Option<Arc<Self>> {
+        let kind = FileType::from_mode(attr.mode)?;
+        Some(Arc::new_cyclic(|this| Self {
             fs,
-            handle: RwLock::new(Arc::new(handle)),
+            this: this.clone(),
+            way: RwLock::new(way),
             key: FileKey::of(attr),
             birth: attr.btime,
-            kind: FileType::from_mode(attr.mode)?,
+            kind,
             dev,
             attr: RwLock::new(*attr),
             changed: AtomicBool::new(false),
@@ -87,9 +104,10 @@ impl GoferInode {
             open: AtomicUsize::new(0),
             listed: AtomicBool::new(false),
             used: AtomicBool::new(false),
+            listing: Mutex::default(),
             mappings: MappingSet::default(),
             mappable_id: next_mappable_id(),
-        })
+        }))
     }
 
     /// Whether `attr` is of this file and not of a later one with its number.
@@ -97,13 +115,42 @@ impl GoferInode {
         self.birth == attr.btime && FileType::from_mode(attr.mode) == Some(self.kind)
     }
 
-    pub(super) fn handle(&self) -> Arc<Handle> {
-        self.handle.read().clone()
+    /// Its handle, asked for if there is none yet.
+    pub(super) fn handle(&self) -> Result<Arc<Handle>, Errno> {
+        match &*self.way.read() {
+            Way::Handle(handle) => return Ok(handle.clone()),
+            Way::Name(..) => {}
+        }
+        self.find(None).map(|(handle, _)| handle)
     }
 
-    /// The file was found by another name; the old one may be gone.
-    pub(super) fn found_again(&self, handle: Handle, attr: &WireAttr) {
-        let old = std::mem::replace(&mut *self.handle.write(), Arc::new(handle));
+    /// Finds the file by its name; with `O_*` flags opens it, too.
+    fn find(&self, open: Option<u32>) -> Result<(Arc<Handle>, Option<OwnedFd>), Errno> {
+        let way = self.way.read().clone();
+        let Way::Name(dir, name) = way else { return Ok((self.handle()?, None)) };
+        let (dir, names) = (dir.handle()?, [&*name]);
+        let mut walk = match open {
+            Some(flags) => self.fs.client.walk_open(&dir, &names, flags)?,
+            None => self.fs.client.walk(&dir, &names)?,
+        };
+        if let WalkStop::Symlink(target) = walk.stop {
+            *self.target.lock() = Some(target);
+        }
+        let node = walk.nodes.pop().ok_or_else(|| ESTALE.because("gone since it was listed"))?;
+        if FileKey::of(&node.attr) != self.key || !self.same_birth(&node.attr) {
+            return Err(ESTALE.because("something else since it was listed"));
+        }
+        let handle = Arc::new(node.handle);
+        *self.way.write() = Way::Handle(handle.clone());
+        Ok((handle, walk.file.transpose()?))
+    }
+
+    /// The file was found once more, perhaps by another name; the old one may be gone.
+    pub(super) fn found_again(&self, way: Way, attr: &WireAttr) {
+        if matches!(way, Way::Name(..)) {
+            return; // from a listing, which knows nothing that is not known here
+        }
+        let old = std::mem::replace(&mut *self.way.write(), way);
         drop(old);
         self.refresh(attr);
     }
@@ -116,6 +163,18 @@ impl GoferInode {
     /// Notes that its attributes must be read again when they are next asked for.
     fn change(&self) {
         self.changed.store(true, Ordering::Release);
+        self.fs.listings.changed();
+    }
+
+    /// Notes that it moved.
+    fn went_to(&self, dir: &Self, name: &[u8]) {
+        if let Way::Name(at, old) = &mut *self.way.write()
+            && let Some(dir) = dir.this.upgrade()
+        {
+            *at = dir;
+            *old = name.into();
+        }
+        self.change();
     }
 
     /// Notes that one of its names is gone.
@@ -140,13 +199,13 @@ impl GoferInode {
                 return Ok(attr);
             }
         }
-        match self.fs.client.getattr(&self.handle()) {
+        match self.handle().and_then(|handle| self.fs.client.getattr(&handle)) {
             Ok(attr) => {
                 *self.attr.write() = attr;
                 Ok(attr)
             }
-            // A file that lost its last name while the gofer had no descriptor to spare.
-            Err(errno) if errno == ESTALE && self.open.load(Ordering::Acquire) != 0 => {
+            // A file that lost its last name while the gofer had no descriptor for it.
+            Err(errno) if errno == ESTALE && self.attr.read().nlink == 0 => {
                 Ok(self.ask_descriptor().unwrap_or_else(|| *self.attr.read()))
             }
             Err(errno) => Err(errno),
@@ -199,20 +258,30 @@ impl GoferInode {
             return Ok(fd.clone());
         }
         let flags = if writable { O_RDWR } else { 0 };
-        let open = || self.fs.client.open(&self.handle(), flags);
-        let opened = match open() {
+        let fd = match self.open_on_host(flags) {
             // The process is out of descriptors: those of files nobody has open go first.
-            Err(errno) if errno == ENFILE && self.fs.close_some_idle() => open()?,
+            Err(errno) if errno == ENFILE && self.fs.close_some_idle() => {
+                self.open_on_host(flags)?
+            }
             other => other?,
         };
-        let fd = Arc::new(opened.file);
-        self.refresh(&opened.attr);
+        let fd = Arc::new(fd);
         if writable {
             descriptors.write = Some(fd.clone());
         } else {
             descriptors.read = Some(fd.clone());
         }
         Ok(fd)
+    }
+
+    fn open_on_host(&self, flags: u32) -> Result<OwnedFd, Errno> {
+        let (handle, opened) = self.find(Some(flags))?;
+        if let Some(fd) = opened {
+            return Ok(fd);
+        }
+        let opened = self.fs.client.open(&handle, flags)?;
+        self.refresh(&opened.attr);
+        Ok(opened.file)
     }
 
     pub(super) fn opened(&self) {
@@ -245,12 +314,12 @@ impl GoferInode {
 
     fn made(&self, created: Created, target: Option<Vec<u8>>) -> Result<Arc<Self>, Errno> {
         self.change();
-        self.fs.adopt(created.handle, &created.attr, target)
+        self.fs.adopt(Way::Handle(Arc::new(created.handle)), &created.attr, target)
     }
 
     /// Makes a regular file. Most are opened next, so that it is made by opening.
     fn create_file(&self, name: &[u8], args: MakeArgs) -> Result<InodeRef, Errno> {
-        let create = || self.fs.client.create(&self.handle(), name, O_RDWR, args);
+        let create = || self.fs.client.create(&*self.handle()?, name, O_RDWR, args);
         let (created, fd) = match create() {
             Err(errno) if errno == ENFILE && self.fs.close_some_idle() => create()?,
             other => other?,
@@ -268,6 +337,7 @@ impl GoferInode {
 
 impl Drop for GoferInode {
     fn drop(&mut self) {
+        drop(self.fs.listings.forget(self.listing.get_mut()));
         self.fs.forget(&self.key);
     }
 }
@@ -323,7 +393,8 @@ impl Inode for GoferInode {
             atime: change.atime.map(wire_time),
             mtime: change.mtime.map(wire_time),
         };
-        let attr = self.fs.client.setattr(&self.handle(), &args)?;
+        let attr = self.fs.client.setattr(&*self.handle()?, &args)?;
+        self.fs.listings.changed();
         self.refresh(&attr);
         if let Some(size) = change.size.filter(|&size| size < old_size) {
             self.mappings.invalidate(self.mappable_id, size..u64::MAX);
@@ -335,14 +406,27 @@ impl Inode for GoferInode {
         if self.is_boundary() {
             return Err(ENOENT.into());
         }
-        let mut walk = self.fs.client.walk(&self.handle(), &[name])?;
+        if self.fs.sharing == Sharing::Exclusive
+            && let Some(Listed { attr, handle }) = self.fs.listings.take(self, name)
+        {
+            match (handle, self.this.upgrade()) {
+                (Some(handle), _) => {
+                    return Ok(self.fs.adopt(Way::Handle(Arc::new(handle)), &attr, None)?);
+                }
+                (None, Some(this)) if !attr.is_dir() => {
+                    return Ok(self.fs.adopt(Way::Name(this, name.into()), &attr, None)?);
+                }
+                _ => {}
+            }
+        }
+        let mut walk = self.fs.client.walk(&*self.handle()?, &[name])?;
         let target = match walk.stop {
             WalkStop::Complete => None,
             WalkStop::Symlink(target) => Some(target),
             WalkStop::Error(errno) => return Err(errno),
         };
         let node = walk.nodes.pop().ok_or(EIO)?;
-        Ok(self.fs.adopt(node.handle, &node.attr, target)?)
+        Ok(self.fs.adopt(Way::Handle(Arc::new(node.handle)), &node.attr, target)?)
     }
 
     fn cache_policy(&self) -> CachePolicy {
@@ -353,7 +437,8 @@ impl Inode for GoferInode {
     }
 
     fn revalidate(&self, name: &[u8], child: Option<&InodeRef>) -> bool {
-        let Ok(walk) = self.fs.client.probe(&self.handle(), &[name]) else { return false };
+        let probe = self.handle().and_then(|handle| self.fs.client.probe(&handle, &[name]));
+        let Ok(walk) = probe else { return false };
         match (walk.nodes.first(), child) {
             (None, None) => true,
             (Some(node), Some(child)) => {
@@ -377,7 +462,7 @@ impl Inode for GoferInode {
         };
         let client = &self.fs.client;
         let none = Device::default();
-        let mknod = |kind| client.mknod(&self.handle(), name, args(kind), none);
+        let mknod = |kind| client.mknod(&*self.handle()?, name, args(kind), none);
         let created = match node {
             NewNode::Regular => {
                 let args = MakeArgs { mode: attr.mode, ..args(FileType::Regular) };
@@ -387,11 +472,11 @@ impl Inode for GoferInode {
             NewNode::Socket => mknod(FileType::Socket)?,
             NewNode::Directory => {
                 let args = MakeArgs { mode: attr.mode, ..args(FileType::Directory) };
-                client.mkdir(&self.handle(), name, args)?
+                client.mkdir(&*self.handle()?, name, args)?
             }
             NewNode::Symlink(target) => {
                 let args = MakeArgs { mode: attr.mode, ..args(FileType::Symlink) };
-                let created = client.symlink(&self.handle(), name, target, args)?;
+                let created = client.symlink(&*self.handle()?, name, target, args)?;
                 return Ok(self.made(created, Some(target.to_vec()))?);
             }
             NewNode::Device { .. } => {
@@ -404,22 +489,23 @@ impl Inode for GoferInode {
     fn create_unnamed(&self, attr: NewAttr) -> Result<InodeRef, Errno> {
         let args = MakeArgs { mode: attr.mode, uid: Some(attr.uid), gid: Some(attr.gid) };
         let flags = O_TMPFILE | O_RDWR;
-        let (created, fd) = self.fs.client.create(&self.handle(), b"", flags, args)?;
-        let inode = self.fs.adopt(created.handle, &created.attr, None)?;
+        let (created, fd) = self.fs.client.create(&*self.handle()?, b"", flags, args)?;
+        let way = Way::Handle(Arc::new(created.handle));
+        let inode = self.fs.adopt(way, &created.attr, None)?;
         inode.descriptors.lock().write = Some(Arc::new(fd));
         Ok(inode)
     }
 
     fn link(&self, name: &[u8], target: &InodeRef) -> Result<(), Errno> {
         let target = target.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
-        let created = self.fs.client.link(&target.handle(), &self.handle(), name)?;
-        target.found_again(created.handle, &created.attr);
+        let created = self.fs.client.link(&*target.handle()?, &*self.handle()?, name)?;
+        target.found_again(Way::Handle(Arc::new(created.handle)), &created.attr);
         self.change();
         Ok(())
     }
 
     fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
-        let gone = self.fs.client.unlink(&self.handle(), name, 0)?;
+        let gone = self.fs.client.unlink(&*self.handle()?, name, 0)?;
         self.change();
         if let Some(inode) = self.fs.live(&gone) {
             inode.lost_link();
@@ -428,7 +514,7 @@ impl Inode for GoferInode {
     }
 
     fn rmdir(&self, name: &[u8]) -> Result<(), Errno> {
-        let gone = self.fs.client.unlink(&self.handle(), name, AT_REMOVEDIR)?;
+        let gone = self.fs.client.unlink(&*self.handle()?, name, AT_REMOVEDIR)?;
         self.change();
         if let Some(inode) = self.fs.live(&gone) {
             inode.change();
@@ -444,21 +530,23 @@ impl Inode for GoferInode {
         flags: u32,
     ) -> Result<(), Errno> {
         let new_dir = new_dir.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
-        let (from, to) = (self.handle(), new_dir.handle());
+        let (from, to) = (self.handle()?, new_dir.handle()?);
         let renamed = self.fs.client.rename((&from, name), (&to, new_name), flags)?;
         self.change();
         new_dir.change();
         if let Some(inode) = self.fs.live(&renamed.moved) {
-            inode.change();
+            inode.went_to(new_dir, new_name);
         }
         if let Some(replaced) = renamed.replaced
             && FileKey::of(&replaced) != FileKey::of(&renamed.moved)
             && let Some(inode) = self.fs.live(&replaced)
         {
-            if flags & RENAME_EXCHANGE == 0 && !replaced.is_dir() {
-                inode.lost_link();
-            } else {
+            if flags & RENAME_EXCHANGE != 0 {
+                inode.went_to(self, name);
+            } else if replaced.is_dir() {
                 inode.change();
+            } else {
+                inode.lost_link();
             }
         }
         Ok(())
@@ -466,12 +554,17 @@ impl Inode for GoferInode {
 
     fn read_link(&self, caller: &dyn Caller) -> Result<Vec<u8>, Errno> {
         let _ = caller;
-        let mut target = self.target.lock();
+        let target = self.target.lock();
         if let Some(target) = &*target {
             return Ok(target.clone());
         }
-        let read = self.fs.client.readlink(&self.handle())?;
-        *target = Some(read.clone());
+        drop(target);
+        let (handle, _) = self.find(None)?;
+        if let Some(target) = &*self.target.lock() {
+            return Ok(target.clone());
+        }
+        let read = self.fs.client.readlink(&handle)?;
+        *self.target.lock() = Some(read.clone());
         Ok(read)
     }
 
@@ -492,25 +585,25 @@ impl Inode for GoferInode {
     }
 
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.fs.client.getxattr(&self.handle(), name)
+        self.fs.client.getxattr(&*self.handle()?, name)
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
-        self.fs.client.setxattr(&self.handle(), name, value, flags)
+        self.fs.client.setxattr(&*self.handle()?, name, value, flags)
     }
 
     fn list_xattr(&self) -> Result<Vec<Vec<u8>>, Errno> {
-        let names = self.fs.client.listxattr(&self.handle())?;
+        let names = self.fs.client.listxattr(&*self.handle()?)?;
         let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
         Ok(names.map(<[u8]>::to_vec).collect())
     }
 
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
-        self.fs.client.removexattr(&self.handle(), name)
+        self.fs.client.removexattr(&*self.handle()?, name)
     }
 
     fn statfs(&self) -> Result<FsStat, Errno> {
-        let stat = self.fs.client.statfs(&self.handle())?;
+        let stat = self.fs.client.statfs(&*self.handle()?)?;
         Ok(FsStat {
             magic: stat.kind,
             block_size: stat.block_size,
@@ -525,7 +618,7 @@ impl Inode for GoferInode {
     }
 
     fn sync_fs(&self) -> Result<(), Errno> {
-        self.fs.client.sync(&self.handle(), SyncKind::FileSystem)
+        self.fs.client.sync(&*self.handle()?, SyncKind::FileSystem)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -7,11 +7,14 @@
 mod dir;
 mod file;
 mod inode;
+mod listing;
 #[cfg(test)]
 mod tests;
 
 pub use inode::GoferInode;
 
+use crate::gofer::inode::Way;
+use crate::gofer::listing::Listings;
 use crate::superblock::{FileSystem, Superblock, next_anonymous_dev};
 use bevor_abi::Errno;
 use bevor_abi::errno::EIO;
@@ -58,6 +61,8 @@ pub struct GoferFs {
     devices: Mutex<HashMap<Device, u64>>,
     /// Live inodes, so that hard links and repeated look-ups share one.
     inodes: Mutex<HashMap<FileKey, Weak<GoferInode>>>,
+    /// What the last listings of directories said.
+    listings: Listings,
     /// Inodes whose descriptor is kept although nothing has them open, each once.
     idle: Mutex<VecDeque<Weak<GoferInode>>>,
     options: String,
@@ -83,11 +88,12 @@ impl GoferFs {
             sharing,
             devices: Mutex::default(),
             inodes: Mutex::default(),
+            listings: Listings::default(),
             idle: Mutex::default(),
             options: format!("cache={mode}"),
         });
         let read_only = root.flags.contains(bevor_gofer_protocol::wire::RootFlags::READ_ONLY);
-        let inode = fs.adopt(root.handle, &root.attr, None)?;
+        let inode = fs.adopt(Way::Handle(Arc::new(root.handle)), &root.attr, None)?;
         let superblock = Superblock::new(Box::new(Fs(fs)), inode, user_ns);
         superblock.set_read_only(read_only);
         Ok(superblock)
@@ -96,7 +102,7 @@ impl GoferFs {
     /// The inode of a file the gofer named: the one there is already, or a new one.
     fn adopt(
         self: &Arc<Self>,
-        handle: bevor_gofer_protocol::Handle,
+        way: Way,
         attr: &WireAttr,
         target: Option<Vec<u8>>,
     ) -> Result<Arc<GoferInode>, Errno> {
@@ -108,13 +114,12 @@ impl GoferFs {
             && !attr.is_dir()
         {
             drop(inodes);
-            inode.found_again(handle, attr);
+            inode.found_again(way, attr);
             return Ok(inode);
         }
         let dev = self.device(attr.dev);
-        let inode = GoferInode::new(self.clone(), handle, attr, dev, target)
+        let inode = GoferInode::new(self.clone(), way, attr, dev, target)
             .ok_or_else(|| EIO.because("the gofer named a file of no known kind"))?;
-        let inode = Arc::new(inode);
         inodes.insert(key, Arc::downgrade(&inode));
         Ok(inode)
     }

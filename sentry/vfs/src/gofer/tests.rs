@@ -270,3 +270,74 @@ fn an_exclusive_file_is_asked_for_once() {
     assert_eq!(task.stat("/none").unwrap_err(), ENOENT);
     assert_eq!(task.stat("/other").unwrap_err(), bevor_abi::errno::EIO);
 }
+
+/// Two directories of files; the first was listed and looked at, the second listed: by then
+/// listings come with attributes.
+fn listed() -> Fixture {
+    let fixture = Fixture::new(Sharing::Exclusive);
+    for dir in ["a", "b"] {
+        fs::create_dir_all(fixture.dir.join(dir).join("sub")).unwrap();
+        for number in 0..50 {
+            fs::write(fixture.dir.join(format!("{dir}/{number}")), vec![7; number * 100]).unwrap();
+        }
+        std::os::unix::fs::symlink("7", fixture.dir.join(dir).join("link")).unwrap();
+        fixture.task.list(&format!("/{dir}")).unwrap();
+        if dir == "a" {
+            for number in 0..50 {
+                fixture.agrees(&format!("/a/{number}"));
+            }
+        }
+    }
+    fixture
+}
+
+#[test]
+fn what_was_listed_needs_no_asking() {
+    let fixture = listed();
+    fixture.client.shutdown();
+    for number in 0..50 {
+        fixture.agrees(&format!("/b/{number}"));
+    }
+    fixture.agrees("/b/sub");
+    fixture.agrees("/b/link");
+}
+
+#[test]
+fn what_was_listed_can_be_used_like_anything_else() {
+    let fixture = listed();
+    let task = &fixture.task;
+    for (number, path) in [(1, "/b/1"), (7, "/b/link")] {
+        fixture.agrees(path);
+        assert_eq!(task.get(path).unwrap(), vec![7; number * 100], "{path}");
+    }
+    task.list("/b/sub").unwrap();
+    fixture.agrees("/b/2");
+    task.rename("/b/2", "/a/moved", 0).unwrap();
+    fixture.agrees("/a/moved");
+    assert_eq!(task.get("/a/moved").unwrap().len(), 200);
+    fixture.agrees("/b/3");
+    fixture.agrees("/b/4");
+    task.rename("/b/3", "/b/4", RENAME_EXCHANGE).unwrap();
+    assert_eq!(task.get("/b/3").unwrap().len(), 400);
+    assert_eq!(task.get("/b/4").unwrap().len(), 300);
+    fixture.agrees("/b/5");
+    task.link("/b/5", "/b/five").unwrap();
+    fixture.agrees("/b/5");
+    fixture.unlink("/b/5");
+    assert_eq!(task.stat("/b/5").unwrap_err(), ENOENT);
+    fixture.agrees("/b/five");
+}
+
+#[test]
+fn a_listing_is_not_believed_after_a_change() {
+    let fixture = listed();
+    fs::hard_link(fixture.dir.join("b/9"), fixture.dir.join("hard")).unwrap();
+    fixture.task.list("/b").unwrap();
+    // The file changes under a name the listing knows nothing of.
+    fixture.task.put("/hard", &[1; 5000]).unwrap();
+    fixture.agrees("/b/9");
+    fixture.task.list("/b").unwrap();
+    fixture.unlink("/b/10");
+    fixture.task.put("/b/10", b"another").unwrap();
+    fixture.agrees("/b/10");
+}
