@@ -6,6 +6,7 @@ use crate::locks;
 use crate::meta::access_times;
 use crate::mount::Path;
 use crate::notify;
+use crate::usage::{self, Use};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE};
 use bevor_abi::inotify::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_MODIFY};
@@ -283,6 +284,8 @@ pub struct File {
     position: Mutex<u64>,
     /// Whether the description may own locks, to be dropped with it.
     has_locks: AtomicBool,
+    /// What it is counted as among the users of its inode.
+    counted: Mutex<Option<Use>>,
     /// `fcntl(F_SETOWN, F_SETSIG)`: who gets `SIGIO`.
     pub owner: Mutex<AsyncOwner>,
 }
@@ -311,8 +314,35 @@ impl File {
             flags: AtomicU32::new(kept),
             position: Mutex::new(0),
             has_locks: AtomicBool::new(false),
+            counted: Mutex::new(None),
             owner: Mutex::default(),
         })
+    }
+
+    /// Counts the description among those that may write.
+    ///
+    /// # Errors
+    /// `ETXTBSY` while a program is run from the file.
+    pub(crate) fn count_writer(&self) -> Result<(), Errno> {
+        self.count(Use::Write)
+    }
+
+    /// Keeps others from opening the file for writing while this description, from which a program
+    /// is run, lives.
+    ///
+    /// # Errors
+    /// `ETXTBSY` while it is open for writing.
+    pub fn deny_writes(&self) -> Result<(), Errno> {
+        self.count(Use::Run)
+    }
+
+    fn count(&self, kind: Use) -> Result<(), Errno> {
+        let mut counted = self.counted.lock();
+        if counted.is_none() {
+            usage::begin(self.inode(), kind)?;
+            *counted = Some(kind);
+        }
+        Ok(())
     }
 
     /// Notes that the description may own locks.
@@ -506,6 +536,9 @@ impl Drop for File {
     fn drop(&mut self) {
         let closed = if self.flags().writable() { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE };
         notify::file(self, closed);
+        if let Some(kind) = self.counted.get_mut().take() {
+            usage::end(self.path.inode(), kind);
+        }
         if *self.has_locks.get_mut() {
             locks::description_gone(self);
         }

@@ -26,6 +26,7 @@ pub mod overlay;
 pub mod pipe;
 pub mod superblock;
 pub mod tmpfs;
+mod usage;
 pub mod walk;
 
 #[cfg(test)]

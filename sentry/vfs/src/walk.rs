@@ -99,11 +99,11 @@ impl<'a> At<'a> {
         let mut text = Cow::Borrowed(path);
         let mut wants_dir = false;
         loop {
-            match walk.to_parent(text)? {
+            match walk.reach_parent(text)? {
                 Last::Name(name, slash) => {
                     wants_dir |= slash;
                     let follow = last == LastLink::Follow || wants_dir;
-                    match walk.into_child(&name, follow, b"")? {
+                    match walk.enter_child(&name, follow, b"")? {
                         Some(target) => text = Cow::Owned(target),
                         None if wants_dir && !walk.dentry.is_dir() => return Err(ENOTDIR.into()),
                         None => return Ok(walk.finish()),
@@ -124,7 +124,7 @@ impl<'a> At<'a> {
     /// As [`At::resolve`].
     pub fn resolve_parent<'p>(&self, path: &'p [u8]) -> Result<Parent<'p>, Errno> {
         let mut walk = Walk::begin(self, path)?;
-        let last = walk.to_parent(Cow::Borrowed(path))?;
+        let last = walk.reach_parent(Cow::Borrowed(path))?;
         Ok(Parent { dir: walk.finish(), last })
     }
 }
@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes through all components of `text` but the last, following links on the way.
-    pub(crate) fn to_parent<'p>(&mut self, mut text: Cow<'p, [u8]>) -> Result<Last<'p>, Errno> {
+    pub(crate) fn reach_parent<'p>(&mut self, mut text: Cow<'p, [u8]>) -> Result<Last<'p>, Errno> {
         let mut from = 0;
         loop {
             while text.get(from) == Some(&b'/') {
@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
                     return Ok(Last::Name(name, slash));
                 }
                 _ => {
-                    if let Some(target) = self.into_child(name, true, after)? {
+                    if let Some(target) = self.enter_child(name, true, after)? {
                         text = Cow::Owned(target);
                         from = 0;
                         continue;
@@ -245,7 +245,7 @@ impl<'a> Walk<'a> {
 
     /// Steps to child `name`. If that is a link to follow, returns its target with `after` appended
     /// instead (the walk stands where the target starts), or goes where a magic link leads.
-    pub(crate) fn into_child(
+    pub(crate) fn enter_child(
         &mut self,
         name: &[u8],
         follow: bool,
@@ -257,11 +257,11 @@ impl<'a> Walk<'a> {
         } else {
             self.dentry.lookup(name, cache)?
         };
-        self.into_dentry(child, follow, after)
+        self.enter_dentry(child, follow, after)
     }
 
-    /// As [`Walk::into_child`], for a child already looked up.
-    pub(crate) fn into_dentry(
+    /// As [`Walk::enter_child`], for a child already looked up.
+    pub(crate) fn enter_dentry(
         &mut self,
         child: Arc<Dentry>,
         follow: bool,

@@ -20,7 +20,7 @@ pub fn open_at(at: &At<'_>, path: &[u8], last: LastLink) -> Result<Arc<File>, Er
 /// Opens a program by place (`execveat` with `AT_EMPTY_PATH`).
 ///
 /// # Errors
-/// `EACCES`, `ELOOP`.
+/// `EACCES`, `ELOOP`, `ETXTBSY`.
 pub fn open_path(caller: &dyn Caller, path: Path) -> Result<Arc<File>, Errno> {
     match path.dentry.kind() {
         FileType::Regular => {}
@@ -33,5 +33,7 @@ pub fn open_path(caller: &dyn Caller, path: Path) -> Result<Arc<File>, Errno> {
     perm::permission(&path, &caller.cred(), MAY_EXEC)?;
     let flags = OpenFlags(0);
     let ops = path.inode().clone().open(flags, caller)?;
-    Ok(File::new(ops, path, flags))
+    let file = File::new(ops, path, flags);
+    file.deny_writes()?;
+    Ok(file)
 }

@@ -72,7 +72,9 @@ pub fn create(
     let flags = OpenFlags(O_RDWR | O_LARGEFILE);
     let ops = inode.clone().open_content();
     let inode: InodeRef = inode;
-    Ok(File::new(ops, Path::anonymous(inode, shown, false), flags))
+    let file = File::new(ops, Path::anonymous(inode, shown, false), flags);
+    file.count_writer()?;
+    Ok(file)
 }
 
 fn content_of(file: &File) -> Result<&TmpInode, Errno> {

@@ -5,6 +5,7 @@ use crate::inode::{MAY_EXEC, MAY_WRITE, S_IALLUGO};
 use crate::mount::{MountFlags, Path};
 use crate::namei::perm;
 use crate::notify;
+use crate::usage;
 use bevor_abi::Errno;
 use bevor_abi::cap::{CAP_CHOWN, CAP_FSETID};
 use bevor_abi::errno::{EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS};
@@ -190,6 +191,7 @@ pub fn truncate(path: &Path, cred: &Credentials, size: u64) -> Result<(), Errno>
     if path.inode().attr()?.attributes & perm::ATTR_APPEND != 0 {
         return Err(EPERM.because("append-only file"));
     }
+    usage::check_idle(path.inode())?;
     remove_privileges(path, cred)?;
     path.inode().set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
     notify::path(path, IN_MODIFY);

@@ -7,6 +7,7 @@ use crate::inode::{MAY_EXEC, MAY_READ, MAY_WRITE, S_IALLUGO};
 use crate::mount::{MountFlags, Path};
 use crate::namei::{PROTECTED_FIFOS, PROTECTED_REGULAR, perm};
 use crate::notify;
+use crate::usage;
 use crate::walk::{At, Last, LastLink, Walk};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM, EROFS};
@@ -146,6 +147,7 @@ pub fn open_path(at: &At<'_>, path: Path, mut how: OpenHow) -> Result<Arc<File>,
     }
     if truncate {
         let inode = path.inode();
+        usage::check_idle(inode)?;
         inode.set_attr(&SetAttr { size: Some(0), ..SetAttr::default() })?;
         notify::inode(inode, IN_MODIFY);
     }
@@ -195,8 +197,12 @@ fn check_marks(path: &Path, at: &At<'_>, how: OpenHow) -> Result<(), Errno> {
 
 /// Makes the description of a file that may be opened.
 fn finish(at: &At<'_>, path: Path, how: OpenHow) -> Result<Arc<File>, Errno> {
+    let writes = how.flags.writable() && path.dentry.kind() == FileType::Regular;
     let ops = path.inode().clone().open(how.flags, at.caller)?;
     let file = File::new(ops, path, how.flags);
+    if writes {
+        file.count_writer()?;
+    }
     notify::file(&file, IN_OPEN);
     Ok(file)
 }
@@ -208,7 +214,7 @@ fn open_or_create(at: &At<'_>, path: &[u8], how: OpenHow) -> Result<Arc<File>, E
     // O_EXCL does not follow a link in the last place.
     let follow = !how.has(O_NOFOLLOW | O_EXCL);
     loop {
-        match walk.to_parent(text)? {
+        match walk.reach_parent(text)? {
             Last::Name(_, true) => return Err(EISDIR.into()),
             Last::Name(name, false) => {
                 let child = match find_or_create(at, &walk, &name, how)? {
@@ -218,7 +224,7 @@ fn open_or_create(at: &At<'_>, path: &[u8], how: OpenHow) -> Result<Arc<File>, E
                     }
                     Entry::Found(child) => child,
                 };
-                match walk.into_dentry(child, follow, b"")? {
+                match walk.enter_dentry(child, follow, b"")? {
                     Some(target) => text = Cow::Owned(target),
                     None => return open_path(at, walk.finish(), how),
                 }

@@ -59,12 +59,7 @@ impl OverlayInode {
     }
 
     /// Makes the upper counterpart; the directory it is in has one.
-    fn copy_up_one(
-        self: &Arc<Self>,
-        extent: Extent,
-        changing: &Changing<'_>,
-    ) -> Result<InodeRef, Errno> {
-        let _ = changing;
+    fn copy_up_one(self: &Arc<Self>, extent: Extent, _: &Changing<'_>) -> Result<InodeRef, Errno> {
         let is_regular = self.file_type() == FileType::Regular;
         let existing = self.layers.read().upper.clone();
         let upper = match existing {

@@ -180,13 +180,7 @@ impl Inode for OverlayInode {
     }
 
     fn cache_policy(&self) -> CachePolicy {
-        let layers = self.layers.read();
-        let mut all = layers.upper.iter().chain(&layers.lower);
-        if all.all(|layer| layer.cache_policy() == CachePolicy::Keep) {
-            CachePolicy::Keep
-        } else {
-            CachePolicy::Never
-        }
+        self.fs.policy
     }
 
     fn lookup(&self, name: &[u8]) -> Result<InodeRef, Errno> {

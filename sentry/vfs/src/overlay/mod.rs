@@ -26,7 +26,7 @@ pub use inode::OverlayInode;
 
 use crate::caller::KernelCaller;
 use crate::dentry::Name;
-use crate::inode::{FileType, InodeRef, NewAttr, NewNode, S_IALLUGO};
+use crate::inode::{CachePolicy, FileType, InodeRef, NewAttr, NewNode, S_IALLUGO};
 use crate::superblock::{FileSystem, Superblock, next_anonymous_dev};
 use crate::tmpfs::{TmpFs, TmpfsOptions};
 use bevor_abi::Errno;
@@ -75,6 +75,8 @@ pub struct OverlayFs {
     known: Mutex<Known>,
     /// One whiteout, of which the others are links.
     whiteout: Mutex<Option<InodeRef>>,
+    /// Whether names may be cached: nobody else changes any layer.
+    policy: CachePolicy,
     options: String,
 }
 
@@ -102,6 +104,7 @@ impl OverlayFs {
         let top = upper.as_ref().map(|upper| upper.root.clone());
         let dev = lowers.first().map_or_else(next_anonymous_dev, |root| root.dev());
         let read_only = upper.is_none();
+        let alone = top.iter().chain(&lowers).all(|root| root.cache_policy() == CachePolicy::Keep);
         let fs = Arc::new(Self {
             dev,
             upper,
@@ -109,6 +112,7 @@ impl OverlayFs {
             change: Mutex::default(),
             known: Mutex::default(),
             whiteout: Mutex::default(),
+            policy: if alone { CachePolicy::Keep } else { CachePolicy::Never },
             options,
         });
         let root = fs.adopt(FileType::Directory, top, lowers, None);

@@ -3,7 +3,7 @@ use crate::namei;
 use crate::testing::{TestTask, read, user, write};
 use crate::walk::LastLink;
 use bevor_abi::errno::{
-    EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV,
+    EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, ETXTBSY, EXDEV,
 };
 use bevor_abi::fcntl::{
     O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDWR, O_TMPFILE, O_WRONLY,
@@ -258,4 +258,21 @@ fn directories_list_from_any_position() {
     assert_eq!(seen.len(), 12);
     seen.dedup();
     assert_eq!(seen.len(), 12);
+}
+
+#[test]
+fn a_file_is_written_or_run_but_not_both() {
+    let task = TestTask::new();
+    task.put("/prog", b"code").unwrap();
+    let running = task.open("/prog", 0).unwrap();
+    running.deny_writes().unwrap();
+    assert_eq!(task.open("/prog", O_WRONLY).unwrap_err(), ETXTBSY);
+    let size = namei::attr::truncate(&task.path("/prog"), &task.cred, 0);
+    assert_eq!(size.unwrap_err(), ETXTBSY);
+    drop(running);
+    let writer = task.open("/prog", O_WRONLY).unwrap();
+    let running = task.open("/prog", 0).unwrap();
+    assert_eq!(running.deny_writes().unwrap_err(), ETXTBSY);
+    drop(writer);
+    running.deny_writes().unwrap();
 }

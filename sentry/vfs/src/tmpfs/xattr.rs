@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 /// Most bytes of names and values together one inode may have.
 const MAX_BYTES: usize = 256 << 10;
 
+type ByName = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
 /// Attributes by name; nothing is allocated while there are none.
 #[derive(Default)]
-pub(super) struct Xattrs(Option<Box<BTreeMap<Box<[u8]>, Box<[u8]>>>>);
+pub(super) struct Xattrs(Option<Box<ByName>>);
 
 impl Xattrs {
     pub(super) fn get(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
