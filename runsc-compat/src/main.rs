@@ -7,6 +7,7 @@
 mod cli;
 mod doctor;
 mod failure;
+mod host;
 mod launch;
 mod quantity;
 mod roles;

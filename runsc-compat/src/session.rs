@@ -18,6 +18,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::failure::{Attempt, Failure, NOT_EXECUTABLE, NOT_FOUND, TIMED_OUT};
+use crate::host;
 use crate::launch::{Sandbox, describe_end};
 use crate::run::CONTAINER;
 
@@ -53,7 +54,7 @@ pub struct Signals {
 /// # Errors
 /// The host's: out of descriptors.
 pub fn hold_signals() -> Result<Signals, Failure> {
-    let ignored = ignored_signals();
+    let ignored = host::ignored_signals();
     let mut set = SigSet::empty();
     for signal in FORWARDED {
         if !ignored.contains(&(signal as i32)) {
@@ -64,19 +65,6 @@ pub fn hold_signals() -> Result<Signals, Failure> {
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let source = SignalFd::with_flags(&set, flags).attempt("cannot read signals")?;
     Ok(Signals { source, ignored })
-}
-
-/// Signals this process was started with ignored, but for SIGPIPE, which Rust ignores by itself.
-fn ignored_signals() -> Vec<i32> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0);
-    (1..=31)
-        .filter(|&signo| signo != Signal::SIGPIPE as i32 && mask >> (signo - 1) & 1 == 1)
-        .collect()
 }
 
 /// A sandbox with one program in it.

@@ -10,6 +10,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat};
 
 use crate::failure::{Attempt, Failure};
+use crate::host;
 
 /// Copies our standard streams for a sandbox, with what it cannot see of them.
 ///
@@ -33,6 +34,7 @@ fn one(stream: BorrowedFd<'_>) -> std::io::Result<(OwnedFd, Stream)> {
     let link = format!("/proc/self/fd/{}", stream.as_raw_fd());
     let path = std::fs::read_link(&link).map(|path| path.into_os_string().into());
     let facts = Stream {
+        closed: host::was_closed(stream.as_raw_fd()),
         flags: flags.cast_unsigned(),
         uid: stat.st_uid,
         gid: stat.st_gid,

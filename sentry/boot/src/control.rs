@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bevor_abi::Errno;
 use bevor_abi::errno::{EACCES, ENOENT, ENOEXEC, ENOTDIR, EPERM};
+use bevor_abi::mount::{MS_NOEXEC, MS_NOSUID};
 use bevor_base::{Credentials, UserNamespace};
 use bevor_control::{
     Capabilities, ContainerState, Create, End, Ended, Event, EventKind, Handler, Listener, Phase,
@@ -23,6 +24,7 @@ use bevor_kernel::tree::{ExitStatus, JobEvent};
 use bevor_memory::{Account, IoDst};
 use bevor_vfs::file::{File, OpenFlags};
 use bevor_vfs::host::{self, HostTty, Origin};
+use bevor_vfs::mount::{MountFlags, attach_new};
 use bevor_vfs::namei::{OpenHow, open};
 use bevor_vfs::{At, Caller, FsContext, LastLink};
 use parking_lot::Mutex;
@@ -93,10 +95,13 @@ impl Sandbox {
             let message = "a terminal of the sandbox's own is not there yet";
             return Err(Refusal::new(RefusalKind::Unsupported, message));
         }
-        let files = import(streams, &process.streams)
+        let mut files = import(streams, &process.streams)
             .map_err(|errno| failed("a standard stream", errno))?;
         let is_terminal = |file: &&Arc<File>| host::tty_of(file).is_some();
         let terminal = files.iter().map(|(_, file)| file).find(is_terminal).cloned();
+        if let Some(terminal) = &terminal {
+            name_terminal(fs, caller, terminal, &mut files);
+        }
         let mut limits = Limits::initial();
         for wish in &process.rlimits {
             let slot = usize::try_from(wish.resource).ok().filter(|&at| at < NR_LIMITS);
@@ -109,6 +114,9 @@ impl Sandbox {
         if !cwd.is_ok_and(|cwd| cwd.dentry.is_dir()) {
             let message = format!("{}: no such directory inside; see --cwd", process.cwd);
             return Err(Refusal::new(RefusalKind::Failed, message));
+        }
+        if process.ignored_signals.iter().any(|signo| !(1..=64).contains(signo)) {
+            return Err(invalid("there is no such signal"));
         }
         let cred = self.credentials(fs, caller, &process)?;
         let bytes = |texts: Vec<bevor_control::Text>| -> Vec<Vec<u8>> {
@@ -123,6 +131,7 @@ impl Sandbox {
             limits,
             umask: process.umask.unwrap_or(0o022) & 0o777,
             no_new_privs: process.no_new_privs,
+            ignored_signals: process.ignored_signals,
             tty: terminal.as_ref().and_then(|file| Some(host::tty_of(file)?.id())),
         };
         Ok((spec, terminal))
@@ -178,12 +187,45 @@ impl Sandbox {
     }
 }
 
+/// Shows the host's terminal as the console, so that its files have a name that can be opened. Where
+/// there is no `/dev/console` it has none.
+fn name_terminal(
+    fs: &FsContext,
+    caller: &dyn Caller,
+    terminal: &Arc<File>,
+    files: &mut [(i32, Arc<File>)],
+) {
+    let cred = caller.cred();
+    let at = At::cwd(fs, caller, &cred);
+    let place = || at.resolve(b"/dev/console", LastLink::Keep);
+    let (Some(named), Ok(console)) =
+        (host::tty_superblock(terminal, cred.user_ns.clone()), place())
+    else {
+        return;
+    };
+    let flags = MountFlags::from_mount(MS_NOSUID | MS_NOEXEC);
+    let Ok(()) = attach_new(fs, &named, &console, flags, b"devpts") else { return };
+    let Ok(console) = place() else { return };
+    let id = host::tty_of(terminal).map(HostTty::id);
+    for (_, file) in files.iter_mut() {
+        // Streams on the terminal share one description's rights only if those suffice.
+        let enough = terminal.flags().0 & OpenFlags::ACCMODE == 2;
+        if enough
+            && host::tty_of(file).map(HostTty::id) == id
+            && let Ok(found) = host::tty_at(file, console.clone())
+        {
+            *file = found;
+        }
+    }
+}
+
 /// Makes files of the standard streams.
 fn import(streams: Streams, facts: &[Stream]) -> Result<Vec<(i32, Arc<File>)>, Errno> {
     let mut facts = facts.iter();
     let mut files = Vec::new();
     for (number, fd) in (0..).zip(streams) {
         let origin = match facts.next() {
+            Some(fact) if fact.closed => continue,
             Some(fact) => Origin {
                 flags: fact.flags,
                 uid: fact.uid,

@@ -6,9 +6,7 @@ use std::io::Read;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
-use bevor_confine::{
-    Values, exit_now, inherited, limit_heaps, privileges, report_refused_calls, use_one_heap,
-};
+use bevor_confine::{Values, exit_now, inherited, privileges, report_refused_calls, use_one_heap};
 use bevor_control::Server;
 use bevor_kernel::Kernel;
 use bevor_kernel::kernel::Config;
@@ -69,8 +67,6 @@ fn run() -> Result<(), String> {
     confinement::close_to_new_code();
     install_fault_recovery().map_err(step("fault recovery"))?;
 
-    // A heap for every thread that allocates much, up to a few.
-    limit_heaps(4);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = MemoryPool::new();
     let kernel_config = Config {

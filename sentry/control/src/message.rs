@@ -209,6 +209,9 @@ pub struct Process {
 /// A standard stream as its owner sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
+    /// It was closed; the descriptor beside the message only keeps its place.
+    #[serde(default)]
+    pub closed: bool,
     /// `O_*` flags of the description that was inherited (`F_GETFL`).
     pub flags: u32,
     /// Owner of the file.

@@ -8,7 +8,7 @@ use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
 use crate::limits::{Limit, Limits, NR_LIMITS};
 use crate::pid::Pid;
-use crate::signal::{Handlers, TaskSignals};
+use crate::signal::{Action, Handlers, SIG_IGN, TaskSignals};
 use crate::task::{Machine, SchedAttributes, Task, TaskFuture, TaskParts};
 use crate::tree::Node;
 use bevor_abi::Errno;
@@ -42,6 +42,8 @@ pub struct ProcessSpec {
     pub umask: u32,
     /// `no_new_privs`.
     pub no_new_privs: bool,
+    /// Signals it starts with ignored.
+    pub ignored_signals: Vec<i32>,
     /// Id of the terminal to make its controlling one.
     pub tty: Option<u64>,
 }
@@ -163,7 +165,12 @@ fn try_start(
     let privileges = Privileges { may_gain };
     let loaded = exec::load(kernel, &container.account, &limits, &cred, privileges, program)?;
     let pid = Pid::allocate(&container.namespaces.pid_for_children)?;
-    let group = ThreadGroup::new(pid.clone(), container.clone(), Handlers::new(), limits);
+    let handlers = Handlers::new();
+    for signo in spec.ignored_signals {
+        let action = handlers.get(signo);
+        handlers.set(signo, Action { handler: SIG_IGN, ..action });
+    }
+    let group = ThreadGroup::new(pid.clone(), container.clone(), handlers, limits);
     let files = FdTable::new();
     for (fd, file) in spec.files {
         files.replace(fd, file, false, u64::from(crate::fd::NR_OPEN))?;

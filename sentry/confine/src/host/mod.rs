@@ -96,13 +96,6 @@ pub fn use_one_heap() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
-/// Says how many heaps the threads of this process may make. Otherwise the C library asks `/sys` how
-/// many processors there are when it makes the first, whatever filter is on by then.
-pub fn limit_heaps(count: i32) {
-    // SAFETY: sets a number in the allocator.
-    unsafe { libc::mallopt(libc::M_ARENA_MAX, count) };
-}
-
 /// Ends the process at once, all threads, without running anything.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: no pointers; does not return.

@@ -21,8 +21,12 @@ pub use tty::HostTty;
 
 use crate::file::{File, OpenFlags};
 use crate::mount::Path;
+use crate::superblock::{FileSystem, Superblock};
 use bevor_abi::Errno;
+use bevor_abi::errno::ENOTTY;
 use bevor_abi::fcntl::{O_ACCMODE, O_APPEND, O_NONBLOCK};
+use bevor_base::UserNamespace;
+use std::any::Any;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -67,6 +71,37 @@ pub fn import(fd: OwnedFd, origin: Origin) -> Result<Arc<File>, Errno> {
         None => Path::anonymous(inode, origin.path.into(), false),
     };
     Ok(File::new(ops, path, flags))
+}
+
+/// A file system whose root is the terminal behind an imported file, to be mounted over a device
+/// file: the terminal then has a name. `None` for other files.
+#[must_use]
+pub fn tty_superblock(file: &File, user_ns: Arc<UserNamespace>) -> Option<Arc<Superblock>> {
+    tty_of(file)?;
+    Some(Superblock::new(Box::new(TtyFs), file.inode().clone(), user_ns))
+}
+
+/// The same open terminal, found at `path`.
+///
+/// # Errors
+/// `ENOTTY` if the file is none.
+pub fn tty_at(file: &File, path: Path) -> Result<Arc<File>, Errno> {
+    let inode = path.inode().clone() as Arc<dyn Any + Send + Sync>;
+    let inode = inode.downcast::<HostInode>().map_err(|_| ENOTTY)?;
+    inode.tty().ok_or(ENOTTY)?;
+    Ok(File::new(Box::new(file::HostFile::shared(inode)), path, file.flags()))
+}
+
+struct TtyFs;
+
+impl FileSystem for TtyFs {
+    fn name(&self) -> &'static str {
+        "devpts"
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }
 
 /// The terminal behind an imported file, if it is one.
