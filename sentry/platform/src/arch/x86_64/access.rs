@@ -158,4 +158,31 @@ mod tests {
         assert_eq!(access(&[0xa4], &regs, 0x6000), None);
         assert_eq!(access(&[0x48, 0x89, 0x07], &regs, 0x6000), Some(Access::Write));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4096))]
+
+        /// Guests choose every byte and register: no code panics, and an answer does not depend on
+        /// bytes behind the instruction.
+        #[test]
+        fn any_code_is_survived(
+            code in proptest::collection::vec(proptest::num::u8::ANY, 0..=MAX_INSTRUCTION),
+            words in proptest::array::uniform6(proptest::num::u64::ANY),
+            near in 0_u64..64,
+            compat: bool,
+        ) {
+            let [rdi, rsi, rsp, rcx, rip, fs_base] = words;
+            let cs = if compat { 0x23 } else { 0x33 };
+            let regs = UserRegs { rdi, rsi, rsp, rcx, rip, fs_base, cs, ..UserRegs::default() };
+            for addr in [rdi, rsi, rsp, rip, rcx, u64::MAX] {
+                let addr = addr.wrapping_add(near);
+                let answer = data_access(&code, &regs, addr);
+                if answer.is_some() && answer != Some(Access::Exec) {
+                    let mut longer = code.clone();
+                    longer.extend([0x90; MAX_INSTRUCTION]);
+                    proptest::prop_assert_eq!(answer, data_access(&longer, &regs, addr));
+                }
+            }
+        }
+    }
 }

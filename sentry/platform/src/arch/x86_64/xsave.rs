@@ -126,4 +126,22 @@ mod tests {
         assert!(image[832..].iter().all(|&b| b == 0));
         assert_eq!(layout().write(&FpState { xsave: vec![0; 511] }), None);
     }
+
+    proptest::proptest! {
+        /// Whatever a guest puts into a signal frame, the host gets an image of its own length with
+        /// known components only.
+        #[test]
+        fn any_image_is_trimmed(
+            xsave in proptest::collection::vec(proptest::num::u8::ANY, 0..2000),
+        ) {
+            let empty = xsave.is_empty();
+            let image = layout().write(&FpState { xsave: xsave.clone() });
+            proptest::prop_assert_eq!(image.is_some(), empty || xsave.len() >= LEGACY);
+            if let Some(image) = image {
+                proptest::prop_assert_eq!(image.len(), 1088);
+                proptest::prop_assert_eq!(u64_at(&image, XSTATE_BV).map(|bv| bv & !0b111), Some(0));
+                proptest::prop_assert!(image[XSTATE_BV + 8..XSTATE_BV + HEADER].iter().all(|&b| b == 0));
+            }
+        }
+    }
 }
