@@ -131,7 +131,7 @@ impl State {
     }
 
     /// Copies the chunks that parent and child are about to store to: the child's mappings for
-    /// them, by address. The parent keeps its own, writable.
+    /// them, by address. The parent keeps its own, writable if they were.
     fn copy_hot_chunks(
         &mut self,
         file: &Arc<MemoryFile>,
@@ -147,7 +147,7 @@ impl State {
             let ours: Vec<Range<u64>> = self
                 .pmas
                 .overlapping(chunk..chunk + COW_CHUNK)
-                .filter(|(_, pma)| pma.writable() && !pma.of_file)
+                .filter(|(_, pma)| pma.prot.write && !pma.of_file)
                 .map(|(start, pma)| start.max(chunk)..(start + pma.len()).min(chunk + COW_CHUNK))
                 .filter(|part| !left_out.iter().any(|range| range.contains(&part.start)))
                 .collect();
