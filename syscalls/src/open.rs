@@ -40,7 +40,9 @@ fn do_open(
         }
     };
     let awaits_peer = file.downcast::<PipeEnd>().is_some_and(PipeEnd::awaits_peer);
-    if awaits_peer && !file.nonblocking() {
+    // Reopening a pipe through /proc/PID/fd never waits, only opening a named fifo does.
+    let named = !file.path().dentry.is_anonymous();
+    if awaits_peer && named && !file.nonblocking() {
         return Err(Block::on_file(&file, Ready::ALL).into());
     }
     let fd = ctx.install(file, flags & O_CLOEXEC != 0)?;
