@@ -115,18 +115,23 @@ fn pump(from: &Side, to: &Side, count: u64) -> (u64, Option<Stopped>) {
             Err(errno) => return (done, Some(Stopped::Source(errno))),
         };
         let mut src = IoSrc::kernel(part.get(..got).unwrap_or_default());
-        while src.remaining() > 0 {
+        // What a write answers counts, not what it took: /dev/null takes nothing.
+        let mut left = got;
+        while left > 0 {
             match to.write(&mut src, done) {
                 Ok(0) => break,
-                Ok(put) => done += put as u64,
+                Ok(put) => {
+                    done += put as u64;
+                    left = left.saturating_sub(put);
+                }
                 Err(errno) => {
-                    from.unread(usize_of(src.remaining()));
+                    from.unread(left);
                     return (done, Some(Stopped::Target(errno)));
                 }
             }
         }
-        if src.remaining() > 0 || got < len {
-            from.unread(usize_of(src.remaining()));
+        if left > 0 || got < len {
+            from.unread(left);
             break;
         }
     }
