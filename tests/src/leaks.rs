@@ -30,7 +30,9 @@ pub fn look() -> Look {
     }
     let mut groups = Vec::new();
     folders(Path::new("/sys/fs/cgroup"), 4, &mut groups);
-    things.extend(groups.into_iter().map(|group| format!("cgroup {group}")));
+    // Others on this machine make control groups, too; ours carry our name.
+    let ours = groups.into_iter().filter(|group| group.contains("bevor"));
+    things.extend(ours.map(|group| format!("cgroup {group}")));
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.bytes().all(|byte| byte.is_ascii_digit()) && is_bevor(&entry.path()) {

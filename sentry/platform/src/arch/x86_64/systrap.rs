@@ -133,7 +133,9 @@ struct Fault {
 
 fn fault(signo: i32, code: i32, fault: Fault) -> Event {
     let memory = matches!(signo, libc::SIGSEGV | libc::SIGBUS);
-    if memory && fault.trapno == TRAP_PAGE_FAULT {
+    // The trap number may be of an earlier fault where the host sends the signal of its own accord, as
+    // it does for jumps into the vsyscall page.
+    if memory && fault.trapno == TRAP_PAGE_FAULT && code != SI_KERNEL {
         let access = match fault.error {
             error if error & 0x10 != 0 => Access::Exec,
             error if error & 2 != 0 => Access::Write,
