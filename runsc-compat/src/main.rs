@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
-        Command::Do(args) => cli::known_flags(&args).and_then(|()| run::run(*args)),
+        Command::Do(args) => cli::known_flags(&args).and_then(|()| run::run(&args)),
         Command::Doctor { json } => doctor::run(json),
         Command::Surface { json, platform, net } => surface::run(json, platform, net),
         Command::Syscalls { json } => surface::syscalls(json),

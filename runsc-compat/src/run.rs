@@ -25,8 +25,13 @@ pub const CONTAINER: &str = "do";
 ///
 /// # Errors
 /// What kept it from running.
-pub fn run(args: Do) -> Result<u8, Failure> {
+pub fn run(args: &Do) -> Result<u8, Failure> {
     let started = Instant::now();
+    let clock = |what: &str| {
+        if args.time_start {
+            eprintln!("bevor: {:?}: {what}", started.elapsed());
+        }
+    };
     let signals = session::hold_signals()?;
     let by_root = nix::unistd::geteuid().is_root();
     let view = View::new(&Wishes {
@@ -42,7 +47,7 @@ pub fn run(args: Do) -> Result<u8, Failure> {
         options.open(path).map(OwnedFd::from).attempt(path.display())
     });
     let log = log.transpose()?;
-    let mut process = process(&args, &view, &signals)?;
+    let mut process = process(args, &view, &signals)?;
     let (mut fds, facts) = streams::ours()?;
     process.streams = facts;
     let hostname = match &args.hostname {
@@ -82,15 +87,9 @@ pub fn run(args: Do) -> Result<u8, Failure> {
         limits: Limits { memory_bytes: args.memory, cpu_millis: args.cpus, pids: args.pids },
     };
     let session = Session::begin(sandbox, create, fds)?;
-    if args.time_start {
-        eprintln!("bevor: {:?}: the sandbox was asked to run the program", started.elapsed());
-    }
+    clock("the sandbox was asked to run the program");
     let deadline = args.timeout.map(|timeout| (Instant::now() + timeout, timeout));
-    let status = session.run(signals, deadline);
-    if args.time_start {
-        eprintln!("bevor: {:?}: the sandbox is gone", started.elapsed());
-    }
-    status
+    session.run(signals, deadline, clock)
 }
 
 /// The program with everything it would inherit from us if it ran here.

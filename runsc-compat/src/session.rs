@@ -136,16 +136,20 @@ impl Session {
         mut self,
         signals: Signals,
         deadline: Option<(Instant, Duration)>,
+        clock: impl Fn(&str),
     ) -> Result<u8, Failure> {
         let outcome = self.wait(&signals, deadline);
+        clock("the program has ended");
         self.sentry.kill();
         self.gofer.kill();
         if let Some(terminal) = &self.terminal {
             // A program that was killed may have left the terminal raw.
             let _restored = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, terminal);
         }
-        self.sentry.reap();
         self.gofer.reap();
+        clock("the gofer is gone");
+        self.sentry.reap();
+        clock("the sandbox is gone");
         match outcome? {
             Outcome::Ended(ended) => {
                 if let Some(reason) = ended.reason {

@@ -29,6 +29,7 @@ use bevor_vfs::namei::{OpenHow, open};
 use bevor_vfs::{At, Caller, FsContext, LastLink};
 use parking_lot::Mutex;
 
+use crate::clock::StartClock;
 use crate::tree::Builder;
 use crate::users;
 
@@ -41,6 +42,7 @@ pub struct Sandbox {
     user_ns: Arc<UserNamespace>,
     entries: BTreeMap<String, Entry>,
     listeners: Arc<Mutex<Vec<Listener>>>,
+    clock: StartClock,
 }
 
 /// A container and what the kernel does not keep of it.
@@ -66,12 +68,13 @@ fn failed(what: &str, errno: Errno) -> Refusal {
 
 impl Sandbox {
     /// A sandbox without containers.
-    pub fn new(kernel: Arc<Kernel>) -> Self {
+    pub fn new(kernel: Arc<Kernel>, clock: StartClock) -> Self {
         Self {
             kernel,
             user_ns: UserNamespace::initial(),
             entries: BTreeMap::new(),
             listeners: Arc::default(),
+            clock,
         }
     }
 
@@ -292,6 +295,7 @@ impl Handler for Sandbox {
         let hostname = create.hostname.clone().unwrap_or_else(|| "bevor".into());
         let namespaces = Namespaces::new(hostname.into_bytes(), &self.user_ns);
         let mut builder = Builder::new(&self.kernel, &account, &self.user_ns, client)?;
+        self.clock.passed("the gofer answers");
         let fs = builder.build(&create, &namespaces.pid_for_children)?;
         let (spec, terminal) = self.spec(&fs, builder.caller(), create.process, streams)?;
         let container = Container::new(
@@ -317,18 +321,21 @@ impl Handler for Sandbox {
         let (early, execs) = (Vec::new(), BTreeMap::new());
         let entry = Entry { container, spec: Some(spec), terminal, early, execs };
         self.entries.insert(name, entry);
+        self.clock.passed("container made");
         Ok(())
     }
 
     fn start(&mut self, name: &str) -> Result<i32, Refusal> {
         let kernel = self.kernel.clone();
         let listeners = self.listeners.clone();
+        let clock = self.clock.clone();
         let entry = self.entry(name)?;
         let Some(spec) = entry.spec.take() else {
             let message = format!("the container {name} was started already");
             return Err(Refusal::new(RefusalKind::State, message));
         };
         let init = Self::run(&kernel, &entry.container, spec)?;
+        clock.passed("program started");
         let pid = init.pid.own_number();
         if let Some(terminal) = entry.terminal.as_ref().and_then(|file| host::tty_of(file)) {
             terminal.control(pid);
@@ -340,6 +347,7 @@ impl Handler for Sandbox {
         entry.container.when_ended(
             init.id(),
             Box::new(move |status| {
+                clock.passed("program ended");
                 let kind = EventKind::Ended(ended(&container, status));
                 tell(&listeners, &Event { container: Some(told), kind });
             }),

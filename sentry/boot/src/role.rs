@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
 use std::sync::{Arc, Barrier};
-use std::time::Instant;
 
 use bevor_confine::{Values, exit_now, inherited, privileges, report_refused_calls, use_one_heap};
 use bevor_control::Server;
@@ -13,6 +12,7 @@ use bevor_kernel::kernel::Config;
 use bevor_memory::{MemoryPool, install_fault_recovery};
 use bevor_platform::{Platform, Ptrace, PtraceConfig, Systrap, SystrapConfig};
 
+use crate::clock::StartClock;
 use crate::config::{CONFIG_FD, CONTROL_FD, LOG_FD, PlatformKind, SentryConfig};
 use crate::{confinement, control, logging, tree};
 
@@ -38,7 +38,7 @@ fn step<E: Display>(what: &'static str) -> impl Fn(E) -> String {
 }
 
 fn run() -> Result<(), String> {
-    let mut clock = StartClock::new();
+    let mut clock = StartClock::default();
     use_one_heap();
     privileges::ignore_terminal_signals().map_err(step("signals"))?;
     let report = inherited(2).map_err(step("standard error"))?;
@@ -51,7 +51,7 @@ fn run() -> Result<(), String> {
     let source = inherited(CONFIG_FD).map_err(step("configuration"))?;
     File::from(source).read_to_end(&mut config).map_err(step("configuration"))?;
     let config: SentryConfig = serde_json::from_slice(&config).map_err(step("configuration"))?;
-    clock.enabled = config.time_start;
+    clock.enable(config.time_start);
     clock.passed("configuration read");
     let control_socket = inherited(CONTROL_FD).map_err(step("control socket"))?;
     if let Some(log) = config.log {
@@ -89,7 +89,7 @@ fn run() -> Result<(), String> {
     clock.passed("kernel made");
     let mut server = Server::new().map_err(step("control server"))?;
     server.serve_owner(control_socket);
-    let mut sandbox = control::Sandbox::new(kernel);
+    let mut sandbox = control::Sandbox::new(kernel, clock.clone());
     confinement::filter(&config, &Values::new()).map_err(step("cannot install the filter"))?;
     clock.passed("walls up");
 
@@ -150,22 +150,4 @@ fn start_threads(kernel: &Arc<Kernel>) -> Result<(), String> {
     bevor_vfs::host::start_poller().map_err(step("poller"))?;
     born.wait();
     Ok(())
-}
-
-/// Says how long each step of the start took.
-struct StartClock {
-    enabled: bool,
-    started: Instant,
-}
-
-impl StartClock {
-    fn new() -> Self {
-        Self { enabled: false, started: Instant::now() }
-    }
-
-    fn passed(&self, what: &str) {
-        if self.enabled {
-            eprintln!("bevor: sentry: {:?}: {what}", self.started.elapsed());
-        }
-    }
 }
