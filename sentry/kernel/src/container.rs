@@ -50,6 +50,7 @@ pub struct Container {
     /// `bevor do`, whose program must die of signals as it does natively.
     pub protect_init: bool,
     nr_tasks: AtomicU64,
+    nr_oom_kills: AtomicU64,
     inner: Mutex<Inner>,
     changed: Condvar,
     /// Who is told of the end of a process, by group id.
@@ -89,6 +90,7 @@ impl Container {
             max_tasks,
             protect_init,
             nr_tasks: AtomicU64::new(0),
+            nr_oom_kills: AtomicU64::new(0),
             inner: Mutex::new(inner),
             changed: Condvar::new(),
             waiters: Mutex::default(),
@@ -113,6 +115,17 @@ impl Container {
     #[must_use]
     pub fn nr_tasks(&self) -> u64 {
         self.nr_tasks.load(Ordering::Relaxed)
+    }
+
+    /// How many processes were killed for want of memory.
+    #[must_use]
+    pub fn nr_oom_kills(&self) -> u64 {
+        self.nr_oom_kills.load(Ordering::Relaxed)
+    }
+
+    /// Counts a process killed for want of memory.
+    pub fn count_oom_kill(&self) {
+        self.nr_oom_kills.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Its state.

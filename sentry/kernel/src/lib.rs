@@ -29,6 +29,7 @@ pub mod ipc;
 pub mod kernel;
 pub mod limits;
 pub mod ns;
+pub mod oom;
 pub mod pid;
 pub mod session;
 pub mod signal;

@@ -170,7 +170,7 @@ fn entries(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
         ("ns", Dir::new(place, "ns", 0o511, Fixed::new(namespaces(subject)))),
         subject.private("numa_maps", 0o444, |_| Ok(Vec::new())),
         subject.text("oom_adj", |_| Ok("0\n".into())),
-        subject.text("oom_score", |_| Ok("0\n".into())),
+        subject.text("oom_score", oom_score),
         oom_score_adj(subject),
         subject.private("pagemap", 0o400, |_| Ok(Vec::new())),
         subject.text("personality", |_| Ok("00000000\n".into())),
@@ -217,6 +217,11 @@ fn comm(subject: &Subject) -> (&'static str, InodeRef) {
         Ok(())
     };
     ("comm", Text::writable(subject.place(), "comm", 0o644, read, write))
+}
+
+fn oom_score(subject: &Subject) -> Result<String, Errno> {
+    let limit = bevor_kernel::oom::limit_of(&*subject.task()?);
+    Ok(format!("{}\n", bevor_kernel::oom::score(&subject.group, limit)))
 }
 
 fn oom_score_adj(subject: &Subject) -> (&'static str, InodeRef) {

@@ -5,6 +5,7 @@ use crate::block::{Block, ObjectKind, Source, Stop};
 use crate::ctx::Ctx;
 use crate::executor::Worker;
 use crate::exit;
+use crate::oom;
 use crate::signal::{self, Info, SIGKILL};
 use crate::tree::ExitStatus;
 use bevor_abi::errno::ENOSYS;
@@ -163,6 +164,10 @@ impl TaskFuture {
             Event::PageFault { addr, access, code, bus } => {
                 task.counters.minor_faults.fetch_add(1, Ordering::Relaxed);
                 if let Err(fault) = machine.mm.fault(addr, access, bus) {
+                    if fault.oom {
+                        oom::kill_for(task);
+                        return Step::Enter;
+                    }
                     let ip = machine.context.regs.instruction_pointer();
                     tracing::debug!(
                         tid = task.tid(),
