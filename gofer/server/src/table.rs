@@ -582,3 +582,7 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

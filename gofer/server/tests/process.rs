@@ -233,6 +233,30 @@ fn works_confined_by_landlock() {
     }
 }
 
+/// The hard limit of descriptors may be low, and cannot be raised.
+fn few_descriptors_are_enough() {
+    let dir = TempDir::new("few");
+    for number in 0..200 {
+        fs::create_dir_all(dir.0.join(format!("{number}/below"))).unwrap();
+        fs::write(dir.0.join(format!("{number}/below/file")), number.to_string()).unwrap();
+    }
+    let gofer = Gofer::start_with(Confine::Landlock, vec![root(&dir.0, true)], None, Some(40));
+    let root = gofer.client.roots().unwrap().remove(0);
+    let mut handles = Vec::new();
+    for number in 0..200 {
+        let name = number.to_string();
+        let names: [&[u8]; 3] = [name.as_bytes(), b"below", b"file"];
+        handles.extend(gofer.client.walk(&root.handle, &names).unwrap().nodes.pop());
+    }
+    for (number, node) in handles.iter().enumerate() {
+        let opened = gofer.client.open(&node.handle, libc::O_RDONLY.cast_unsigned()).unwrap();
+        let mut content = String::new();
+        fs::File::from(opened.file).read_to_string(&mut content).unwrap();
+        assert_eq!(content, number.to_string());
+    }
+    assert_eq!(gofer.end(), (Some(bevor_gofer::EXIT_CLOSED), String::new()));
+}
+
 fn a_killed_gofer_is_an_error_and_no_hang() {
     let dir = TempDir::new("killed");
     let mut gofer = Gofer::start(Confine::Landlock, vec![root(&dir.0, true)], None);
@@ -312,6 +336,7 @@ fn main() -> ExitCode {
         ("works_in_namespaces_made_for_it", works_in_namespaces_made_for_it),
         ("serves_the_whole_host_read_only", serves_the_whole_host_read_only),
         ("works_confined_by_landlock", works_confined_by_landlock),
+        ("few_descriptors_are_enough", few_descriptors_are_enough),
         ("a_killed_gofer_is_an_error_and_no_hang", a_killed_gofer_is_an_error_and_no_hang),
         ("a_sentry_that_hangs_up_ends_the_gofer", a_sentry_that_hangs_up_ends_the_gofer),
         ("a_malformed_message_is_reported", a_malformed_message_is_reported),

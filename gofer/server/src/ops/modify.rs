@@ -203,10 +203,14 @@ pub fn sync(server: &Server, request: &mut Reader<'_>) -> Answer {
     if !matches!(found.info.identity.kind, libc::S_IFREG | libc::S_IFDIR) {
         return Err(EINVAL.into());
     }
+    // Nothing was changed through a root that is read-only, and a sandbox must not have the power
+    // to make the host write all it has.
+    if server.root_of(&found)?.read_only {
+        return Ok(None);
+    }
     let reopen = |flags| server.with_room(|| server.self_fd.reopen(fd.as_fd(), flags));
     let file = match reopen(libc::O_RDONLY) {
         Err(error) if error == EACCES && found.info.identity.kind == libc::S_IFREG => {
-            server.root_of(&found)?.writable()?;
             reopen(libc::O_WRONLY)?
         }
         other => other?,

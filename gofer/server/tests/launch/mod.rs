@@ -24,6 +24,16 @@ pub struct Gofer {
 
 impl Gofer {
     pub fn start(confine: Confine, roots: Vec<RootConfig>, user: Option<u32>) -> Self {
+        Self::start_with(confine, roots, user, None)
+    }
+
+    /// Starts it as another user, or with few descriptors.
+    pub fn start_with(
+        confine: Confine,
+        roots: Vec<RootConfig>,
+        user: Option<u32>,
+        descriptors: Option<u32>,
+    ) -> Self {
         let fds = bevor_gofer_protocol::channel().unwrap();
         let pipe = || nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let (report, report_end) = pipe();
@@ -49,6 +59,12 @@ impl Gofer {
             inherit(fd);
         }
         let mut command = Command::new("/proc/self/exe");
+        if let Some(descriptors) = descriptors {
+            command = Command::new("/bin/sh");
+            let exe = std::env::current_exe().unwrap();
+            let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$1\"");
+            command.arg("-c").arg(limited).arg(exe);
+        }
         command.arg("gofer").stdin(config_fd);
         if let Some(user) = user {
             command.uid(user).gid(user);

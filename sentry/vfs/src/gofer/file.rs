@@ -10,7 +10,6 @@ use bevor_abi::errno::ESPIPE;
 use bevor_abi::fcntl::{SEEK_DATA, SEEK_HOLE};
 use bevor_gofer_protocol::wire::SyncKind;
 use bevor_memory::{BackingRun, IoDst, IoSrc, MapName, Mappable, MappingSet};
-use parking_lot::Mutex;
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -25,14 +24,12 @@ pub(super) struct Opened {
 /// An open regular file.
 pub(super) struct GoferFile {
     opened: Opened,
-    /// Held by appends, which find the end themselves.
-    append: Mutex<()>,
 }
 
 impl GoferFile {
     pub(super) fn new(opened: Opened) -> Self {
         opened.inode.opened();
-        Self { opened, append: Mutex::default() }
+        Self { opened }
     }
 }
 
@@ -45,12 +42,22 @@ impl FileOps for GoferFile {
 
     fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
         let _ = file;
-        let max = src.remaining();
-        let _append = (at == u64::MAX).then(|| self.append.lock());
-        let at = if at == u64::MAX { self.size()? } else { at };
+        let (inode, max) = (&self.opened.inode, src.remaining());
+        if at == u64::MAX {
+            // The host finds the end: others may append, too. The offset does not count.
+            let fd = inode.append_descriptor()?;
+            let done = src.host_write(fd.as_fd(), Some(0), max)?;
+            inode.written(calls::stat(fd.as_fd())?.st_size.cast_unsigned());
+            return Ok(done);
+        }
         let done = src.host_write(self.opened.fd.as_fd(), Some(at), max)?;
-        self.opened.inode.written(at + done as u64);
+        inode.written(at.saturating_add(done as u64));
         Ok(done)
+    }
+
+    fn end_after_append(&self, written: usize) -> u64 {
+        let _ = written;
+        self.opened.inode.cached_size()
     }
 
     fn size(&self) -> Result<u64, Errno> {

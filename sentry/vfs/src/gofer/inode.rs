@@ -12,7 +12,8 @@ use crate::inode::{
 };
 use bevor_abi::Errno;
 use bevor_abi::errno::{EIO, ENFILE, ENOENT, ENXIO, EPERM, ESTALE, EXDEV};
-use bevor_abi::fcntl::{AT_REMOVEDIR, O_RDWR, O_TMPFILE, RENAME_EXCHANGE};
+use bevor_abi::fcntl::{AT_REMOVEDIR, O_APPEND, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE};
+use bevor_base::clock::monotonic_ns;
 use bevor_gofer_protocol::client::{Created, MakeArgs, SetAttrArgs, TimeChange, WalkStop};
 use bevor_gofer_protocol::wire::SyncKind;
 use bevor_gofer_protocol::{Attr as WireAttr, AttrFlags, Device, Handle, Time};
@@ -20,9 +21,11 @@ use bevor_memory::{MappingSet, next_mappable_id};
 use parking_lot::{Mutex, RwLock};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+/// How long attributes of a shared file may wait for their one use.
+const FRESH_NS: u64 = 1_000_000;
 /// Nanoseconds a second has.
 const NSEC_PER_SEC: u64 = 1_000_000_000;
 
@@ -39,6 +42,8 @@ pub struct GoferInode {
     attr: RwLock<WireAttr>,
     /// The file changed since its attributes were read, its size excepted.
     changed: AtomicBool,
+    /// When its attributes were read and not used since, `CLOCK_MONOTONIC`; else 0.
+    read_at_ns: AtomicU64,
     /// Target of a symbolic link, once read.
     target: Mutex<Option<Vec<u8>>>,
     /// Host descriptors, shared by all that have the file open: for reading, and for both.
@@ -69,6 +74,8 @@ pub(super) enum Way {
 struct Descriptors {
     read: Option<Arc<OwnedFd>>,
     write: Option<Arc<OwnedFd>>,
+    /// Writes go to the end, wherever that is.
+    append: Option<Arc<OwnedFd>>,
 }
 
 pub(super) fn file_time(time: Time) -> FileTime {
@@ -99,6 +106,7 @@ impl GoferInode {
             dev,
             attr: RwLock::new(*attr),
             changed: AtomicBool::new(false),
+            read_at_ns: AtomicU64::new(monotonic_ns()),
             target: Mutex::new(target),
             descriptors: Mutex::default(),
             open: AtomicUsize::new(0),
@@ -158,6 +166,14 @@ impl GoferInode {
     fn refresh(&self, attr: &WireAttr) {
         self.changed.store(false, Ordering::Release);
         *self.attr.write() = *attr;
+        self.read_at_ns.store(monotonic_ns(), Ordering::Release);
+    }
+
+    /// Whether the attributes were read just now, for what they are asked for next: a path walk
+    /// reads them when it checks a name, and then asks for permission.
+    fn is_fresh(&self) -> bool {
+        let read_at = self.read_at_ns.swap(0, Ordering::AcqRel);
+        read_at != 0 && monotonic_ns().saturating_sub(read_at) < FRESH_NS
     }
 
     /// Notes that its attributes must be read again when they are next asked for.
@@ -198,6 +214,8 @@ impl GoferInode {
             if let Some(attr) = self.ask_descriptor() {
                 return Ok(attr);
             }
+        } else if self.is_fresh() && !changed {
+            return Ok(*self.attr.read());
         }
         match self.handle().and_then(|handle| self.fs.client.getattr(&handle)) {
             Ok(attr) => {
@@ -258,13 +276,7 @@ impl GoferInode {
             return Ok(fd.clone());
         }
         let flags = if writable { O_RDWR } else { 0 };
-        let fd = match self.open_on_host(flags) {
-            // The process is out of descriptors: those of files nobody has open go first.
-            Err(errno) if errno == ENFILE && self.fs.close_some_idle() => {
-                self.open_on_host(flags)?
-            }
-            other => other?,
-        };
+        let fd = self.open_making_room(flags)?;
         let fd = Arc::new(fd);
         if writable {
             descriptors.write = Some(fd.clone());
@@ -272,6 +284,25 @@ impl GoferInode {
             descriptors.read = Some(fd.clone());
         }
         Ok(fd)
+    }
+
+    /// A host descriptor that writes to the end.
+    pub(super) fn append_descriptor(&self) -> Result<Arc<OwnedFd>, Errno> {
+        let mut descriptors = self.descriptors.lock();
+        if let Some(fd) = &descriptors.append {
+            return Ok(fd.clone());
+        }
+        let fd = Arc::new(self.open_making_room(O_WRONLY | O_APPEND)?);
+        descriptors.append = Some(fd.clone());
+        Ok(fd)
+    }
+
+    fn open_making_room(&self, flags: u32) -> Result<OwnedFd, Errno> {
+        match self.open_on_host(flags) {
+            // The process is out of descriptors: those of files nobody has open go first.
+            Err(errno) if errno == ENFILE && self.fs.close_some_idle() => self.open_on_host(flags),
+            other => other,
+        }
     }
 
     fn open_on_host(&self, flags: u32) -> Result<OwnedFd, Errno> {

@@ -5,7 +5,9 @@ use crate::gofer::{GoferFs, Sharing};
 use crate::namei;
 use crate::testing::{TestTask, read, write};
 use bevor_abi::errno::{ENOENT, EROFS};
-use bevor_abi::fcntl::{O_CREAT, O_DIRECTORY, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE};
+use bevor_abi::fcntl::{
+    O_APPEND, O_CREAT, O_DIRECTORY, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE,
+};
 use bevor_base::UserNamespace;
 use bevor_gofer::{Limits, RootConfig, Server, Source};
 use bevor_gofer_protocol::Client;
@@ -340,4 +342,21 @@ fn a_listing_is_not_believed_after_a_change() {
     fixture.unlink("/b/10");
     fixture.task.put("/b/10", b"another").unwrap();
     fixture.agrees("/b/10");
+}
+
+#[test]
+fn appends_go_to_the_end_whoever_else_appends() {
+    for sharing in BOTH {
+        let fixture = Fixture::new(sharing);
+        fixture.task.put("/log", b"0").unwrap();
+        let open = || fixture.task.open("/log", O_WRONLY | O_APPEND).unwrap();
+        let (one, two) = (open(), open());
+        write(&one, b"1").unwrap();
+        write(&two, b"22").unwrap();
+        let mut host = fs::OpenOptions::new().append(true).open(fixture.dir.join("log")).unwrap();
+        std::io::Write::write_all(&mut host, b"333").unwrap();
+        write(&one, b"4444").unwrap();
+        assert_eq!(fs::read(fixture.dir.join("log")).unwrap(), b"01223334444");
+        fixture.agrees("/log");
+    }
 }
