@@ -104,7 +104,7 @@ pub fn ppoll(
     let limit = read_timespec(ctx, timeout)?;
     enter_mask(ctx, mask, mask_size)?;
     let result = do_poll(ctx, fds, count, limit, Restart::NoHand);
-    write_left(ctx, timeout, limit, |ns| Timespec::from_ns(ns))?;
+    write_left(ctx, timeout, limit, Timespec::from_ns)?;
     result
 }
 

@@ -242,10 +242,9 @@ pub fn wait4(
         return Err(EINVAL.into());
     }
     let which = match pid {
-        i32::MIN => return Err(bevor_abi::errno::ESRCH.into()),
         -1 => Which::Any,
         0 => group_of(ctx, ctx.task().get_pgid(0)?),
-        ..0 => group_of(ctx, -pid),
+        ..0 => group_of(ctx, pid.checked_neg().ok_or(bevor_abi::errno::ESRCH)?),
         _ => process_of(ctx, pid),
     };
     let wanted = Options {

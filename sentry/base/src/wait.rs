@@ -43,14 +43,12 @@ impl WaitQueue {
 
     /// Adds `waiter` for any of `interest` (errors and hang-ups always count) until the returned
     /// registration is dropped.
-    #[must_use]
     pub fn register(&self, waiter: Arc<dyn Wakeable>, interest: Ready) -> Registration {
         self.add(waiter, interest, false)
     }
 
     /// Like [`WaitQueue::register`], but [`WaitQueue::wake`] wakes at most one exclusive waiter
     /// (`EPOLLEXCLUSIVE`, thundering herds on `accept`).
-    #[must_use]
     pub fn register_exclusive(&self, waiter: Arc<dyn Wakeable>, interest: Ready) -> Registration {
         self.add(waiter, interest, true)
     }

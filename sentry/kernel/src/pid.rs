@@ -193,7 +193,7 @@ impl PidNamespace {
         }
         let mut inner = self.inner.lock();
         let number = match wanted {
-            Some(number) if number < 1 || number >= PID_MAX => return Err(EINVAL.into()),
+            Some(number) if !(1..PID_MAX).contains(&number) => return Err(EINVAL.into()),
             Some(number) if inner.pids.contains_key(&number) => return Err(EEXIST.into()),
             Some(number) if number != 1 && inner.last == 0 => return Err(EINVAL.into()),
             Some(number) => number,

@@ -47,7 +47,9 @@ struct Ports {
 static NAMESPACES: LazyLock<Mutex<HashMap<u64, Arc<NetNamespace>>>> = LazyLock::new(Mutex::default);
 
 /// Sockets bound to inodes, by device and inode number.
-static INODES: LazyLock<Mutex<HashMap<(u64, u64), Weak<Socket>>>> = LazyLock::new(Mutex::default);
+static INODES: LazyLock<Mutex<ByInode>> = LazyLock::new(Mutex::default);
+
+type ByInode = HashMap<(u64, u64), Weak<Socket>>;
 
 /// How a port is asked for.
 #[derive(Clone, Copy, Debug)]

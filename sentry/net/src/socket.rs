@@ -219,7 +219,8 @@ impl Socket {
             }
             Addr::Inet(addr) => {
                 let multicast = addr.ip().is_multicast();
-                if !is_local(addr.ip()) && !(multicast && self.kind == Kind::Datagram) {
+                let accepted = is_local(addr.ip()) || (multicast && self.kind == Kind::Datagram);
+                if !accepted {
                     return Err(EADDRNOTAVAIL.into());
                 }
                 let bound = self.bind_port(*addr, &this)?;
@@ -709,7 +710,7 @@ impl FileOps for SocketFile {
             Some(outgoing) => outgoing.is_writable() || state.write_shut,
             None => true,
         };
-        let shut_both = (ended && state.write_shut) || (state.read_shut && state.write_shut);
+        let shut_both = state.write_shut && (ended || state.read_shut);
         let gone = state.outgoing.as_ref().is_some_and(|outgoing| outgoing.is_read_closed());
         Ready::READABLE.when(readable)
             | Ready::WRITABLE.when(writable)

@@ -75,7 +75,7 @@ pub fn superblock(
 ) -> Arc<Superblock> {
     let mounted = Mounted { kernel: kernel.clone(), ns: ns.clone(), dev: next_anonymous_dev() };
     let fixed = Fixed::new(system::entries(&mounted));
-    let root = Dir::new(mounted.place(), "/", 0o555, Root { mounted, fixed });
+    let root = Dir::inode(mounted.place(), "/", 0o555, Root { mounted, fixed });
     Superblock::new(Box::new(ProcFs), root, user_ns)
 }
 

@@ -80,7 +80,7 @@ pub struct Text {
 
 impl Text {
     /// A file anybody may read.
-    pub fn new(
+    pub fn public(
         place: Place,
         name: &'static str,
         render: impl Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync + 'static,
@@ -304,7 +304,7 @@ pub struct Dir<T: Listing> {
 
 impl<T: Listing> Dir<T> {
     /// A directory with these contents.
-    pub fn new(place: Place, name: &str, mode: u32, listing: T) -> InodeRef {
+    pub fn inode(place: Place, name: &str, mode: u32, listing: T) -> InodeRef {
         Arc::new(Self { place, name: name.to_owned(), mode, listing: Arc::new(listing) })
     }
 }

@@ -15,7 +15,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 const MAX_NAME: usize = 64;
 
 fn fixed(place: Place, name: &'static str, value: &'static str) -> (&'static str, InodeRef) {
-    (name, Text::new(place, name, move |_| Ok(format!("{value}\n").into_bytes())))
+    (name, Text::public(place, name, move |_| Ok(format!("{value}\n").into_bytes())))
 }
 
 fn dir(
@@ -23,7 +23,7 @@ fn dir(
     name: &'static str,
     entries: Vec<(&'static str, InodeRef)>,
 ) -> (&'static str, InodeRef) {
-    (name, Dir::new(place, name, 0o555, Fixed::new(entries)))
+    (name, Dir::inode(place, name, 0o555, Fixed::new(entries)))
 }
 
 /// The directory `/proc/sys`.
@@ -36,7 +36,7 @@ pub fn root(mounted: &Mounted) -> InodeRef {
         dir(place, "user", user(place)),
         dir(place, "vm", vm(place)),
     ];
-    Dir::new(place, "sys", 0o555, Fixed::new(entries))
+    Dir::inode(place, "sys", 0o555, Fixed::new(entries))
 }
 
 fn fs(place: Place) -> Vec<(&'static str, InodeRef)> {
@@ -122,7 +122,7 @@ fn kernel(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
         (mounted.kernel.config.release.clone(), mounted.kernel.config.version.clone());
     let boot_id = uuid();
     let owned = |name: &'static str, value: String| {
-        (name, Text::new(place, name, move |_| Ok(format!("{value}\n").into_bytes())))
+        (name, Text::public(place, name, move |_| Ok(format!("{value}\n").into_bytes())))
     };
     vec![
         fixed(place, "cap_last_cap", "40"),
@@ -149,7 +149,7 @@ fn kernel(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
                 owned("boot_id", boot_id),
                 fixed(place, "entropy_avail", "256"),
                 fixed(place, "poolsize", "256"),
-                ("uuid", Text::new(place, "uuid", |_| Ok(format!("{}\n", uuid()).into_bytes()))),
+                ("uuid", Text::public(place, "uuid", |_| Ok(format!("{}\n", uuid()).into_bytes()))),
             ],
         ),
         fixed(place, "randomize_va_space", "2"),

@@ -37,7 +37,7 @@ const CPU_NAMES: [&str; 64] = [
 ];
 
 fn text(place: Place, name: &'static str, value: String) -> (&'static str, InodeRef) {
-    (name, Text::new(place, name, move |_| Ok(format!("{value}\n").into_bytes())))
+    (name, Text::public(place, name, move |_| Ok(format!("{value}\n").into_bytes())))
 }
 
 fn dir(
@@ -45,7 +45,7 @@ fn dir(
     name: &'static str,
     entries: Vec<(&'static str, InodeRef)>,
 ) -> (&'static str, InodeRef) {
-    (name, Dir::new(place, name, 0o755, Fixed::new(entries)))
+    (name, Dir::inode(place, name, 0o755, Fixed::new(entries)))
 }
 
 /// Makes a mount of `/sys`.
@@ -94,7 +94,7 @@ pub fn superblock(kernel: &Arc<Kernel>, user_ns: Arc<UserNamespace>) -> Arc<Supe
         dir(place, "module", vec![]),
         dir(place, "power", vec![]),
     ]);
-    Superblock::new(Box::new(SysFs), Dir::new(place, "sys", 0o555, root), user_ns)
+    Superblock::new(Box::new(SysFs), Dir::inode(place, "sys", 0o555, root), user_ns)
 }
 
 /// Makes sysfs known to `mount(2)`.

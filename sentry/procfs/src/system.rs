@@ -16,7 +16,7 @@ pub fn entries(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
     let place = mounted.place();
     let text = |name: &'static str, render: fn(&Mounted) -> String| {
         let mounted = mounted.clone();
-        (name, Text::new(place, name, move |_| Ok(render(&mounted).into_bytes())))
+        (name, Text::public(place, name, move |_| Ok(render(&mounted).into_bytes())))
     };
     let link = |name: &'static str, target: &'static str| {
         (name, Link::plain(place, name, move |_| Ok(target.as_bytes().to_vec())))
@@ -28,7 +28,7 @@ pub fn entries(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
         text("devices", |_| DEVICES.into()),
         text("diskstats", |_| String::new()),
         text("filesystems", |_| fs_types_text()),
-        ("fs", Dir::new(place, "fs", 0o555, Fixed::default())),
+        ("fs", Dir::inode(place, "fs", 0o555, Fixed::default())),
         text("interrupts", |mounted| interrupts(&mounted.kernel)),
         text("loadavg", loadavg),
         text("meminfo", |mounted| meminfo(&mounted.kernel)),
@@ -40,7 +40,7 @@ pub fn entries(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
         text("stat", stat),
         text("swaps", |_| "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into()),
         ("sys", sysctl::root(mounted)),
-        ("sysvipc", Dir::new(place, "sysvipc", 0o555, Fixed::default())),
+        ("sysvipc", Dir::inode(place, "sysvipc", 0o555, Fixed::default())),
         text("uptime", |mounted| uptime(&mounted.kernel)),
         text("version", |mounted| version(&mounted.kernel)),
         text("vmstat", |mounted| vmstat(&mounted.kernel)),

@@ -79,7 +79,7 @@ impl Subject {
         render: fn(&Self) -> Result<String, Errno>,
     ) -> (&'static str, InodeRef) {
         let subject = self.clone();
-        (name, Text::new(self.place(), name, move |_| Ok(render(&subject)?.into_bytes())))
+        (name, Text::public(self.place(), name, move |_| Ok(render(&subject)?.into_bytes())))
     }
 
     /// A file only who may look into the task can read.
@@ -114,8 +114,8 @@ pub fn process(mounted: &Mounted, name: &[u8]) -> Result<InodeRef, Errno> {
     drop(tree);
     let subject = Subject { mounted: mounted.clone(), group, pid };
     let mut entries = entries(&subject);
-    entries.push(("task", Dir::new(subject.place(), "task", 0o555, Threads(subject.clone()))));
-    Ok(Dir::new(subject.place(), "pid", 0o555, Fixed::new(entries)))
+    entries.push(("task", Dir::inode(subject.place(), "task", 0o555, Threads(subject.clone()))));
+    Ok(Dir::inode(subject.place(), "pid", 0o555, Fixed::new(entries)))
 }
 
 /// `/proc/PID/task`.
@@ -130,7 +130,7 @@ impl Listing for Threads {
             return Err(ENOENT.into());
         }
         let subject = Subject { pid, ..self.0.clone() };
-        Ok(Dir::new(subject.place(), "tid", 0o555, Fixed::new(entries(&subject))))
+        Ok(Dir::inode(subject.place(), "tid", 0o555, Fixed::new(entries(&subject))))
     }
 
     fn names(&self) -> Vec<(Vec<u8>, FileType)> {
@@ -146,7 +146,7 @@ impl Listing for Threads {
 fn entries(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
     let place = subject.place();
     vec![
-        ("attr", Dir::new(place, "attr", 0o555, Fixed::default())),
+        ("attr", Dir::inode(place, "attr", 0o555, Fixed::default())),
         subject.private("auxv", 0o400, memory::auxv),
         subject.text("cgroup", |_| Ok("0::/\n".into())),
         subject.text("children", children),
@@ -166,8 +166,8 @@ fn entries(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
         subject.text("mountinfo", |subject| mounts(subject, MountStyle::Info)),
         subject.text("mounts", |subject| mounts(subject, MountStyle::Table)),
         subject.text("mountstats", |subject| mounts(subject, MountStyle::Stats)),
-        ("net", Dir::new(place, "net", 0o555, Fixed::new(net(subject)))),
-        ("ns", Dir::new(place, "ns", 0o511, Fixed::new(namespaces(subject)))),
+        ("net", Dir::inode(place, "net", 0o555, Fixed::new(net(subject)))),
+        ("ns", Dir::inode(place, "ns", 0o511, Fixed::new(namespaces(subject)))),
         subject.private("numa_maps", 0o444, |_| Ok(Vec::new())),
         subject.text("oom_adj", |_| Ok("0\n".into())),
         subject.text("oom_score", oom_score),

@@ -350,7 +350,7 @@ impl TaskFuture {
 }
 
 impl Waiting {
-    fn finish(mut self: Box<Self>, task: &Task) -> Block {
+    fn finish(mut self, task: &Task) -> Block {
         task.waiting_in.store(-1, Ordering::Relaxed);
         if let Some(timer) = self.timer.take() {
             task.kernel.timers.disarm(timer);

@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 /// The directory of links.
 pub fn directory(subject: &Subject) -> InodeRef {
-    Dir::new(subject.place(), "fd", 0o500, Fds(subject.clone(), Kind::Link))
+    Dir::inode(subject.place(), "fd", 0o500, Fds(subject.clone(), Kind::Link))
 }
 
 /// The directory of descriptions.
 pub fn info_directory(subject: &Subject) -> InodeRef {
-    Dir::new(subject.place(), "fdinfo", 0o555, Fds(subject.clone(), Kind::Info))
+    Dir::inode(subject.place(), "fdinfo", 0o555, Fds(subject.clone(), Kind::Info))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -50,13 +50,15 @@ impl Inner {
         let Setting { deadline_ns, interval_ns } = state.setting;
         let now = monotonic_ns();
         if deadline_ns != 0 && now >= deadline_ns {
-            if interval_ns == 0 {
-                state.expirations += 1;
-                state.setting.deadline_ns = 0;
-            } else {
-                let periods = (now - deadline_ns) / interval_ns + 1;
-                state.expirations += periods;
-                state.setting.deadline_ns = deadline_ns + periods * interval_ns;
+            match (now - deadline_ns).checked_div(interval_ns) {
+                None => {
+                    state.expirations += 1;
+                    state.setting.deadline_ns = 0;
+                }
+                Some(whole) => {
+                    state.expirations += whole + 1;
+                    state.setting.deadline_ns = deadline_ns + (whole + 1) * interval_ns;
+                }
             }
         }
         self.rearm(state);
