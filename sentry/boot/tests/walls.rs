@@ -25,7 +25,8 @@ fn main() -> ExitCode {
         return inside();
     }
     let root = nix::unistd::geteuid().is_root();
-    let checks: [(&str, fn(bool)); 4] = [
+    type Check = (&'static str, fn(bool));
+    let checks: [Check; 4] = [
         ("the process is bare", bare),
         ("a refused call is reported and ends the process", refused_call),
         ("a refused call on another thread ends the process", refused_call_on_a_thread),
@@ -166,7 +167,10 @@ fn facts() -> String {
         ("bounding", CapSet::Bounding),
         ("ambient", CapSet::Ambient),
     ] {
-        facts.insert(name, caps::read(None, set).map_or(-1, |set| set.len() as i64).to_string());
+        facts.insert(
+            name,
+            caps::read(None, set).map_or_else(|_| "-1".into(), |set| set.len().to_string()),
+        );
     }
     let nnp = nix::sys::prctl::get_no_new_privs();
     facts.insert("no_new_privs", format!("{nnp:?}"));
