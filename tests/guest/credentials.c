@@ -43,6 +43,8 @@ int main(int argc, char **argv)
 		V(prctl(PR_GET_KEEPCAPS));
 		return 0;
 	}
+	char start[PATH_MAX];
+	getcwd(start, sizeof start);
 	scratch();
 	chmod(".", 0777);
 	char self[PATH_MAX];
@@ -148,7 +150,10 @@ int main(int argc, char **argv)
 	struct __user_cap_header_struct odd = { 0x12345678, 0 };
 	T(syscall(SYS_capget, &odd, NULL));
 	out("%x\n", odd.version);
-	/* Set-user-id programs. */
+	/* Set-user-id programs; tmpfs may be mounted without them. */
+	char tmpfs[PATH_MAX];
+	getcwd(tmpfs, sizeof tmpfs);
+	chdir(start);
 	int from = open(self, O_RDONLY), to = open("suid", O_CREAT | O_RDWR, 0755);
 	char block[65536];
 	ssize_t len;
@@ -169,6 +174,8 @@ int main(int argc, char **argv)
 	chown("suid", 0, 0);
 	chmod("suid", 04755);
 	CHILD("suid root", setresgid(1000, 1000, 1000); setresuid(1000, 1000, 1000); execv("./suid", args));
+	unlink("suid");
+	chdir(tmpfs);
 	/* Permission by group and other. */
 	int f = make_file("modes", "x");
 	fchown(f, 10, 20);

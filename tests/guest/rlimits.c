@@ -1,4 +1,4 @@
-/* Resource limits and what they limit. bevor-test: user=both */
+/* Resource limits and what they limit. bevor-test: user=both timeout=120 */
 #include "t.h"
 
 static const char *names[] = { "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS",

@@ -5,7 +5,7 @@
 //!
 //! | word | meaning |
 //! |---|---|
-//! | `timeout=SECONDS` | time limit of one run (default 30) |
+//! | `timeout=SECONDS` | time limit of one run (default 60) |
 //! | `tier=full` | only with `--full` |
 //! | `user=root`, `user=ordinary` | only as that user (default: both for `smoke/` and `cli/`, else root) |
 //! | `user=both` | as root and as an ordinary user |
@@ -142,7 +142,7 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
     let mut case = Case {
         name: format!("{folder}/{stem}"),
         source,
-        timeout_s: 30,
+        timeout_s: 60,
         full: false,
         users: if matches!(folder, "smoke" | "cli") {
             vec![User::Root, User::Ordinary]

@@ -7,6 +7,7 @@ use bevor_abi::socket::Ucred;
 use bevor_base::{Ready, WaitQueue};
 use bevor_vfs::file::File;
 use parking_lot::Mutex;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -28,6 +29,42 @@ impl Ancillary {
     fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
+}
+
+impl Drop for Ancillary {
+    fn drop(&mut self) {
+        release(std::mem::take(&mut self.files));
+    }
+}
+
+thread_local! {
+    /// Descriptors whose end is due, while this thread is ending one already.
+    static DUE: RefCell<Option<Vec<Arc<File>>>> = const { RefCell::new(None) };
+}
+
+/// Lets go of descriptors one after another, never one inside another: guests can send sockets into
+/// sockets to any depth, and the end of the outermost would take a frame of the stack for each.
+fn release(files: Vec<Arc<File>>) {
+    if files.is_empty() {
+        return;
+    }
+    let outermost = DUE.with_borrow_mut(|due| match due {
+        Some(due) => {
+            due.extend(files);
+            false
+        }
+        None => {
+            *due = Some(files);
+            true
+        }
+    });
+    if !outermost {
+        return;
+    }
+    while let Some(file) = DUE.with_borrow_mut(|due| due.as_mut().and_then(Vec::pop)) {
+        drop(file);
+    }
+    DUE.set(None);
 }
 
 /// A message, or a piece of a stream.
