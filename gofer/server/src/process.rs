@@ -52,6 +52,7 @@ pub fn run(config: Config) -> Result<Infallible, StartError> {
         return Err(StartError::Version(config.version));
     }
     host::use_one_heap();
+    host::ignore_signals_of_requests();
     host::unblock_signals();
     let step = StartError::io(Step::Descriptors);
     host::close_others(config_fds(&config)).map_err(StartError::host(Step::Descriptors))?;

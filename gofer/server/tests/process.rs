@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use launch::{Gofer, root};
 
-use bevor_abi::errno::{EIO, EROFS};
+use bevor_abi::errno::{EFBIG, EIO, EROFS};
 use bevor_confine::Namespaces;
 use bevor_gofer::{Config, Confine, HostSockets, Source};
 use bevor_gofer_protocol::client::{MakeArgs, SetAttrArgs, TimeChange, WalkStop};
@@ -240,7 +240,12 @@ fn few_descriptors_are_enough() {
         fs::create_dir_all(dir.0.join(format!("{number}/below"))).unwrap();
         fs::write(dir.0.join(format!("{number}/below/file")), number.to_string()).unwrap();
     }
-    let gofer = Gofer::start_with(Confine::Landlock, vec![root(&dir.0, true)], None, Some(40));
+    let gofer = Gofer::start_with(
+        Confine::Landlock,
+        vec![root(&dir.0, true)],
+        None,
+        Some("ulimit -n 40".into()),
+    );
     let root = gofer.client.roots().unwrap().remove(0);
     let mut handles = Vec::new();
     for number in 0..200 {
@@ -254,6 +259,22 @@ fn few_descriptors_are_enough() {
         fs::File::from(opened.file).read_to_string(&mut content).unwrap();
         assert_eq!(content, number.to_string());
     }
+    assert_eq!(gofer.end(), (Some(bevor_gofer::EXIT_CLOSED), String::new()));
+}
+
+fn a_size_beyond_the_limit_is_an_error_and_no_end() {
+    let dir = TempDir::new("size");
+    let gofer = Gofer::start_with(
+        Confine::Landlock,
+        vec![root(&dir.0, false)],
+        None,
+        Some("ulimit -f 100".into()),
+    );
+    let root = gofer.client.roots().unwrap().remove(0);
+    let names: [&[u8]; 2] = [b"dir", b"file"];
+    let file = gofer.client.walk(&root.handle, &names).unwrap().nodes.pop().unwrap().handle;
+    let size = SetAttrArgs { size: Some(1 << 30), ..SetAttrArgs::default() };
+    assert_eq!(gofer.client.setattr(&file, &size).unwrap_err(), EFBIG);
     assert_eq!(gofer.end(), (Some(bevor_gofer::EXIT_CLOSED), String::new()));
 }
 
@@ -337,6 +358,10 @@ fn main() -> ExitCode {
         ("serves_the_whole_host_read_only", serves_the_whole_host_read_only),
         ("works_confined_by_landlock", works_confined_by_landlock),
         ("few_descriptors_are_enough", few_descriptors_are_enough),
+        (
+            "a_size_beyond_the_limit_is_an_error_and_no_end",
+            a_size_beyond_the_limit_is_an_error_and_no_end,
+        ),
         ("a_killed_gofer_is_an_error_and_no_hang", a_killed_gofer_is_an_error_and_no_hang),
         ("a_sentry_that_hangs_up_ends_the_gofer", a_sentry_that_hangs_up_ends_the_gofer),
         ("a_malformed_message_is_reported", a_malformed_message_is_reported),

@@ -38,6 +38,15 @@ pub fn unblock_signals() {
     }
 }
 
+/// Ignores the signals a request could cause: a size beyond RLIMIT_FSIZE is EFBIG then, and a closed
+/// report descriptor an error.
+pub fn ignore_signals_of_requests() {
+    for signal in [libc::SIGXFSZ, libc::SIGPIPE] {
+        // SAFETY: ignoring a signal installs no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 /// Opens a path of the launcher's choice with `O_PATH`.
 ///
 /// # Errors

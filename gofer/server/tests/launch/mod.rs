@@ -27,12 +27,12 @@ impl Gofer {
         Self::start_with(confine, roots, user, None)
     }
 
-    /// Starts it as another user, or with few descriptors.
+    /// Starts it as another user, or after a command of the shell that limits it.
     pub fn start_with(
         confine: Confine,
         roots: Vec<RootConfig>,
         user: Option<u32>,
-        descriptors: Option<u32>,
+        limit: Option<String>,
     ) -> Self {
         let fds = bevor_gofer_protocol::channel().unwrap();
         let pipe = || nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
@@ -59,10 +59,10 @@ impl Gofer {
             inherit(fd);
         }
         let mut command = Command::new("/proc/self/exe");
-        if let Some(descriptors) = descriptors {
+        if let Some(limit) = limit {
             command = Command::new("/bin/sh");
             let exe = std::env::current_exe().unwrap();
-            let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$1\"");
+            let limited = format!("{limit} && exec \"$0\" \"$1\"");
             command.arg("-c").arg(limited).arg(exe);
         }
         command.arg("gofer").stdin(config_fd);
