@@ -92,9 +92,9 @@ pub struct Do {
     /// Most memory the program may use
     #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
     pub memory: Option<u64>,
-    /// Most processors the program may use, such as 2 or 0.5
-    #[arg(long, value_name = "N", value_parser = quantity::cpu_millis)]
-    pub cpus: Option<u64>,
+    /// Most processors the program may use
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub cpus: Option<u16>,
     /// Most processes and threads inside
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4_194_304))]
     pub pids: Option<u64>,

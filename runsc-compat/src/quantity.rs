@@ -1,4 +1,4 @@
-//! Durations, sizes and processor counts as people write them.
+//! Durations and sizes as people write them.
 
 use std::time::Duration;
 
@@ -57,26 +57,6 @@ pub fn size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// `2`, `0.5`: processors in thousandths.
-///
-/// # Errors
-/// A line that says what is expected.
-pub fn cpu_millis(text: &str) -> Result<u64, String> {
-    const EXPECTED: &str = "expected a number of processors such as 2 or 0.5";
-    let number: f64 = text.parse().map_err(|_| EXPECTED.to_owned())?;
-    let millis = (number * 1000.0).round();
-    if !(1.0..1e9).contains(&millis) {
-        return Err(EXPECTED.into());
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the range was checked"
-    )]
-    let millis = millis as u64;
-    Ok(millis)
-}
-
 fn split(text: &str) -> (&str, &str) {
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     text.split_at(at)
@@ -86,7 +66,7 @@ fn split(text: &str) -> (&str, &str) {
 mod tests {
     use std::time::Duration;
 
-    use super::{cpu_millis, duration, size};
+    use super::{duration, size};
 
     #[test]
     fn durations() {
@@ -108,15 +88,6 @@ mod tests {
         assert_eq!(size("16T"), Ok(16 << 40));
         for bad in ["", "M", "0", "-5M", "5X", "99999999999T", "1..5G"] {
             assert!(size(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn processors() {
-        assert_eq!(cpu_millis("2"), Ok(2000));
-        assert_eq!(cpu_millis("0.25"), Ok(250));
-        for bad in ["", "0", "-1", "x", "inf", "nan"] {
-            assert!(cpu_millis(bad).is_err(), "{bad}");
         }
     }
 }

@@ -90,6 +90,7 @@ fn gofer() -> Result<(), String> {
         move |error| format!("{what}: {error}")
     }
     use_one_heap();
+    privileges::set_name(c"bevor-gofer");
     privileges::ignore_terminal_signals().map_err(step("signals"))?;
     // A host that hides its /proc only loses the preference.
     let _kept = privileges::first_to_die();

@@ -66,7 +66,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         log: log
             .is_some()
             .then_some(Log { json: args.log_format == LogFormat::Json, debug: args.debug }),
-        cpus: args.cpus.and_then(|millis| usize::try_from(millis.div_ceil(1000)).ok()),
+        cpus: args.cpus.map(usize::from),
         memory_bytes: args.memory,
         by_root,
         time_start: args.time_start,
@@ -84,7 +84,11 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         hostname: Some(hostname),
         // It dies of signals as it would outside.
         protect_init: false,
-        limits: Limits { memory_bytes: args.memory, cpu_millis: args.cpus, pids: args.pids },
+        limits: Limits {
+            memory_bytes: args.memory,
+            cpu_millis: args.cpus.map(|count| u64::from(count) * 1000),
+            pids: args.pids,
+        },
     };
     let session = Session::begin(sandbox, create, fds)?;
     clock("the sandbox was asked to run the program");

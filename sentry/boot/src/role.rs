@@ -11,6 +11,8 @@ use bevor_kernel::Kernel;
 use bevor_kernel::kernel::Config;
 use bevor_memory::{MemoryPool, install_fault_recovery};
 use bevor_platform::{Platform, Ptrace, PtraceConfig, Systrap, SystrapConfig};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 use crate::clock::StartClock;
 use crate::config::{CONFIG_FD, CONTROL_FD, LOG_FD, PlatformKind, SentryConfig};
@@ -40,6 +42,7 @@ fn step<E: Display>(what: &'static str) -> impl Fn(E) -> String {
 fn run() -> Result<(), String> {
     let mut clock = StartClock::default();
     use_one_heap();
+    privileges::set_name(c"bevor-sentry");
     privileges::ignore_terminal_signals().map_err(step("signals"))?;
     let report = inherited(2).map_err(step("standard error"))?;
     let trace = report.try_clone().map_err(step("standard error"))?;
@@ -61,19 +64,19 @@ fn run() -> Result<(), String> {
     let facts = HostFacts::read().map_err(step("/proc"))?;
     confinement::leave_the_host(&config).map_err(step("cannot leave the host"))?;
     clock.passed("left the host");
+    let cpus = keep_to_processors(config.cpus).map_err(step("processors"))?;
     let cpuinfo = facts.cpuinfo.clone();
     let platform = make_platform(config.platform, facts)?;
     clock.passed("platform made");
     confinement::close_to_new_code();
     install_fault_recovery().map_err(step("fault recovery"))?;
 
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = MemoryPool::new();
     let kernel_config = Config {
         nr_workers: cpus,
         observe_every_call: config.strace,
         cpuinfo,
-        nr_cpus: config.cpus.map_or(cpus, |limit| limit.min(cpus)),
+        nr_cpus: cpus,
         memory_bytes: config.memory_bytes.unwrap_or(memory.total_memory()),
         ..Config::default()
     };
@@ -131,6 +134,23 @@ fn make_platform(kind: PlatformKind, facts: HostFacts) -> Result<Arc<dyn Platfor
         }
         PlatformKind::Ptrace => Ok(Arc::new(Ptrace::new(facts.ptrace).map_err(step("ptrace"))?)),
     }
+}
+
+/// Keeps this process, and every stub it will have, to `limit` of the processors it may use; how many
+/// there are. Which ones is left to chance, so that sandboxes do not all choose the same.
+fn keep_to_processors(limit: Option<usize>) -> nix::Result<usize> {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this)?;
+    let all: Vec<usize> =
+        (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
+    let Some(limit) = limit.filter(|&limit| limit < all.len()) else { return Ok(all.len()) };
+    let first = usize::try_from(bevor_kernel::host::random_words()[0] >> 33).unwrap_or(0);
+    let mut kept = CpuSet::new();
+    for step in 0..limit {
+        kept.set(all[(first + step) % all.len()])?;
+    }
+    sched_setaffinity(this, &kept)?;
+    Ok(limit)
 }
 
 /// Starts every thread the sentry will have, and returns when each has begun its work: one that is

@@ -25,7 +25,6 @@ fn main() -> ExitCode {
         return inside();
     }
     let root = nix::unistd::geteuid().is_root();
-    type Check = (&'static str, fn(bool));
     let checks: [Check; 4] = [
         ("the process is bare", bare),
         ("a refused call is reported and ends the process", refused_call),
@@ -47,6 +46,9 @@ fn main() -> ExitCode {
     }
     ExitCode::SUCCESS
 }
+
+/// A name, and what is checked: as root or as an ordinary user.
+type Check = (&'static str, fn(bool));
 
 fn config(by_root: bool) -> SentryConfig {
     SentryConfig {
@@ -167,10 +169,8 @@ fn facts() -> String {
         ("bounding", CapSet::Bounding),
         ("ambient", CapSet::Ambient),
     ] {
-        facts.insert(
-            name,
-            caps::read(None, set).map_or_else(|_| "-1".into(), |set| set.len().to_string()),
-        );
+        let count = caps::read(None, set).map(|set| set.len().to_string());
+        facts.insert(name, count.unwrap_or_else(|error| error.to_string()));
     }
     let nnp = nix::sys::prctl::get_no_new_privs();
     facts.insert("no_new_privs", format!("{nnp:?}"));

@@ -116,6 +116,12 @@ pub fn ignore_terminal_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Names the process for `ps` and `top`: up to 15 bytes.
+pub fn set_name(name: &std::ffi::CStr) {
+    // For people only: nothing depends on it.
+    let _named = nix::sys::prctl::set_name(name);
+}
+
 /// Raises the number of descriptors to the hard limit and returns it.
 ///
 /// # Errors
