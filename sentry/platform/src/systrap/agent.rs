@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -76,6 +76,9 @@ pub struct Agent {
     in_flight: Mutex<Option<RawFd>>,
     dead: AtomicBool,
     spin: AtomicU32,
+    /// Its thread, 0 where it finds a processor by itself, and the processor it was last put on.
+    tid: AtomicI32,
+    cpu: AtomicUsize,
 }
 
 impl Agent {
@@ -83,7 +86,22 @@ impl Agent {
     pub fn new(down: Part, up: Part, spin: u32) -> Self {
         let spin = AtomicU32::new(spin);
         let (go, in_flight, dead) = (Mutex::new(0), Mutex::new(None), AtomicBool::new(false));
-        Self { down, up, go, in_flight, dead, spin }
+        let (tid, cpu) = (AtomicI32::new(0), AtomicUsize::new(usize::MAX));
+        Self { down, up, go, in_flight, dead, spin, tid, cpu }
+    }
+
+    /// Has the agent run where the caller of [`Agent::run`] does, who then sleeps at once: a plain
+    /// switch. Elsewhere the guest thread that waits for the caller may be spinning, and the agent
+    /// would wait for that to end.
+    pub fn follow_callers(&self, tid: i32) {
+        self.tid.store(tid, Relaxed);
+    }
+
+    fn come_here(&self, tid: i32) {
+        let here = host::current_cpu();
+        if self.cpu.swap(here, Relaxed) != here {
+            host::pin(tid, here);
+        }
     }
 
     /// Writes a batch that nobody waits for, before the agent exists; it starts with it.
@@ -132,9 +150,15 @@ impl Agent {
         *self.in_flight.lock() = Some(fd.as_raw_fd());
         if !self.is_dead() {
             self.submit(&mut go, calls, fd.as_raw_fd());
+            let tid = self.tid.load(Relaxed);
+            if tid != 0 {
+                self.come_here(tid);
+            }
             host::futex_wake(self.down.u32(agent_down::GO));
-            let done = self.up.u32(agent_up::DONE);
-            clock::spin_until(self.spin.load(Relaxed), || done.load(Relaxed) == *go);
+            if tid == 0 {
+                let done = self.up.u32(agent_up::DONE);
+                clock::spin_until(self.spin.load(Relaxed), || done.load(Relaxed) == *go);
+            }
             while !host::eventfd_take(fd.as_raw_fd()) {
                 host::eventfd_poll(fd.as_raw_fd(), -1);
             }

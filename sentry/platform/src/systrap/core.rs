@@ -274,6 +274,7 @@ impl Core {
         let (up, down) = self.slot(slot);
         let id = SpaceId(self.next_id.fetch_add(1, Relaxed));
         let agent = Agent::new(down, up, self.spin);
+        agent.follow_callers(pid);
         let stub = Arc::new(Stub::new(self.clone(), id, pid, agent, slot));
         stubs.insert(pid, stub.clone());
         drop(stubs);

@@ -386,22 +386,22 @@ impl Cpus {
         usize::try_from(unsafe { libc::CPU_COUNT(&self.0) }).unwrap_or(1).max(1)
     }
 
-    /// Keeps a thread (0: the caller) on one of them. A refusal is only slower.
-    pub fn pin(&self, tid: i32, cpu: usize) {
-        if cpu >= 8 * CPU_SET_LEN {
-            return;
-        }
-        // SAFETY: all zeros is an empty set.
-        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the number is within the set.
-        unsafe { libc::CPU_SET(cpu, &mut set) };
-        set_affinity(tid, &set);
-    }
-
     /// Lets a thread run on all of them again.
     pub fn unpin(&self, tid: i32) {
         set_affinity(tid, &self.0);
     }
+}
+
+/// Keeps a thread (0: the caller) on one processor. A refusal is only slower.
+pub fn pin(tid: i32, cpu: usize) {
+    if cpu >= 8 * CPU_SET_LEN {
+        return;
+    }
+    // SAFETY: all zeros is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the number is within the set.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    set_affinity(tid, &set);
 }
 
 fn set_affinity(tid: i32, set: &libc::cpu_set_t) {

@@ -96,7 +96,7 @@ impl SystrapPort {
                 }
                 Way::Pair => {
                     let cpu = host::current_cpu();
-                    self.core.cpus.pin(0, cpu);
+                    host::pin(0, cpu);
                     self.pinned = Some(cpu);
                 }
             }

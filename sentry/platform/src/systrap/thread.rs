@@ -88,7 +88,7 @@ impl ThreadShared {
         self.pinned.store(wanted, Relaxed);
         let tid = self.tid.load(Relaxed);
         self.stub.with_live(|| match cpu {
-            Some(cpu) => self.stub.core.cpus.pin(tid, cpu),
+            Some(cpu) => host::pin(tid, cpu),
             None => self.stub.core.cpus.unpin(tid),
         });
     }
