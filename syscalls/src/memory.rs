@@ -5,7 +5,8 @@ use bevor_abi::Errno;
 use bevor_abi::conv::low_u32;
 use bevor_abi::errno::{EACCES, EINVAL, EPERM, ESRCH};
 use bevor_abi::mman::{
-    MAP_ANONYMOUS, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT, PROT_EXEC, PROT_READ,
+    MADV_HUGEPAGE, MADV_NORMAL, MAP_ANONYMOUS, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT,
+    PROT_EXEC, PROT_READ,
 };
 use bevor_abi::prctl::READ_IMPLIES_EXEC;
 use bevor_kernel::{Ctx, SysResult};
@@ -115,6 +116,11 @@ pub fn brk(ctx: &mut Ctx<'_>, end: UserAddr) -> SysResult {
 /// # Errors
 /// `EACCES`, `EAGAIN`, `EINVAL`, `EIO`, `ENOMEM`, `EPERM`.
 pub fn madvise(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, advice: i32) -> SysResult {
+    let thp_disable = ctx.task().group.thp_disable.load(Ordering::Relaxed);
+    let advice = match u32::try_from(advice) {
+        Ok(MADV_HUGEPAGE) if thp_disable => MADV_NORMAL.cast_signed(),
+        _ => advice,
+    };
     ctx.mm().madvise(addr.0, len, advice)?;
     Ok(0)
 }

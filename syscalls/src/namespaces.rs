@@ -11,7 +11,9 @@ use bevor_abi::sched::{
 use bevor_base::{Credentials, UserNamespace};
 use bevor_kernel::clone::{NEW_NAMESPACES, in_new_user_namespace, new_namespaces};
 use bevor_kernel::fs::FsState;
-use bevor_kernel::{Ctx, SysResult, Task};
+use bevor_kernel::ns::Namespaces;
+use bevor_kernel::nsfs::Namespace;
+use bevor_kernel::{Ctx, SysResult};
 use bevor_vfs::FsContext;
 use std::sync::Arc;
 
@@ -77,13 +79,20 @@ pub fn unshare(ctx: &mut Ctx<'_>, flags: u64) -> SysResult {
     Ok(0)
 }
 
-/// `setns(2)` with a pidfd: the namespaces of a process.
+/// `setns(2)`: a namespace by its file, or those of a process by its pidfd.
 ///
 /// # Errors
 /// `EBADF`, `EINVAL`, `EPERM`, `ESRCH`.
 pub fn setns(ctx: &mut Ctx<'_>, fd: i32, kinds: u32) -> SysResult {
     let file = ctx.file(fd)?;
     let kinds = u64::from(kinds);
+    if let Some(namespace) = Namespace::of_file(&file) {
+        if kinds != 0 && kinds != namespace.kind() {
+            return Err(EINVAL.because("a namespace of another kind").into());
+        }
+        join(ctx, &[namespace])?;
+        return Ok(0);
+    }
     let pid = crate::pidfd::pid_of(&file)
         .ok_or_else(|| EINVAL.because("neither a namespace nor a pidfd"))?;
     if kinds == 0 || kinds & !NEW_NAMESPACES != 0 {
@@ -93,81 +102,83 @@ pub fn setns(ctx: &mut Ctx<'_>, fd: i32, kinds: u32) -> SysResult {
     if !ctx.task().may_inspect(&target) {
         return Err(EPERM.into());
     }
-    join(ctx, &target, kinds)?;
+    let all = Namespace::all_of(&target).into_iter();
+    let wanted: Vec<_> = all.filter(|namespace| kinds & namespace.kind() != 0).collect();
+    join(ctx, &wanted)?;
     Ok(0)
 }
 
-/// Puts the caller into the namespaces of `target`, all or none.
-fn join(ctx: &mut Ctx<'_>, target: &Task, kinds: u64) -> Result<(), Errno> {
+/// What a task has once it has joined namespaces.
+struct Joined {
+    cred: Option<Credentials>,
+    namespaces: Namespaces,
+    fs: Option<Arc<FsState>>,
+}
+
+/// Puts the caller into all of `wanted`, or none. A user namespace comes first: it decides about the
+/// right to join the others.
+fn join(ctx: &mut Ctx<'_>, wanted: &[Namespace]) -> Result<(), Errno> {
     let task = ctx.task().clone();
-    let old = task.cred();
-    let cred = if kinds & CLONE_NEWUSER == 0 {
-        None
-    } else {
-        Some(join_user(ctx, &old, &target.cred().user_ns)?)
-    };
-    let judged = cred.as_ref().unwrap_or(&old);
-    let may_join = |owner: &Arc<UserNamespace>| {
-        let allowed = judged.has_cap_in(CAP_SYS_ADMIN, owner) && judged.has_cap(CAP_SYS_ADMIN);
-        if allowed { Ok(()) } else { Err(Errno::from(EPERM)) }
-    };
-    let theirs = target.namespaces();
-    let mut new = (*task.namespaces()).clone();
-    let plain = [
-        (CLONE_NEWNET, &mut new.net, &theirs.net),
-        (CLONE_NEWCGROUP, &mut new.cgroup, &theirs.cgroup),
-        (CLONE_NEWTIME, &mut new.time, &theirs.time),
-    ];
-    for (kind, place, found) in plain {
-        if kinds & kind != 0 {
-            may_join(&found.user_ns)?;
-            *place = found.clone();
-        }
+    let namespaces = (*task.namespaces()).clone();
+    let mut joined = Joined { cred: None, namespaces, fs: None };
+    for namespace in wanted {
+        joined.join(ctx, namespace)?;
     }
-    if kinds & CLONE_NEWTIME != 0 && !is_alone(ctx) {
-        return Err(EINVAL.because("the process has other threads"));
-    }
-    if kinds & CLONE_NEWIPC != 0 {
-        may_join(&theirs.ipc.user_ns)?;
-        new.ipc = theirs.ipc.clone();
-    }
-    if kinds & CLONE_NEWUTS != 0 {
-        may_join(&theirs.uts.user_ns)?;
-        new.uts = theirs.uts.clone();
-    }
-    if kinds & CLONE_NEWPID != 0 {
-        let pid = target.pid();
-        let found = pid.namespace();
-        may_join(&found.user_ns)?;
-        if !found.is_within(task.pid().namespace()) {
-            return Err(EINVAL.because("not a descendant of the pid namespace"));
-        }
-        new.pid_for_children = found.clone();
-    }
-    let fs = if kinds & CLONE_NEWNS == 0 {
-        None
-    } else {
-        let namespace = target.fs().context().namespace.clone();
-        may_join(namespace.user_ns())?;
-        if !judged.has_cap(CAP_SYS_CHROOT) {
-            return Err(EPERM.into());
-        }
-        let own = task.fs();
-        // One reference is the task's, one is ours.
-        if Arc::strong_count(&own) > 2 {
-            return Err(EINVAL.because("root and working directory are shared"));
-        }
-        let context = Arc::new(FsContext::at_root(namespace));
-        Some(FsState::new(context, own.umask()))
-    };
-    if let Some(fs) = fs {
+    if let Some(fs) = joined.fs {
         task.set_fs(fs);
     }
-    task.set_namespaces(Arc::new(new));
-    if let Some(cred) = cred {
+    task.set_namespaces(Arc::new(joined.namespaces));
+    if let Some(cred) = joined.cred {
         crate::credentials::commit(ctx, cred);
     }
     Ok(())
+}
+
+impl Joined {
+    fn join(&mut self, ctx: &Ctx<'_>, namespace: &Namespace) -> Result<(), Errno> {
+        let own = ctx.task().cred();
+        if let Namespace::User(user_ns) = namespace {
+            self.cred = Some(join_user(ctx, &own, user_ns)?);
+            return Ok(());
+        }
+        let judged = self.cred.as_ref().unwrap_or(&own);
+        let rules = judged.has_cap_in(CAP_SYS_ADMIN, namespace.owner());
+        if !rules || !judged.has_cap(CAP_SYS_ADMIN) {
+            return Err(EPERM.into());
+        }
+        match namespace {
+            Namespace::Cgroup(ns) => self.namespaces.cgroup = ns.clone(),
+            Namespace::Ipc(ns) => self.namespaces.ipc = ns.clone(),
+            Namespace::Net(ns) => self.namespaces.net = ns.clone(),
+            Namespace::Uts(ns) => self.namespaces.uts = ns.clone(),
+            Namespace::Time(ns) => {
+                if !is_alone(ctx) {
+                    return Err(EINVAL.because("the process has other threads"));
+                }
+                self.namespaces.time = ns.clone();
+            }
+            Namespace::Pid(ns) => {
+                if !ns.is_within(ctx.task().pid().namespace()) {
+                    return Err(EINVAL.because("not a descendant of the pid namespace"));
+                }
+                self.namespaces.pid_for_children = ns.clone();
+            }
+            Namespace::Mount(ns) => {
+                if !judged.has_cap(CAP_SYS_CHROOT) {
+                    return Err(EPERM.into());
+                }
+                let own = ctx.task().fs();
+                // One reference is the task's, one is ours.
+                if Arc::strong_count(&own) > 2 {
+                    return Err(EINVAL.because("root and working directory are shared"));
+                }
+                let context = Arc::new(FsContext::at_root(ns.clone()));
+                self.fs = Some(FsState::new(context, own.umask()));
+            }
+            Namespace::User(_) => {}
+        }
+        Ok(())
+    }
 }
 
 /// The caller's credentials in another user namespace: every capability there.

@@ -13,10 +13,10 @@ use bevor_abi::prctl::{
     PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK,
     PR_GET_TIMING, PR_GET_TSC, PR_MCE_KILL_DEFAULT, PR_MCE_KILL_GET, PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
-    PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_TSC,
-    PR_SPEC_ENABLE, PR_SPEC_INDIRECT_BRANCH, PR_SPEC_L1D_FLUSH, PR_SPEC_STORE_BYPASS,
-    PR_TASK_PERF_EVENTS_DISABLE, PR_TASK_PERF_EVENTS_ENABLE, PR_TIMING_STATISTICAL, PR_TSC_ENABLE,
-    SECBIT_KEEP_CAPS, TASK_COMM_LEN,
+    PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK,
+    PR_SET_TIMING, PR_SET_TSC, PR_SPEC_ENABLE, PR_SPEC_INDIRECT_BRANCH, PR_SPEC_L1D_FLUSH,
+    PR_SPEC_STORE_BYPASS, PR_TASK_PERF_EVENTS_DISABLE, PR_TASK_PERF_EVENTS_ENABLE,
+    PR_TIMING_STATISTICAL, PR_TSC_ENABLE, SECBIT_KEEP_CAPS, TASK_COMM_LEN,
 };
 use bevor_abi::signal::Signal;
 use bevor_kernel::{Ctx, SysResult};
@@ -109,7 +109,14 @@ pub fn prctl(
         PR_MCE_KILL_GET if all_zero => Ok(PR_MCE_KILL_DEFAULT.into()),
         // The task has no counters of its own to switch.
         PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
-        PR_GET_THP_DISABLE | PR_GET_MDWE | PR_GET_MEMORY_MERGE if all_zero => Ok(0),
+        PR_SET_THP_DISABLE if rest_is_zero => {
+            ctx.task().group.thp_disable.store(arg2 != 0, Ordering::Relaxed);
+            Ok(0)
+        }
+        PR_GET_THP_DISABLE if all_zero => {
+            Ok(ctx.task().group.thp_disable.load(Ordering::Relaxed).into())
+        }
+        PR_GET_MDWE | PR_GET_MEMORY_MERGE if all_zero => Ok(0),
         PR_GET_SPECULATION_CTRL if rest_is_zero => {
             speculation(arg2)?;
             Ok(PR_SPEC_ENABLE.into())

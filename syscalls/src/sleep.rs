@@ -3,7 +3,10 @@
 use crate::clock;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EINVAL, EOPNOTSUPP};
-use bevor_abi::time::{CLOCK_THREAD_CPUTIME_ID, TIMER_ABSTIME, Timespec};
+use bevor_abi::time::{
+    CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_THREAD_CPUTIME_ID,
+    TIMER_ABSTIME, Timespec,
+};
 use bevor_base::clock::monotonic_ns;
 use bevor_kernel::{Block, Ctx, Restart, SysResult};
 use bevor_memory::UserAddr;
@@ -50,6 +53,9 @@ fn first_deadline(
 ) -> Result<u64, Errno> {
     if clock_id == CLOCK_THREAD_CPUTIME_ID {
         return Err(EINVAL.into());
+    }
+    if matches!(clock_id, CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_REALTIME_COARSE) {
+        return Err(EOPNOTSUPP.because("a clock without timers"));
     }
     let offset = clock::wall_offset_ns(clock_id).ok_or_else(|| {
         if clock::is_known(ctx, clock_id) { Errno::from(EOPNOTSUPP) } else { EINVAL.into() }

@@ -165,6 +165,8 @@ fn make(
         *group.image.write() = parent.group.image.read().clone();
         let registered = parent.group.membarrier.load(Ordering::Relaxed);
         group.membarrier.store(registered, Ordering::Relaxed);
+        let thp_disable = parent.group.thp_disable.load(Ordering::Relaxed);
+        group.thp_disable.store(thp_disable, Ordering::Relaxed);
         group
     };
 

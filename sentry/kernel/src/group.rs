@@ -100,6 +100,8 @@ pub struct ThreadGroup {
     pub dumpable: AtomicBool,
     /// `membarrier(2)` commands it has registered for, a bit each.
     pub membarrier: AtomicU32,
+    /// `PR_SET_THP_DISABLE`.
+    pub thp_disable: AtomicBool,
     /// Whether `SEM_UNDO` was ever used.
     pub has_sem_undo: AtomicBool,
     /// `oom_score_adj`, offset by 1000.
@@ -135,6 +137,7 @@ impl ThreadGroup {
             continued: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
             membarrier: AtomicU32::new(0),
+            thp_disable: AtomicBool::new(false),
             has_sem_undo: AtomicBool::new(false),
             oom_score_adj: AtomicU64::new(1000),
             image: RwLock::new(None),

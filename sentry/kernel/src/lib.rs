@@ -29,6 +29,7 @@ pub mod ipc;
 pub mod kernel;
 pub mod limits;
 pub mod ns;
+pub mod nsfs;
 pub mod oom;
 pub mod pid;
 pub mod session;

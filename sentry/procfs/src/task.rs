@@ -11,6 +11,7 @@ use bevor_abi::errno::{EACCES, EINVAL, ENOENT, EPERM, ESRCH};
 use bevor_base::cred::IdRange;
 use bevor_kernel::Task;
 use bevor_kernel::group::ThreadGroup;
+use bevor_kernel::nsfs::Namespace;
 use bevor_kernel::pid::Pid;
 use bevor_vfs::caller::Caller;
 use bevor_vfs::inode::{FileType, InodeRef};
@@ -450,30 +451,33 @@ fn escape(bytes: &[u8]) -> String {
 }
 
 fn namespaces(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
-    type Id = fn(&Task) -> u64;
-    let kinds: [(&'static str, &'static str, Id); 10] = [
-        ("cgroup", "cgroup", |task| task.namespaces().cgroup.id),
-        ("ipc", "ipc", |task| task.namespaces().ipc.id),
-        ("mnt", "mnt", |task| task.fs().context().namespace.id()),
-        ("net", "net", |task| task.namespaces().net.id),
-        ("pid", "pid", |task| task.pid().namespace().id),
-        ("pid_for_children", "pid", |task| task.namespaces().pid_for_children.id),
-        ("time", "time", |task| task.namespaces().time.id),
-        ("time_for_children", "time", |task| task.namespaces().time.id),
-        ("user", "user", |task| task.cred().user_ns.id),
-        ("uts", "uts", |task| task.namespaces().uts.id),
+    type Find = fn(&Task) -> Namespace;
+    const KINDS: [(&str, Find); 10] = [
+        ("cgroup", |task| Namespace::Cgroup(task.namespaces().cgroup.clone())),
+        ("ipc", |task| Namespace::Ipc(task.namespaces().ipc.clone())),
+        ("mnt", |task| Namespace::Mount(task.fs().context().namespace.clone())),
+        ("net", |task| Namespace::Net(task.namespaces().net.clone())),
+        ("pid", |task| Namespace::Pid(task.pid().namespace().clone())),
+        ("pid_for_children", |task| Namespace::Pid(task.namespaces().pid_for_children.clone())),
+        ("time", |task| Namespace::Time(task.namespaces().time.clone())),
+        ("time_for_children", |task| Namespace::Time(task.namespaces().time.clone())),
+        ("user", |task| Namespace::User(task.cred().user_ns.clone())),
+        ("uts", |task| Namespace::Uts(task.namespaces().uts.clone())),
     ];
-    let link = |(name, kind, id): (&'static str, &'static str, Id)| {
-        let subject_of_link = subject.clone();
-        let read = move |caller: &dyn Caller| {
-            subject_of_link.check_read(caller)?;
-            let id = id(&*subject_of_link.task()?);
-            Ok(format!("{kind}:[{id}]").into_bytes())
+    let link = |name: &'static str, find: Find| {
+        let (reader, follower) = (subject.clone(), subject.clone());
+        let found = move |subject: &Subject, caller: &dyn Caller| {
+            subject.check_read(caller)?;
+            Ok::<_, Errno>(find(&*subject.task()?))
         };
-        // Opening one needs namespace files, which setns takes; until then the name leads nowhere.
-        (name, Link::magic(subject.place(), name, 0o777, read, |_| Err(EACCES.into())))
+        let read = move |caller: &dyn Caller| {
+            let namespace = found(&reader, caller)?;
+            Ok(format!("{}:[{}]", namespace.name(), namespace.id()).into_bytes())
+        };
+        let follow = move |caller: &dyn Caller| Ok(Some(found(&follower, caller)?.path()));
+        (name, Link::magic(subject.place(), name, 0o777, read, follow))
     };
-    kinds.into_iter().map(link).collect()
+    KINDS.into_iter().map(|(name, find)| link(name, find)).collect()
 }
 
 fn net(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
