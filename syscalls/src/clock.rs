@@ -20,18 +20,30 @@ const TICK_NS: u64 = 10_000_000;
 /// Resolution of the coarse clocks: a tick of a kernel with `HZ=250`.
 const COARSE_NS: i64 = 4_000_000;
 
-/// What to add to the host's `CLOCK_MONOTONIC` for a clock that runs with wall time.
+/// What to add to the host's `CLOCK_MONOTONIC` for a clock that runs with wall time. The alarm clocks
+/// need a real-time clock device, which a sandbox has not.
 #[must_use]
 pub fn wall_offset_ns(clock_id: i32) -> Option<i64> {
     let monotonic = monotonic_ns().cast_signed();
     match clock_id {
         CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE => Some(0),
-        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM | CLOCK_TAI => {
-            Some(realtime_ns() - monotonic)
-        }
-        CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => Some(boottime_ns().cast_signed() - monotonic),
+        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI => Some(realtime_ns() - monotonic),
+        CLOCK_BOOTTIME => Some(boottime_ns().cast_signed() - monotonic),
         _ => None,
     }
+}
+
+/// Whether this is a clock that can be read at most, not slept on.
+#[must_use]
+pub const fn has_no_timers(clock_id: i32) -> bool {
+    matches!(
+        clock_id,
+        CLOCK_MONOTONIC_RAW
+            | CLOCK_MONOTONIC_COARSE
+            | CLOCK_REALTIME_COARSE
+            | CLOCK_REALTIME_ALARM
+            | CLOCK_BOOTTIME_ALARM
+    )
 }
 
 /// The process or thread whose CPU time a negative clock id names (`clock_getcpuclockid(3)`).
@@ -77,13 +89,13 @@ pub fn is_known(ctx: &Ctx<'_>, clock_id: i32) -> bool {
 /// `EINVAL` for an unknown clock.
 pub fn read(ctx: &Ctx<'_>, clock_id: i32) -> Result<i64, Errno> {
     match clock_id {
-        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM | CLOCK_TAI => {
+        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI => {
             return Ok(realtime_ns());
         }
         CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE => {
             return Ok(monotonic_ns().cast_signed());
         }
-        CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => return Ok(boottime_ns().cast_signed()),
+        CLOCK_BOOTTIME => return Ok(boottime_ns().cast_signed()),
         _ => {}
     }
     note_own_time(ctx);

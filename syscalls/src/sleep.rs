@@ -3,10 +3,7 @@
 use crate::clock;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EINVAL, EOPNOTSUPP};
-use bevor_abi::time::{
-    CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_THREAD_CPUTIME_ID,
-    TIMER_ABSTIME, Timespec,
-};
+use bevor_abi::time::{CLOCK_THREAD_CPUTIME_ID, TIMER_ABSTIME, Timespec};
 use bevor_base::clock::monotonic_ns;
 use bevor_kernel::{Block, Ctx, Restart, SysResult};
 use bevor_memory::UserAddr;
@@ -54,7 +51,7 @@ fn first_deadline(
     if clock_id == CLOCK_THREAD_CPUTIME_ID {
         return Err(EINVAL.into());
     }
-    if matches!(clock_id, CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_REALTIME_COARSE) {
+    if clock::has_no_timers(clock_id) {
         return Err(EOPNOTSUPP.because("a clock without timers"));
     }
     let offset = clock::wall_offset_ns(clock_id).ok_or_else(|| {

@@ -1,14 +1,11 @@
 //! Interval timers and POSIX timers: `setitimer(2)`, `alarm(2)`, `timer_create(2)`.
 
 use bevor_abi::Errno;
-use bevor_abi::cap::CAP_WAKE_ALARM;
-use bevor_abi::errno::{EINVAL, EOPNOTSUPP, EPERM};
+use bevor_abi::errno::{EINVAL, EOPNOTSUPP};
 use bevor_abi::signal::{SI_TIMER, SIGALRM, Signal};
 use bevor_abi::time::{
-    CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_ALARM,
-    CLOCK_REALTIME_COARSE, ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL, Itimerspec, Itimerval,
-    SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, SigeventT, TIMER_ABSTIME, Timespec,
-    Timeval,
+    ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL, Itimerspec, Itimerval, SIGEV_NONE, SIGEV_SIGNAL,
+    SIGEV_THREAD, SIGEV_THREAD_ID, SigeventT, TIMER_ABSTIME, Timespec, Timeval,
 };
 use bevor_kernel::signal::{Detail, Info};
 use bevor_kernel::timers::{Notify, Setting, Source, Which};
@@ -92,16 +89,8 @@ pub fn alarm(ctx: &mut Ctx<'_>, seconds: u32) -> SysResult {
 
 /// The source of a clock timers may have.
 fn source(ctx: &Ctx<'_>, clock_id: i32) -> Result<Source, Errno> {
-    match clock_id {
-        CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_REALTIME_COARSE => {
-            return Err(EOPNOTSUPP.because("a clock without timers"));
-        }
-        CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM
-            if !ctx.task().cred().has_cap(CAP_WAKE_ALARM) =>
-        {
-            return Err(EPERM.into());
-        }
-        _ => {}
+    if clock::has_no_timers(clock_id) {
+        return Err(EOPNOTSUPP.because("a clock without timers"));
     }
     if clock::wall_offset_ns(clock_id).is_some() {
         return Ok(Source::Wall);

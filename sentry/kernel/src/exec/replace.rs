@@ -91,8 +91,7 @@ fn commit(ctx: &mut Ctx<'_>, task: &Arc<Task>, loaded: Loaded) -> SysResult {
     task.set_kicker(Some(thread.kicker()));
     let old_thread = ctx.machine.thread.replace(thread);
     if let Some(old) = &old_thread {
-        task.charge_system(0);
-        task.note_user_time(old.cpu_time_ns());
+        task.retire_user_time(old.cpu_time_ns());
     }
     drop(old_thread);
     drop(task.set_mm(Some(loaded.mm.clone())));

@@ -73,7 +73,10 @@ pub struct Task {
     pub counters: Counters,
     /// Set when another task changed what the in-guest answers say.
     pub answers_stale: AtomicBool,
-    user_ns_done: AtomicU64,
+    /// Of platform threads it had before `execve`.
+    user_ns_before: AtomicU64,
+    /// Of the platform thread it has.
+    user_ns_now: AtomicU64,
     system_ns_done: AtomicU64,
     /// Number of the system call it waits in, -1 in none (`/proc/PID/syscall`, `wchan`).
     pub waiting_in: AtomicI32,
@@ -201,7 +204,8 @@ impl Task {
             sched_attr: Mutex::new(parts.sched_attr),
             counters: Counters::default(),
             answers_stale: AtomicBool::new(false),
-            user_ns_done: AtomicU64::new(0),
+            user_ns_before: AtomicU64::new(0),
+            user_ns_now: AtomicU64::new(0),
             system_ns_done: AtomicU64::new(0),
             waiting_in: AtomicI32::new(-1),
         })
@@ -351,9 +355,16 @@ impl Task {
         self.system_ns_done.fetch_add(ns, Ordering::Relaxed);
     }
 
-    /// Sets the CPU time its guest code has used so far.
+    /// Notes the CPU time the guest code of its platform thread has used so far; it never shrinks.
     pub fn note_user_time(&self, ns: u64) {
-        self.user_ns_done.store(ns, Ordering::Relaxed);
+        self.user_ns_now.fetch_max(ns, Ordering::Relaxed);
+    }
+
+    /// Keeps the CPU time of a platform thread it no longer has.
+    pub fn retire_user_time(&self, ns: u64) {
+        self.note_user_time(ns);
+        let done = self.user_ns_now.swap(0, Ordering::Relaxed);
+        self.user_ns_before.fetch_add(done, Ordering::Relaxed);
     }
 
     /// Its CPU time and counters. What its memory measured is not among them.
@@ -361,7 +372,7 @@ impl Task {
     pub fn usage(&self) -> Usage {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Usage {
-            user_ns: load(&self.user_ns_done),
+            user_ns: load(&self.user_ns_before) + load(&self.user_ns_now),
             system_ns: load(&self.system_ns_done),
             max_rss_bytes: 0,
             minor_faults: load(&self.counters.minor_faults),

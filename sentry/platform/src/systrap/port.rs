@@ -86,6 +86,7 @@ impl SystrapPort {
     fn learn(&mut self, found: &Running) {
         let total = clock::ticks().saturating_sub(found.since);
         let guest = found.thread.guest_ticks().min(total);
+        found.thread.since.store(0, Relaxed);
         found.thread.ran.fetch_add(guest, Relaxed);
         if self.pace.learn(HandOver { total, guest }) {
             match self.pace.way() {
@@ -126,6 +127,7 @@ impl Port for SystrapPort {
         thread.shared.set_spin(self.pace.guest_spin());
         let since = clock::ticks();
         thread.start(ctx, self.notifier.bell.address())?;
+        thread.shared.since.store(since, Relaxed);
         self.running.push(Running { token, thread: thread.shared.clone(), since });
         Ok(())
     }

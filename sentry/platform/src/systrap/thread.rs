@@ -26,6 +26,8 @@ pub struct ThreadShared {
     tid: AtomicI32,
     /// Ticks its guest code ran for.
     pub(super) ran: AtomicU64,
+    /// When it was resumed, ticks; 0 while it is parked.
+    pub(super) since: AtomicU64,
     /// Host time of the last kick, for the keeper.
     kicked_ns: AtomicU64,
     /// One more than the core it is pinned to; 0 when it is free.
@@ -36,8 +38,8 @@ impl ThreadShared {
     pub(super) fn new(stub: Arc<Stub>, slot: u64, area: u64) -> Self {
         let (up, down) = stub.core.slot(slot);
         let (tid, ran, kicked_ns) = (AtomicI32::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        let pinned = AtomicUsize::new(0);
-        Self { stub, area, up, down, tid, ran, kicked_ns, pinned }
+        let (since, pinned) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Self { stub, area, up, down, tid, ran, since, kicked_ns, pinned }
     }
 
     pub(super) fn set_tid(&self, tid: i32) {
@@ -277,7 +279,11 @@ impl Thread for SystrapThread {
     }
 
     fn cpu_time_ns(&self) -> u64 {
-        clock::ns_of_ticks(self.shared.ran.load(Relaxed))
+        let running = match self.shared.since.load(Relaxed) {
+            0 => 0,
+            since => clock::ticks().saturating_sub(since),
+        };
+        clock::ns_of_ticks(self.shared.ran.load(Relaxed) + running)
     }
 }
 
