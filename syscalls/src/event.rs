@@ -29,6 +29,17 @@ pub(crate) fn install(ctx: &Ctx<'_>, ops: Box<dyn FileOps>, class: &str, flags: 
     Ok(u64::from(ctx.install(file, flags & O_CLOEXEC != 0)?.cast_unsigned()))
 }
 
+/// As [`install`], for a file that can only be read.
+pub(crate) fn install_reader(
+    ctx: &Ctx<'_>,
+    ops: Box<dyn FileOps>,
+    class: &str,
+    flags: u32,
+) -> SysResult {
+    let file = anon::file(ops, class, OpenFlags(flags & O_NONBLOCK));
+    Ok(u64::from(ctx.install(file, flags & O_CLOEXEC != 0)?.cast_unsigned()))
+}
+
 /// `eventfd`, the older system call.
 ///
 /// # Errors

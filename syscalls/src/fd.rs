@@ -121,7 +121,7 @@ pub fn fcntl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
             ctx.files().set_close_on_exec(fd, arg & 1 != 0)?;
             Ok(0)
         }
-        F_GETFL => Ok(u64::from(file.flags().0 | bevor_abi::fcntl::O_LARGEFILE)),
+        F_GETFL => Ok(u64::from(file.flags().0)),
         F_SETFL => {
             file.set_status(OpenFlags(low_u32(arg)));
             Ok(0)

@@ -3,7 +3,7 @@
 
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_FSETID;
-use bevor_abi::errno::{EAGAIN, EFBIG, EINVAL, EOPNOTSUPP, EPIPE};
+use bevor_abi::errno::{EAGAIN, EBADF, EFBIG, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE};
 use bevor_abi::fcntl::O_DSYNC;
 use bevor_base::Ready;
 use bevor_kernel::signal::{self, Info, SIGPIPE, SIGXFSZ};
@@ -82,12 +82,21 @@ fn send_deadline(file: &File) -> Option<u64> {
     file.ops().timeout_ns(true).map(|ns| bevor_base::clock::monotonic_ns().saturating_add(ns))
 }
 
+/// Checks that a buffer lies in the guest's half of the address space, whatever is mapped there.
+fn check_buffer(allowed: bool, buf: UserAddr, count: u64) -> Result<(), Errno> {
+    if !allowed {
+        return Err(EBADF.because("not open for that"));
+    }
+    buf.add(count).map(drop)
+}
+
 /// `read(2)`.
 ///
 /// # Errors
 /// `EAGAIN`, `EBADF`, `EFAULT`, `EINTR`, `EINVAL`, `EIO`, `EISDIR`.
 pub fn read(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64) -> SysResult {
     let file = ctx.file(fd)?;
+    check_buffer(file.flags().readable(), buf, count)?;
     let dst = IoDst::user_one(ctx.mm(), buf, count);
     do_read(ctx, &file, dst, Position::Current, 0)
 }
@@ -99,6 +108,10 @@ pub fn read(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64) -> SysResult 
 pub fn pread64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) -> SysResult {
     let position = offset(at)?;
     let file = ctx.file(fd)?;
+    if file.ops().is_stream() {
+        return Err(ESPIPE.into());
+    }
+    check_buffer(file.flags().readable(), buf, count)?;
     let dst = IoDst::user_one(ctx.mm(), buf, count);
     do_read(ctx, &file, dst, position, 0)
 }
@@ -255,6 +268,7 @@ fn limit_size(
 /// `EAGAIN`, `EBADF`, `EFAULT`, `EFBIG`, `EINTR`, `EINVAL`, `EIO`, `ENOSPC`, `EPIPE`.
 pub fn write(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64) -> SysResult {
     let file = ctx.file(fd)?;
+    check_buffer(file.flags().writable(), buf, count)?;
     do_write(ctx, &file, &IoVecs::one(buf, count), Position::Current, 0)
 }
 
@@ -265,6 +279,10 @@ pub fn write(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64) -> SysResult
 pub fn pwrite64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) -> SysResult {
     let position = offset(at)?;
     let file = ctx.file(fd)?;
+    if file.ops().is_stream() {
+        return Err(ESPIPE.into());
+    }
+    check_buffer(file.flags().writable(), buf, count)?;
     do_write(ctx, &file, &IoVecs::one(buf, count), position, 0)
 }
 

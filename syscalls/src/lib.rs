@@ -16,6 +16,7 @@ pub mod event;
 pub mod fd;
 pub mod futex;
 pub mod ids;
+pub mod inotify;
 pub mod io;
 mod ipc;
 pub mod kcmp;

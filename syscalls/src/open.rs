@@ -4,8 +4,8 @@ use crate::paths;
 use bevor_abi::Errno;
 use bevor_abi::errno::{E2BIG, EINVAL};
 use bevor_abi::fcntl::{
-    AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CLOEXEC, O_CREAT, O_PATH, O_TMPFILE,
-    O_TRUNC, O_WRONLY, OpenHow, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT,
+    AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CLOEXEC, O_CREAT, O_LARGEFILE, O_PATH,
+    O_TMPFILE, O_TRUNC, O_WRONLY, OpenHow, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 };
 use bevor_base::Ready;
@@ -33,9 +33,12 @@ fn do_open(
         // A fifo that was opened already and waits for its other end.
         Some((Source::File(file), _)) => file.clone(),
         _ => {
-            let start = paths::start_with(ctx, dirfd, path)?;
+            // With RESOLVE_IN_ROOT the descriptor is where absolute paths start.
+            let absolute = path.first() == Some(&b'/') && resolve & RESOLVE_IN_ROOT == 0;
+            let start = paths::start_in(ctx, dirfd, path, absolute)?;
             let at = At { resolve, ..start.at(ctx) };
-            let how = namei::OpenHow { flags: OpenFlags(flags), mode };
+            let large = if flags & O_PATH == 0 { O_LARGEFILE } else { 0 };
+            let how = namei::OpenHow { flags: OpenFlags(flags | large), mode };
             namei::open(&at, &start.path, how)?
         }
     };

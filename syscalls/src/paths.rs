@@ -39,7 +39,21 @@ pub fn start(ctx: &Ctx<'_>, dirfd: i32, path: UserAddr) -> Result<Start, Errno> 
 /// # Errors
 /// `EBADF`, `ENOTDIR`.
 pub fn start_with(ctx: &Ctx<'_>, dirfd: i32, path: Vec<u8>) -> Result<Start, Errno> {
-    let dir = if dirfd == AT_FDCWD || path.first() == Some(&b'/') {
+    let absolute = path.first() == Some(&b'/');
+    start_in(ctx, dirfd, path, absolute)
+}
+
+/// As [`start_with`]; `ignore_dir` says that the path does not start at the descriptor.
+///
+/// # Errors
+/// `EBADF`, `ENOTDIR`.
+pub fn start_in(
+    ctx: &Ctx<'_>,
+    dirfd: i32,
+    path: Vec<u8>,
+    ignore_dir: bool,
+) -> Result<Start, Errno> {
+    let dir = if dirfd == AT_FDCWD || ignore_dir {
         None
     } else {
         let file = ctx.files().get_any(dirfd)?;

@@ -305,9 +305,9 @@ syscalls! {
     250 keyctl(cmd: KeyctlCmd, arg2: Word, arg3: Word, arg4: Word, arg5: Word) => later;
     251 ioprio_set(which: IoprioWho, who: Int, ioprio: Hex) => partial sched::ioprio_set "kept and reported, but the host's I/O scheduler does not know of it";
     252 ioprio_get(which: IoprioWho, who: Int) => full sched::ioprio_get;
-    253 inotify_init() => later;
-    254 inotify_add_watch(fd: Fd, path: Path, mask: InotifyMask) => later;
-    255 inotify_rm_watch(fd: Fd, wd: Int) => later;
+    253 inotify_init() => full inotify::inotify_init;
+    254 inotify_add_watch(fd: Fd, path: Path, mask: InotifyMask) => full inotify::inotify_add_watch;
+    255 inotify_rm_watch(fd: Fd, wd: Int) => full inotify::inotify_rm_watch;
     256 migrate_pages(pid: Pid, maxnode: Ulong, old: Addr, new: Addr) => full numa::migrate_pages;
     257 openat(dir: AtFd, path: Path, flags: OpenFlags, mode: Mode) => full open::openat;
     258 mkdirat(dir: AtFd, path: Path, mode: Mode) => full dir::mkdirat;
@@ -346,7 +346,7 @@ syscalls! {
     291 epoll_create1(flags: EpollFlags) => full event::epoll_create1;
     292 dup3(old: Fd, new: Fd, flags: FdFlags) => full fd::dup3;
     293 pipe2(fds: Out<[i32; 2]>, flags: FdFlags) => full pipe::pipe2;
-    294 inotify_init1(flags: InotifyFlags) => later;
+    294 inotify_init1(flags: InotifyFlags) => full inotify::inotify_init1;
     295 preadv(fd: Fd, iov: OutVec, iovcnt: Size, pos_low: Ulong, pos_high: Ulong) => full io::preadv;
     296 pwritev(fd: Fd, iov: InVec, iovcnt: Size, pos_low: Ulong, pos_high: Ulong) => full io::pwritev;
     297 rt_tgsigqueueinfo(tgid: Pid, tid: Pid, signal: Sig, info: In<SigInfo>) => full signal::rt_tgsigqueueinfo;

@@ -330,6 +330,10 @@ impl<T: Listing> Inode for Dir<T> {
         self.listing.find(name)
     }
 
+    fn accepts_names(&self) -> bool {
+        false
+    }
+
     fn cache_policy(&self) -> CachePolicy {
         CachePolicy::Never
     }

@@ -259,6 +259,12 @@ pub trait Inode: Send + Sync + Any {
         Err(ENOTDIR.into())
     }
 
+    /// Whether a missing name of this directory could be made. Where it could not (procfs), making
+    /// one fails with `ENOENT`, as looking it up does.
+    fn accepts_names(&self) -> bool {
+        true
+    }
+
     /// How entries of this directory may be cached.
     fn cache_policy(&self) -> CachePolicy {
         CachePolicy::Keep

@@ -8,7 +8,7 @@ use crate::file::{File, OpenFlags};
 use crate::inode::{FileType, InodeRef};
 use crate::mount::Path;
 use bevor_abi::inotify::{
-    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_ATTRIB, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
 };
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -146,13 +146,14 @@ pub fn entry(dir: &Arc<Dentry>, child: &Arc<Dentry>, mask: u32) {
     }
 }
 
-/// Tells of a rename: both directories with one cookie, and the file.
+/// Tells of a rename: both directories with one cookie, the file it `replaced`, the file.
 pub fn moved(
     old_dir: &Arc<Dentry>,
     old_name: &[u8],
     new_dir: &Arc<Dentry>,
     new_name: &[u8],
     child: &Arc<Dentry>,
+    replaced: Option<&Arc<Dentry>>,
 ) {
     static COOKIE: AtomicU32 = AtomicU32::new(1);
     if !any() {
@@ -164,6 +165,9 @@ pub fn moved(
     let to = with_dir_bit(IN_MOVED_TO, inode);
     send(old_dir.inode(), &Event { mask: from, cookie, name: old_name, unlinked: false });
     send(new_dir.inode(), &Event { mask: to, cookie, name: new_name, unlinked: false });
+    if let Some(replaced) = replaced {
+        self::inode(replaced.inode(), IN_ATTRIB);
+    }
     let mask = with_dir_bit(IN_MOVE_SELF, inode);
     send(inode, &Event { mask, cookie: 0, name: &[], unlinked: false });
 }

@@ -2,10 +2,12 @@
 
 use bevor_abi::Errno;
 use bevor_abi::errno::{EACCES, ELOOP};
+use bevor_abi::inotify::IN_OPEN;
 use bevor_vfs::file::{File, OpenFlags};
 use bevor_vfs::inode::MAY_EXEC;
 use bevor_vfs::mount::{MountFlags, Path};
 use bevor_vfs::namei::perm;
+use bevor_vfs::notify;
 use bevor_vfs::{At, Caller, FileType, LastLink};
 use std::sync::Arc;
 
@@ -35,5 +37,6 @@ pub fn open_path(caller: &dyn Caller, path: Path) -> Result<Arc<File>, Errno> {
     let ops = path.inode().clone().open(flags, caller)?;
     let file = File::new(ops, path, flags);
     file.deny_writes()?;
+    notify::file(&file, IN_OPEN);
     Ok(file)
 }

@@ -24,7 +24,7 @@ use crate::mount::Path;
 use crate::superblock::{FileSystem, Superblock};
 use bevor_abi::Errno;
 use bevor_abi::errno::ENOTTY;
-use bevor_abi::fcntl::{O_ACCMODE, O_APPEND, O_NONBLOCK};
+use bevor_abi::fcntl::{O_ACCMODE, O_APPEND, O_LARGEFILE, O_NONBLOCK};
 use bevor_base::UserNamespace;
 use std::any::Any;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -62,7 +62,7 @@ impl Origin {
 /// What the host answers; `ENOMEM` if the waiting thread cannot be started.
 pub fn import(fd: OwnedFd, origin: Origin) -> Result<Arc<File>, Errno> {
     poller::start()?;
-    let flags = OpenFlags(origin.flags & (O_ACCMODE | O_APPEND | O_NONBLOCK));
+    let flags = OpenFlags(origin.flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_LARGEFILE));
     let inode = Arc::new(HostInode::new(fd, &origin)?);
     let ops = Box::new(file::HostFile::shared(inode.clone()));
     let path = match inode.class() {

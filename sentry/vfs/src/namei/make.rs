@@ -29,6 +29,9 @@ fn create_name(
     let cache = dir.mount.superblock().cache();
     let guard = dir.dentry.lock()?;
     perm::must_be_free(&dir.dentry.lookup_locked(&name, cache, &guard))?;
+    if !dir.inode().accepts_names() {
+        return Err(ENOENT.because("a directory whose names cannot be chosen"));
+    }
     if slash && !is_dir {
         return Err(ENOENT.because("trailing slash on a name that is to be no directory"));
     }
@@ -134,9 +137,9 @@ pub fn link(old: &Path, at: &At<'_>, path: &[u8]) -> Result<(), Errno> {
             return Err(ENOENT.because("opened with O_TMPFILE and O_EXCL"));
         }
         dir.inode().link(name, old.inode())?;
+        notify::inode(old.inode(), IN_ATTRIB);
         Ok(old.inode().clone())
     })?;
-    notify::inode(old.inode(), IN_ATTRIB);
     Ok(())
 }
 

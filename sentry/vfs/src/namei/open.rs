@@ -149,7 +149,7 @@ pub fn open_path(at: &At<'_>, path: Path, mut how: OpenHow) -> Result<Arc<File>,
         let inode = path.inode();
         usage::check_idle(inode)?;
         inode.set_attr(&SetAttr { size: Some(0), ..SetAttr::default() })?;
-        notify::inode(inode, IN_MODIFY);
+        notify::path(&path, IN_MODIFY);
     }
     finish(at, path, how)
 }
@@ -257,6 +257,9 @@ fn find_or_create(at: &At<'_>, walk: &Walk<'_>, name: &[u8], how: OpenHow) -> Re
             Ok(child) => return Ok(Entry::Found(child)),
             Err(errno) if errno == ENOENT => {}
             Err(errno) => return Err(errno),
+        }
+        if !dir.inode().accepts_names() {
+            return Err(ENOENT.because("a directory whose names cannot be chosen"));
         }
         if dir.mount.is_read_only() {
             return Err(EROFS.into());

@@ -10,7 +10,6 @@ use bevor_abi::Errno;
 use bevor_abi::cap::CAP_MKNOD;
 use bevor_abi::errno::{EBUSY, EEXIST, EINVAL, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV};
 use bevor_abi::fcntl::{RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
-use bevor_abi::inotify::IN_ATTRIB;
 use std::sync::Arc;
 
 /// A name in a directory, as one side of a rename.
@@ -215,13 +214,13 @@ fn tell(
     if !notify::any() {
         return;
     }
-    notify::moved(old_dir, old_name, new_dir, new_name, source);
+    let replaced = target.filter(|_| flags & RENAME_EXCHANGE == 0);
+    notify::moved(old_dir, old_name, new_dir, new_name, source, replaced);
     match target {
         Some(target) if flags & RENAME_EXCHANGE != 0 => {
-            notify::moved(new_dir, new_name, old_dir, old_name, target);
+            notify::moved(new_dir, new_name, old_dir, old_name, target, None);
         }
         Some(target) => {
-            notify::inode(target.inode(), IN_ATTRIB);
             notify::maybe_gone(target);
         }
         None => {}

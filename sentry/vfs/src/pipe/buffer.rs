@@ -9,6 +9,8 @@ pub(super) struct Ring {
     bytes: Box<[u8]>,
     head: usize,
     len: usize,
+    /// Bytes of the page at the front that were taken already: the page is free only once all are.
+    taken: usize,
     /// Boundaries, kept only while there are packets; otherwise one unbounded run.
     runs: VecDeque<Run>,
 }
@@ -26,6 +28,11 @@ const MIN_BYTES: usize = 4096;
 impl Ring {
     pub(super) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// How many bytes fit into `capacity`, counted in pages as Linux does.
+    pub(super) const fn room(&self, capacity: usize) -> usize {
+        capacity.saturating_sub(self.len + self.taken)
     }
 
     /// Makes room for `more` bytes without going beyond `capacity`.
@@ -85,7 +92,7 @@ impl Ring {
         packet: bool,
         fill: &mut dyn FnMut(&mut [u8]) -> Result<usize, Errno>,
     ) -> Result<usize, Errno> {
-        let max = max.min(capacity.saturating_sub(self.len));
+        let max = max.min(self.room(capacity));
         self.reserve(max, capacity);
         let mut done = 0;
         let mut failure = None;
@@ -184,6 +191,7 @@ impl Ring {
         let len = len.min(self.len);
         self.len -= len;
         self.head = if self.len == 0 { 0 } else { (self.head + len) % self.bytes.len() };
+        self.taken = if self.len == 0 { 0 } else { (self.taken + len) % MIN_BYTES };
         let mut left = len;
         while left > 0
             && let Some(run) = self.runs.front_mut()

@@ -168,7 +168,7 @@ impl Pipe {
         if max == 0 {
             return Ok(0);
         }
-        let room = state.capacity.saturating_sub(state.ring.len());
+        let room = state.ring.room(state.capacity);
         if room == 0 || (max <= PIPE_BUF && room < max) {
             return Err(EAGAIN.into());
         }
@@ -201,7 +201,7 @@ impl Pipe {
         if from_state.ring.len() == 0 {
             return if from_state.writers == 0 { Ok(0) } else { Err(EAGAIN.into()) };
         }
-        let room = to_state.capacity.saturating_sub(to_state.ring.len());
+        let room = to_state.ring.room(to_state.capacity);
         if room == 0 {
             return Err(EAGAIN.into());
         }
@@ -291,7 +291,7 @@ impl Pipe {
 impl State {
     /// Whether `poll` reports room: a whole page, or anything once the pipe is that small.
     const fn writable(&self) -> bool {
-        self.capacity.saturating_sub(self.ring.len()) >= PIPE_BUF
+        self.ring.room(self.capacity) >= PIPE_BUF
     }
 }
 
