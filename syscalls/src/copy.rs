@@ -154,9 +154,8 @@ pub fn sendfile(ctx: &mut Ctx<'_>, out: i32, r#in: i32, offset: UserAddr, count:
     if from.kind() == FileType::Directory || to.file.flags().has(O_APPEND) {
         return Err(EINVAL.into());
     }
-    // A source that can be mapped or spliced only, as on Linux.
-    if from.file.ops().is_stream() && pipe_of(&from.file).is_none() {
-        return Err(EINVAL.into());
+    if from.file.ops().is_stream() {
+        return Err(EINVAL.because("the source has no position").into());
     }
     let before = ctx.resumed().map_or(0, |block| block.done);
     let count = count.min(MAX_COUNT).saturating_sub(before);

@@ -244,15 +244,15 @@ pub trait FileOps: Send + Sync + Any {
 /// Serves `SEEK_SET`, `SEEK_CUR`, `SEEK_END`, `SEEK_DATA` and `SEEK_HOLE` for a file without holes.
 ///
 /// # Errors
-/// `EINVAL` for a negative result or an unknown `whence`; `ENXIO` for data or hole beyond the end;
-/// `EOVERFLOW`.
+/// `EINVAL` for a result out of range or an unknown `whence`; `ENXIO` for data or hole beyond the
+/// end.
 pub fn seek_plain(
     at: u64,
     offset: i64,
     whence: u32,
     size: impl Fn() -> Result<u64, Errno>,
 ) -> Result<u64, Errno> {
-    use bevor_abi::errno::{ENXIO, EOVERFLOW};
+    use bevor_abi::errno::ENXIO;
     let base = match whence {
         0 => 0,
         1 => at,
@@ -266,9 +266,18 @@ pub fn seek_plain(
         }
         _ => return Err(EINVAL.into()),
     };
-    let base = i64::try_from(base).map_err(|_| EOVERFLOW)?;
-    let target = base.checked_add(offset).ok_or(EOVERFLOW)?;
+    let base = i64::try_from(base).map_err(|_| EINVAL)?;
+    let target = base.checked_add(offset).ok_or(EINVAL)?;
     u64::try_from(target).map_err(|_| EINVAL.into())
+}
+
+/// Checks that a transfer of `count` bytes at `at` ends at an offset that exists; [`HERE`] passes.
+fn check_end(at: u64, count: u64) -> Result<(), Errno> {
+    match at.checked_add(count) {
+        Some(end) if i64::try_from(end).is_ok() => Ok(()),
+        _ if at == HERE => Ok(()),
+        _ => Err(EINVAL.because("beyond the largest offset")),
+    }
 }
 
 static NEXT_FILE: AtomicU64 = AtomicU64::new(1);
@@ -419,6 +428,7 @@ impl File {
         }
         let mut position = self.position.lock();
         let at = if self.ops.keeps_position() { HERE } else { *position };
+        check_end(at, dst.remaining())?;
         let done = self.ops.read(self, dst, at)?;
         *position += done as u64;
         drop(position);
@@ -458,6 +468,7 @@ impl File {
         if !self.flags().readable() {
             return Err(EBADF.into());
         }
+        check_end(at, dst.remaining())?;
         let done = self.ops.read(self, dst, at)?;
         self.was_read();
         Ok(done)
@@ -484,6 +495,7 @@ impl File {
             done = self.ops.write(self, src, u64::MAX)?;
             *position = self.ops.end_after_append(done);
         } else {
+            check_end(*position, src.remaining())?;
             done = self.ops.write(self, src, *position)?;
             *position += done as u64;
         }
@@ -504,6 +516,7 @@ impl File {
             return Err(EBADF.into());
         }
         let at = if self.flags().has(OpenFlags::APPEND) { u64::MAX } else { at };
+        check_end(at, src.remaining())?;
         let done = self.ops.write(self, src, at)?;
         notify::file(self, IN_MODIFY);
         Ok(done)

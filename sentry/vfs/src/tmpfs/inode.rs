@@ -479,10 +479,10 @@ impl Inode for TmpInode {
 /// Whether tmpfs keeps attributes of this name space.
 fn supported(name: &[u8]) -> Result<(), Errno> {
     let known: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
-    if known.iter().any(|prefix| name.starts_with(prefix) && name.len() > prefix.len()) {
-        Ok(())
-    } else {
-        Err(EOPNOTSUPP.into())
+    match known.iter().find(|prefix| name.starts_with(prefix)) {
+        Some(prefix) if name.len() == prefix.len() => Err(EINVAL.because("no name after the dot")),
+        Some(_) => Ok(()),
+        None => Err(EOPNOTSUPP.into()),
     }
 }
 
