@@ -89,7 +89,7 @@ int main(void)
 	tv.tv_usec = 5000;
 	T(select(100, &rd, &wr, &ex, &tv));
 	V(tv.tv_usec);
-	FD_SET(200, &rd);
+	FD_SET(60, &rd);
 	T(select(300, &rd, NULL, NULL, &tv));
 	T(select(-1, NULL, NULL, NULL, &tv));
 	tv.tv_usec = -1;

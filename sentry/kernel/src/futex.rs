@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub enum Key {
     /// Process-private: memory manager and address.
     Private(u64, u64),
+    /// Named without `FUTEX_PRIVATE_FLAG`, but memory of one process: Linux keeps the two apart.
+    Unshared(u64, u64),
     /// Shared: backing object and offset in it.
     Shared(u64, u64),
 }
@@ -86,10 +88,13 @@ pub fn key(mm: &MemoryManager, addr: UserAddr, private: bool) -> Result<Key, Err
     if !addr.0.is_multiple_of(4) {
         return Err(EINVAL.because("misaligned futex"));
     }
-    if !private && let Some((object, offset)) = mm.shared_key(addr)? {
-        return Ok(Key::Shared(object, offset));
+    if private {
+        return Ok(Key::Private(mm.id(), addr.0));
     }
-    Ok(Key::Private(mm.id(), addr.0))
+    match mm.shared_key(addr)? {
+        Some((object, offset)) => Ok(Key::Shared(object, offset)),
+        None => Ok(Key::Unshared(mm.id(), addr.0)),
+    }
 }
 
 impl FutexTable {
@@ -417,14 +422,19 @@ fn abandon(task: &Task, mm: &MemoryManager, addr: UserAddr, pi: bool) -> Result<
     }
 }
 
-/// Gives an abandoned priority-inheriting futex to its first waiter.
+/// Gives an abandoned priority-inheriting futex to its first waiter, however that one named it.
 fn hand_over_pi(task: &Task, mm: &MemoryManager, addr: UserAddr) -> Result<(), Errno> {
-    task.kernel.futexes.with_waiters(mm, addr, false, |queue| {
-        if let Some((waiter, tid, more)) = queue.pop() {
-            let flags = FUTEX_OWNER_DIED | if more { FUTEX_WAITERS } else { 0 };
-            mm.store_u32(addr, tid.cast_unsigned() | flags)?;
-            queue.release(&waiter);
-        }
-        Ok(())
-    })
+    let mut given = false;
+    for private in [true, false] {
+        task.kernel.futexes.with_waiters(mm, addr, private, |queue| {
+            if !given && let Some((waiter, tid, more)) = queue.pop() {
+                let flags = FUTEX_OWNER_DIED | if more { FUTEX_WAITERS } else { 0 };
+                mm.store_u32(addr, tid.cast_unsigned() | flags)?;
+                queue.release(&waiter);
+                given = true;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

@@ -135,7 +135,8 @@ pub fn restore_frame(task: &Task, machine: &mut Machine) -> Result<(), Errno> {
     let mut signals = task.signals.lock();
     signals.blocked = mask & !super::UNBLOCKABLE;
     let stack = AltStack { base: word(2), flags: low_u32(word(3)), size: word(4) };
-    if stack.flags & AltStack::AUTODISARM != 0 || !signals.alt_stack.contains(old.rsp) {
+    // As `sigaltstack` does, and as silently as Linux: not while the handler still runs on the one set.
+    if !signals.alt_stack.contains(old.rsp) {
         let enabled = stack.flags & AltStack::DISABLE == 0;
         signals.alt_stack = if enabled {
             AltStack { flags: stack.flags & AltStack::AUTODISARM, ..stack }
@@ -219,13 +220,12 @@ fn encode(
         }
         _ => (0, 0, 0),
     };
-    let stack_flags = if alt_stack.contains(regs.rsp) { 1 } else { alt_stack.flags };
     let words = [
         restorer,
         UC_FLAGS,
         0,
         alt_stack.base,
-        u64::from(stack_flags),
+        u64::from(alt_stack.flags),
         alt_stack.size,
         regs.r8,
         regs.r9,

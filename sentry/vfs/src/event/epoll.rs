@@ -189,8 +189,13 @@ impl Epoll {
     /// # Errors
     /// `ENOENT`.
     pub fn remove(&self, fd: i32, file: &Arc<File>) -> Result<(), Errno> {
-        let removed = self.inner.entries.lock().remove(&(fd, file.id()));
-        removed.map(drop).ok_or_else(|| ENOENT.into())
+        let key = (fd, file.id());
+        let removed = self.inner.entries.lock().remove(&key).ok_or(ENOENT)?;
+        // The same descriptor may come back before its place on the list is looked at.
+        if removed.entry.queued.load(Ordering::Acquire) {
+            self.inner.ready.lock().retain(|queued| *queued != key);
+        }
+        Ok(())
     }
 
     /// Takes up to `max` events.

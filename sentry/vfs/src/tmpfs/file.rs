@@ -105,6 +105,9 @@ impl Content {
         if mode & !(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) != 0 {
             return Err(EOPNOTSUPP.into());
         }
+        if mode == FALLOC_FL_PUNCH_HOLE {
+            return Err(EOPNOTSUPP.because("a hole that would change the size"));
+        }
         let end = offset.checked_add(len).ok_or(EFBIG)?;
         let _write = self.write.lock();
         if mode & FALLOC_FL_PUNCH_HOLE != 0 {
