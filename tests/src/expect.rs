@@ -1,8 +1,8 @@
 //! The list of known gaps, `tests/expectations.txt`: it may only shrink.
 //!
 //! A line is `NAME REASON…`. `NAME` is a test as the runner prints it
-//! (`guest/fork@ptrace/root`); `*` stands for any run of characters. A
-//! listed test that passes is said to; a line that names no test fails the run.
+//! (`guest/fork@ptrace/root`); `*` stands for any run of characters. A listed
+//! test that passes fails the run, and so does a line that names no test.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -171,13 +171,7 @@ fn work_off(context: &Context, report: &Report, jobs: Vec<Job>, workers: usize) 
                     let job =
                         queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
                     let Some(job) = job else { return };
-                    let mut verdicts = job.run(context);
-                    // Machines are shared and noisy: what fails is tried once more.
-                    if verdicts.iter().any(|verdict| report.is_surprise(verdict)) {
-                        println!("again     {}", job.name());
-                        verdicts = job.run(context);
-                    }
-                    for verdict in verdicts {
+                    for verdict in job.run(context) {
                         report.add(&verdict);
                     }
                 }
