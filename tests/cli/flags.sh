@@ -11,7 +11,7 @@ rw: data
 written
 user 1
 net: only lo
-read-only elsewhere: fine
+elsewhere: in the sandbox alone
 hidden: 0
 timed out
 limited
@@ -28,7 +28,7 @@ run --ro "$PWD/dir:/mnt" -- sh -c 'echo "ro: $(cat /mnt/f)"; echo x 2>/dev/null 
 run --rw "$PWD/dir:/mnt" -- sh -c 'echo "rw: $(cat /mnt/f)"; echo written > /mnt/f'; cat dir/f
 run --user=$(id -u) -- sh -c 'echo user $(id -u | wc -l)'
 run --net=none -- sh -c 'echo net: only $(ls /sys/class/net 2>/dev/null || cut -d: -f1 /proc/net/dev | tail -n +3 | tr -d " ")'
-run -- sh -c 'echo x > /etc/bevor-test-file && echo read-only elsewhere: fine'; [ -e /etc/bevor-test-file ] && echo escaped
+run -- sh -c 'echo x > /var/tmp/bevor-test-file && echo elsewhere: in the sandbox alone'; [ -e /var/tmp/bevor-test-file ] && echo escaped
 echo "hidden: $(run --cwd=/ -- sh -c 'ls -A /root /home /boot' 2>/dev/null | grep -v : | grep -c .)"
 run --timeout=1 -- sleep 20 2>/dev/null || echo timed out
 run --memory=64M -- python3 -c 'x = bytearray(500 << 20)' 2>/dev/null || echo limited

@@ -1,7 +1,7 @@
 //! The part of `/sys` programs read at start: processors, memory policy, an empty cgroup mount
 //! point (`sysfs(5)`).
 
-use crate::node::{Dir, Fixed, Place, Text};
+use crate::node::{Dir, Fixed, Link, Place, Text};
 use bevor_abi::Errno;
 use bevor_abi::errno::EINVAL;
 use bevor_base::UserNamespace;
@@ -48,6 +48,29 @@ fn dir(
     (name, Dir::inode(place, name, 0o755, Fixed::new(entries)))
 }
 
+/// What `/sys/class/net/lo` shows of the loopback interface, the only one of a network namespace
+/// made here (`sysfs-class-net`).
+fn loopback(place: Place) -> Vec<(&'static str, InodeRef)> {
+    const ATTRIBUTES: [(&str, &str); 15] = [
+        ("addr_len", "6"),
+        ("address", "00:00:00:00:00:00"),
+        ("broadcast", "00:00:00:00:00:00"),
+        ("carrier", "1"),
+        ("dev_id", "0x0"),
+        ("dormant", "0"),
+        ("flags", "0x9"),
+        ("ifindex", "1"),
+        ("iflink", "1"),
+        ("link_mode", "0"),
+        ("mtu", "65536"),
+        ("operstate", "unknown"),
+        ("tx_queue_len", "1000"),
+        ("type", "772"),
+        ("uevent", "INTERFACE=lo\nIFINDEX=1"),
+    ];
+    ATTRIBUTES.map(|(name, value)| text(place, name, value.into())).into()
+}
+
 /// Makes a mount of `/sys`.
 #[must_use]
 pub fn superblock(kernel: &Arc<Kernel>, user_ns: Arc<UserNamespace>) -> Arc<Superblock> {
@@ -82,12 +105,14 @@ pub fn superblock(kernel: &Arc<Kernel>, user_ns: Arc<UserNamespace>) -> Arc<Supe
         text(place, "shmem_enabled", "always within_size advise [never] deny force".into()),
     ];
     let mm = vec![dir(place, "hugepages", vec![]), dir(place, "transparent_hugepage", huge)];
+    let lo = Link::plain(place, "lo", |_| Ok(b"../../devices/virtual/net/lo".to_vec()));
+    let nets = vec![dir(place, "net", vec![dir(place, "lo", loopback(place))])];
     let root = Fixed::new(vec![
         dir(place, "block", vec![]),
         dir(place, "bus", vec![]),
-        dir(place, "class", vec![dir(place, "net", vec![])]),
+        dir(place, "class", vec![dir(place, "net", vec![("lo", lo)])]),
         dir(place, "dev", vec![]),
-        dir(place, "devices", vec![dir(place, "system", system)]),
+        dir(place, "devices", vec![dir(place, "system", system), dir(place, "virtual", nets)]),
         dir(place, "firmware", vec![]),
         dir(place, "fs", vec![dir(place, "cgroup", vec![])]),
         dir(place, "kernel", vec![dir(place, "mm", mm), dir(place, "security", vec![])]),
