@@ -14,6 +14,7 @@ use std::sync::Arc;
 /// `EIO`, `ENOSPC` from the file's flush.
 pub fn closed(ctx: &Ctx<'_>, file: &Arc<File>) -> Result<(), Errno> {
     crate::locks::release_posix(ctx, file);
+    crate::mqueue::closed(ctx, file);
     if file.flags().has(OpenFlags::PATH) { Ok(()) } else { file.ops().flush(file) }
 }
 

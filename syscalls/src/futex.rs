@@ -120,7 +120,12 @@ fn relative_deadline(ctx: &Ctx<'_>, timeout: u64) -> Result<Option<u64>, Errno> 
     Ok(Some(monotonic_ns().saturating_add(timeout.as_ns().cast_unsigned())))
 }
 
-fn absolute_deadline(ctx: &Ctx<'_>, timeout: u64, realtime: bool) -> Result<Option<u64>, Errno> {
+/// The deadline of a call whose timeout, if there is one, is a time of day or of `CLOCK_MONOTONIC`.
+pub(crate) fn absolute_deadline(
+    ctx: &Ctx<'_>,
+    timeout: u64,
+    realtime: bool,
+) -> Result<Option<u64>, Errno> {
     if ctx.resumed().is_some() {
         return Ok(ctx.deadline_ns());
     }

@@ -26,6 +26,7 @@ pub mod lsm;
 pub mod memfd;
 pub mod memory;
 pub mod mount;
+pub mod mqueue;
 pub mod msg;
 pub mod namespaces;
 pub mod numa;

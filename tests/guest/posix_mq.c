@@ -52,6 +52,68 @@ int main(void)
 	wait_state(pid, pid, 'S');
 	mq_send(q, "wake up", 7, 0);
 	reap("receiver", pid);
+	T(mq_notify(q, &event));
+	T(mq_notify(q, NULL));
+	event.sigev_signo = 65;
+	T(mq_notify(q, &event));
+	event.sigev_notify = SIGEV_NONE;
+	T(mq_notify(q, &event));
+	event.sigev_notify = 77;
+	T(mq_notify(q, &event));
+	event = (struct sigevent){ .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	T(mq_notify(q, &event));
+	pid = fork();
+	if (pid == 0) {
+		/* Another process's registration. */
+		T(mq_notify(q, &event));
+		T(mq_notify(q, NULL));
+		_exit(0);
+	}
+	reap("other", pid);
+	mqd_t twin = mq_open(name, O_WRONLY);
+	T(mq_receive(twin, buf, 100, NULL));
+	T(mq_close(twin));
+	/* Closing any descriptor of the queue ended the registration. */
+	notified = 0;
+	mq_send(q, "first", 5, 3);
+	V(notified);
+	mq_send(q, "second", 6, 3);
+	mq_send(q, "third", 5, 0);
+	for (int i = 0; i < 3; i++)
+		out_bytes("got", buf, mq_receive(q, buf, 100, &priority));
+	T(mq_send(q, "x", 1, 32768));
+	T(mq_send(q, "", 0, 32767));
+	T(mq_receive(q, buf, 100, &priority));
+	V(priority);
+	struct timespec bad = { 1, 1000000000 };
+	T(mq_timedreceive(q, buf, 100, NULL, &bad));
+	twin = mq_open(name, O_RDONLY | O_NONBLOCK);
+	T(mq_send(twin, "x", 1, 0));
+	T(mq_receive(twin, buf, 100, NULL));
+	char text[200];
+	int length = pread(twin, text, sizeof text, 0);
+	out_bytes("file", text, length);
+	V(pread(twin, text, sizeof text, 20) == length - 20);
+	T(write(q, "x", 1));
+	struct stat st;
+	T(fstat(q, &st));
+	out("%o %ld %ld\n", st.st_mode, (long)st.st_size, (long)st.st_nlink);
+	struct mq_attr wrong[] = {
+		{ .mq_maxmsg = 0, .mq_msgsize = 10 },
+		{ .mq_maxmsg = 1, .mq_msgsize = 0 },
+		{ .mq_maxmsg = -1, .mq_msgsize = 10 },
+		{ .mq_maxmsg = 70000, .mq_msgsize = 10 },
+		{ .mq_maxmsg = 1, .mq_msgsize = 20000000 },
+	};
+	for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		T(mq_open("/bevor-test-wrong", O_RDWR | O_CREAT, 0600, &wrong[i]));
+	T(mq_open("/a/b", O_RDWR | O_CREAT, 0600, &attr));
+	T(mq_open("/", O_RDWR | O_CREAT, 0600, &attr));
+	T(mq_open("/..", O_RDWR | O_CREAT, 0600, &attr));
+	memset(text, 'n', sizeof text);
+	struct rlimit limit = { 1000, 1000 };
+	T(setrlimit(RLIMIT_MSGQUEUE, &limit));
+	T(mq_open("/bevor-test-wrong", O_RDWR | O_CREAT, 0600, &attr));
 	T(mq_unlink(name));
 	T(mq_unlink(name));
 	T(mq_send(q, "still", 5, 0));

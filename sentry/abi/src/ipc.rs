@@ -100,9 +100,11 @@ uapi! {
         SEMAEM = 32_767,
     }
 
-    /// Limit of POSIX message queues, `mq_overview(7)`.
+    /// Limits of POSIX message queues, `mq_overview(7)` (the last two: `linux/ipc_namespace.h`).
     values MQ_LIMITS: u32 {
         MQ_PRIO_MAX = 32_768,
+        HARD_MSGMAX = 65_536,
+        HARD_MSGSIZEMAX = 16_777_216,
     }
 }
 

@@ -116,6 +116,7 @@ uapi! {
         FUTEXFS_SUPER_MAGIC = 0x0bad_1dea,
         MTD_INODE_FS_MAGIC = 0x1130_7854,
         UDF_SUPER_MAGIC = 0x1501_3346,
+        MQUEUE_MAGIC = 0x1980_0202,
         EXFAT_SUPER_MAGIC = 0x2011_bab0,
         CRAMFS_MAGIC = 0x28cd_3d45,
         BINFMTFS_MAGIC = 0x4249_4e4d,

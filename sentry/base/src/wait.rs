@@ -79,6 +79,12 @@ impl WaitQueue {
         }
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len.load(Ordering::SeqCst)
+    }
+
     /// Whether nobody waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

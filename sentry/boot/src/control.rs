@@ -296,7 +296,7 @@ impl Handler for Sandbox {
         let namespaces = Namespaces::new(hostname.into_bytes(), &self.user_ns);
         let mut builder = Builder::new(&self.kernel, &account, &self.user_ns, client)?;
         self.clock.passed("the gofer answers");
-        let fs = builder.build(&create, &namespaces.pid_for_children)?;
+        let fs = builder.build(&create, &namespaces)?;
         let (spec, terminal) = self.spec(&fs, builder.caller(), create.process, streams)?;
         let container = Container::new(
             name.clone(),

@@ -15,7 +15,7 @@ use bevor_control::{
 use bevor_gofer_protocol::Client;
 use bevor_gofer_protocol::client::Root as Export;
 use bevor_kernel::Kernel;
-use bevor_kernel::pid::PidNamespace;
+use bevor_kernel::ns::Namespaces;
 use bevor_memory::Account;
 use bevor_vfs::caller::{Caller, KernelCaller};
 use bevor_vfs::gofer::{GoferFs, Sharing};
@@ -40,6 +40,7 @@ pub struct Builder<'a> {
 pub fn register_file_systems(kernel: &Arc<Kernel>) {
     bevor_vfs::tmpfs::register();
     bevor_vfs::dev::register_fs();
+    bevor_kernel::ipc::register_fs();
     bevor_procfs::register(kernel);
 }
 
@@ -81,7 +82,7 @@ impl<'a> Builder<'a> {
     pub fn build(
         &mut self,
         create: &Create,
-        pids: &Arc<PidNamespace>,
+        namespaces: &Namespaces,
     ) -> Result<FsContext, Refusal> {
         let root = match create.root {
             Root::Memory => self.memory(),
@@ -93,7 +94,7 @@ impl<'a> Builder<'a> {
         let fs = FsContext::at_root(namespace);
         for mount in &create.mounts {
             let what = || format!("cannot mount {}", mount.destination);
-            match self.mount(&fs, mount, pids) {
+            match self.mount(&fs, mount, namespaces) {
                 // A file system this sentry does not have: guests see that it is not there.
                 Err(errno) if errno == ENODEV => tracing::warn!(%errno, "{}", what()),
                 result => result.map_err(|errno| refused(&what(), errno))?,
@@ -141,7 +142,7 @@ impl<'a> Builder<'a> {
         &mut self,
         fs: &FsContext,
         mount: &MountRequest,
-        pids: &Arc<PidNamespace>,
+        namespaces: &Namespaces,
     ) -> Result<(), Errno> {
         let (flags, options) = split_options(&mount.options);
         let source = mount.source.as_ref().map_or(&b"none"[..], |source| source.as_bytes());
@@ -151,7 +152,11 @@ impl<'a> Builder<'a> {
             }
             // Shows the container's processes, of which there are none yet.
             MountKind::Kernel { fstype } if fstype == "proc" => {
+                let pids = &namespaces.pid_for_children;
                 bevor_procfs::superblock(self.kernel, pids, self.user_ns.clone())
+            }
+            MountKind::Kernel { fstype } if fstype == "mqueue" => {
+                namespaces.ipc.queues(self.account).superblock().clone()
             }
             MountKind::Kernel { fstype } => {
                 let fs_type = superblock::fs_type(fstype.as_bytes())?;

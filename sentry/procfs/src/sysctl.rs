@@ -4,10 +4,13 @@ use crate::Mounted;
 use crate::node::{Dir, Fixed, Place, Text};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EINVAL, EPERM};
+use bevor_abi::ipc::{HARD_MSGMAX, HARD_MSGSIZEMAX};
 use bevor_kernel::Task;
 use bevor_kernel::host;
 use bevor_vfs::caller::Caller;
 use bevor_vfs::inode::InodeRef;
+use bevor_vfs::mqueue::Settings;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `CAP_SYS_ADMIN`.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -54,17 +57,7 @@ fn fs(place: Place) -> Vec<(&'static str, InodeRef)> {
                 fixed(place, "max_user_watches", "65536"),
             ],
         ),
-        dir(
-            place,
-            "mqueue",
-            vec![
-                fixed(place, "msg_default", "10"),
-                fixed(place, "msg_max", "10"),
-                fixed(place, "msgsize_default", "8192"),
-                fixed(place, "msgsize_max", "8192"),
-                fixed(place, "queues_max", "256"),
-            ],
-        ),
+        dir(place, "mqueue", mqueue(place)),
         fixed(place, "nr_open", "1048576"),
         fixed(place, "overflowgid", "65534"),
         fixed(place, "overflowuid", "65534"),
@@ -76,6 +69,46 @@ fn fs(place: Place) -> Vec<(&'static str, InodeRef)> {
         fixed(place, "protected_regular", "0"),
         fixed(place, "protected_symlinks", "1"),
         fixed(place, "suid_dumpable", "0"),
+    ]
+}
+
+/// A setting of the message queues of the caller's IPC namespace, between `least` and `most`.
+fn queue_setting(
+    place: Place,
+    name: &'static str,
+    of: fn(&Settings) -> &AtomicU64,
+    least: u64,
+    most: u64,
+) -> (&'static str, InodeRef) {
+    let read = move |caller: &dyn Caller| {
+        let task = caller.as_any().downcast_ref::<Task>().ok_or(EINVAL)?;
+        let ipc = task.namespaces().ipc.clone();
+        let value = of(ipc.queues(caller.mm().account()).settings()).load(Ordering::Relaxed);
+        Ok(format!("{value}\n").into_bytes())
+    };
+    let write = move |caller: &dyn Caller, bytes: &[u8]| {
+        let task = caller.as_any().downcast_ref::<Task>().ok_or(EINVAL)?;
+        let ipc = task.namespaces().ipc.clone();
+        let value = u64::try_from(number(bytes)?).map_err(|_| EINVAL)?;
+        if !(least..=most).contains(&value) {
+            return Err(EINVAL.because("out of range"));
+        }
+        of(ipc.queues(caller.mm().account()).settings()).store(value, Ordering::Relaxed);
+        Ok(())
+    };
+    (name, Text::writable(place, name, 0o644, read, write))
+}
+
+/// `/proc/sys/fs/mqueue` (`mq_overview(7)`).
+fn mqueue(place: Place) -> Vec<(&'static str, InodeRef)> {
+    let (most, longest) = (u64::from(HARD_MSGMAX), u64::from(HARD_MSGSIZEMAX));
+    let most_queues = u64::from(u32::MAX >> 1);
+    vec![
+        queue_setting(place, "msg_default", |all| &all.msg_default, 1, most),
+        queue_setting(place, "msg_max", |all| &all.msg_max, 1, most),
+        queue_setting(place, "msgsize_default", |all| &all.msgsize_default, 128, longest),
+        queue_setting(place, "msgsize_max", |all| &all.msgsize_max, 128, longest),
+        queue_setting(place, "queues_max", |all| &all.queues_max, 0, most_queues),
     ]
 }
 

@@ -20,6 +20,7 @@ pub mod locks;
 pub mod memfd;
 pub mod meta;
 pub mod mount;
+pub mod mqueue;
 pub mod namei;
 pub mod notify;
 pub mod overlay;

@@ -1,26 +1,32 @@
-//! System V IPC: `sysvipc(7)`.
+//! System V IPC: `sysvipc(7)`; and the place of POSIX message queues: `mq_overview(7)`.
 //!
 //! Each object lives in a table of its IPC namespace, under an id nobody reuses soon, and, unless it
 //! is private, under a key. Lock order: a table → an object's state; neither is held while guest
 //! memory is touched or anybody is woken.
 
 mod message;
+mod notify;
 mod semaphore;
 mod shared;
 
 pub use message::{Message, MessageQueue, Select};
+pub use notify::MessageSignal;
 pub use semaphore::{Attempt, Operation, SemaphoreSet, Waits};
 pub use shared::{Segment, is_segment};
 
+use crate::task::Task;
 use bevor_abi::Errno;
 use bevor_abi::cap::{CAP_IPC_OWNER, CAP_SYS_ADMIN};
 use bevor_abi::errno::{EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM};
 use bevor_abi::ipc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
 use bevor_base::cred::next_namespace_id;
 use bevor_base::{Credentials, UserNamespace};
+use bevor_memory::Account;
+use bevor_vfs::mqueue::MessageFs;
+use bevor_vfs::superblock::{FsType, MountRequest, register_fs_type};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Bits of an id that are the index in the table (`IPCMNI_SHIFT`); the sequence number is above.
 const INDEX_BITS: u32 = 15;
@@ -39,6 +45,8 @@ pub struct IpcNamespace {
     pub messages: Mutex<Table<MessageQueue>>,
     /// Shared memory.
     pub segments: Mutex<Table<Segment>>,
+    /// POSIX message queues, once somebody wants them.
+    queues: OnceLock<MessageFs>,
 }
 
 impl IpcNamespace {
@@ -51,7 +59,13 @@ impl IpcNamespace {
             semaphores: Mutex::new(Table::new(bevor_abi::ipc::SEMMNI)),
             messages: Mutex::new(Table::new(bevor_abi::ipc::MSGMNI)),
             segments: Mutex::new(Table::new(bevor_abi::ipc::SHMMNI)),
+            queues: OnceLock::new(),
         })
+    }
+
+    /// Its POSIX message queues; the first caller's `account` pays for those made as files.
+    pub fn queues(&self, account: &Arc<Account>) -> &MessageFs {
+        self.queues.get_or_init(|| MessageFs::new(&self.user_ns, account))
     }
 
     /// Undoes what an ended process did with `SEM_UNDO`.
@@ -66,6 +80,16 @@ impl std::fmt::Debug for IpcNamespace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "IpcNamespace({})", self.id)
     }
+}
+
+/// Makes the file system of POSIX message queues known to `mount(2)`: it shows those of the mounting
+/// task's namespace.
+pub fn register_fs() {
+    let mount = |request: &MountRequest<'_>| {
+        let task = request.caller.as_any().downcast_ref::<Task>().ok_or(EINVAL)?;
+        Ok(task.namespaces().ipc.queues(request.caller.mm().account()).superblock().clone())
+    };
+    register_fs_type("mqueue", FsType { nodev: true, in_user_ns: true, mount: Box::new(mount) });
 }
 
 /// Who may do what with an object (`struct ipc_perm`). Ids are the sandbox's own.

@@ -19,7 +19,7 @@ const ENTRY_SIZE: u64 = 20;
 const FIRST_POSITION: u64 = 2;
 
 /// The entries of a directory, by name and in order of position.
-pub(super) struct Entries {
+pub(crate) struct Entries {
     by_name: HashMap<Name, (u64, InodeRef)>,
     by_position: BTreeMap<u64, Name>,
     next: u64,
@@ -30,7 +30,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    pub(super) fn new(parent: u64) -> Self {
+    pub(crate) fn new(parent: u64) -> Self {
         Self {
             by_name: HashMap::new(),
             by_position: BTreeMap::new(),
@@ -40,20 +40,20 @@ impl Entries {
         }
     }
 
-    pub(super) fn get(&self, name: &[u8]) -> Result<&InodeRef, Errno> {
+    pub(crate) fn get(&self, name: &[u8]) -> Result<&InodeRef, Errno> {
         self.by_name.get(name).map(|(_, inode)| inode).ok_or_else(|| ENOENT.into())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         (self.by_name.len() as u64 + 2) * ENTRY_SIZE
     }
 
     /// Checks that `name` may be added.
-    pub(super) fn check_free(&self, name: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn check_free(&self, name: &[u8]) -> Result<(), Errno> {
         if self.dead {
             return Err(ENOENT.because("removed directory"));
         }
@@ -61,7 +61,7 @@ impl Entries {
     }
 
     /// Adds `name`, or gives it another inode, whose old one is returned.
-    pub(super) fn put(&mut self, name: &[u8], inode: InodeRef) -> Option<InodeRef> {
+    pub(crate) fn put(&mut self, name: &[u8], inode: InodeRef) -> Option<InodeRef> {
         if let Some((_, old)) = self.by_name.get_mut(name) {
             return Some(std::mem::replace(old, inode));
         }
@@ -72,7 +72,7 @@ impl Entries {
         None
     }
 
-    pub(super) fn take(&mut self, name: &[u8]) -> Option<InodeRef> {
+    pub(crate) fn take(&mut self, name: &[u8]) -> Option<InodeRef> {
         let (position, inode) = self.by_name.remove(name)?;
         self.by_position.remove(&position);
         Some(inode)
@@ -82,6 +82,38 @@ impl Entries {
     pub(super) fn drain(&mut self) -> Vec<InodeRef> {
         self.by_position.clear();
         self.by_name.drain().map(|(_, (_, inode))| inode).collect()
+    }
+
+    /// Reports entries from position `at` on, as [`FileOps::read_dir`] does; `ino` is the directory's.
+    pub(crate) fn report(&self, ino: u64, at: u64, sink: &mut DirSink<'_>) -> Result<u64, Errno> {
+        if self.dead {
+            return Err(ENOENT.because("removed directory"));
+        }
+        let dir_type = FileType::Directory.dirent_type();
+        let dots: [(&[u8], u64); 2] = [(b".", ino), (b"..", self.parent)];
+        let mut at = at;
+        while let Ok(index) = usize::try_from(at)
+            && let Some(&(name, ino)) = dots.get(index)
+        {
+            if !sink(&DirEntry { name, ino, dtype: dir_type, next: at + 1 }) {
+                return Ok(at);
+            }
+            at += 1;
+        }
+        for (&position, name) in self.by_position.range(at..) {
+            let Some((_, inode)) = self.by_name.get(name) else { continue };
+            let entry = DirEntry {
+                name,
+                ino: inode.ino(),
+                dtype: inode.file_type().dirent_type(),
+                next: position + 1,
+            };
+            if !sink(&entry) {
+                return Ok(position);
+            }
+            at = position + 1;
+        }
+        Ok(at)
     }
 }
 
@@ -109,35 +141,7 @@ impl FileOps for DirFile {
     }
 
     fn read_dir(&self, at: u64, sink: &mut DirSink<'_>) -> Result<u64, Errno> {
-        let entries = self.inode.entries()?.lock();
-        if entries.dead {
-            return Err(ENOENT.because("removed directory"));
-        }
-        let dir_type = FileType::Directory.dirent_type();
-        let dots: [(&[u8], u64); 2] = [(b".", self.inode.ino), (b"..", entries.parent)];
-        let mut at = at;
-        while let Ok(index) = usize::try_from(at)
-            && let Some(&(name, ino)) = dots.get(index)
-        {
-            if !sink(&DirEntry { name, ino, dtype: dir_type, next: at + 1 }) {
-                return Ok(at);
-            }
-            at += 1;
-        }
-        for (&position, name) in entries.by_position.range(at..) {
-            let Some((_, inode)) = entries.by_name.get(name) else { continue };
-            let entry = DirEntry {
-                name,
-                ino: inode.ino(),
-                dtype: inode.file_type().dirent_type(),
-                next: position + 1,
-            };
-            if !sink(&entry) {
-                return Ok(position);
-            }
-            at = position + 1;
-        }
-        Ok(at)
+        self.inode.entries()?.lock().report(self.inode.ino, at, sink)
     }
 
     fn fsync(&self, data_only: bool) -> Result<(), Errno> {

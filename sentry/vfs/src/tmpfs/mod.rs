@@ -12,6 +12,7 @@ mod xattr;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use dir::Entries;
 pub use file::StoreMapping;
 pub use inode::TmpInode;
 pub use options::TmpfsOptions;
