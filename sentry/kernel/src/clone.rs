@@ -192,10 +192,18 @@ fn make(
     let mm = if flags & CLONE_VM != 0 {
         ctx.mm().clone()
     } else {
-        let space = ctx.kernel().platform.new_space().map_err(|_| ENOMEM)?;
         let stack_pointer = Some(context.regs.rsp);
         let alone = parent.group.threads.lock().len() == 1;
-        ctx.mm().fork(space, &ForkOpts { stack_pointer, alone, account: None })?
+        let options = ForkOpts { stack_pointer, alone, account: None };
+        let space = ctx.kernel().platform.new_space().map_err(|_| ENOMEM)?;
+        match ctx.mm().fork(space.clone(), &options) {
+            // Nobody has seen the killed process: another one will do.
+            Err(_) if space.is_gone() => {
+                let space = ctx.kernel().platform.new_space().map_err(|_| ENOMEM)?;
+                ctx.mm().fork(space, &options)?
+            }
+            forked => forked?,
+        }
     };
     let space: Arc<dyn Space> = mm.space();
     let mut thread = space.new_thread().map_err(|_| EAGAIN)?;

@@ -21,11 +21,16 @@ pub fn gone_status(task: &Task) -> ExitStatus {
     exiting.unwrap_or(ExitStatus::Signaled { signo: SIGKILL, core: false })
 }
 
-/// A stub process died unasked: its guest process was killed.
+/// A stub process died unasked: its guest process was killed. Without the first stub process nothing
+/// can be forked or executed any more: everything ends.
 pub fn space_died(kernel: &Kernel, space: SpaceId) {
+    let all = space == SpaceId::ZYGOTE;
+    if all {
+        tracing::error!("the first stub process was killed from outside: the sandbox ends");
+    }
     let tasks: Vec<_> = kernel.tree.lock().tasks.values().cloned().collect();
     for task in tasks {
-        if task.mm().is_some_and(|mm| mm.space().id() == space) {
+        if all || task.mm().is_some_and(|mm| mm.space().id() == space) {
             let status = ExitStatus::Signaled { signo: SIGKILL, core: false };
             signal::send::group_exit(&task.group, status);
         }

@@ -221,6 +221,12 @@ pub enum Wake {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub struct SpaceId(pub u64);
 
+impl SpaceId {
+    /// No guest's: the process all others are forked from. Without it there are no more address
+    /// spaces.
+    pub const ZYGOTE: Self = Self(0);
+}
+
 /// Called from a platform thread when the host process behind a space died unasked.
 pub type DeathHook = Box<dyn Fn(SpaceId) + Send + Sync>;
 

@@ -21,7 +21,7 @@ use bevor_abi::errno::{EFAULT, EINVAL, ELIBBAD, ELOOP, ENOEXEC, ENOMEM};
 use bevor_abi::prctl::ADDR_NO_RANDOMIZE;
 use bevor_base::Credentials;
 use bevor_memory::{Account, IoDst, Layout, MemoryManager, MmapArgs, UserAddr};
-use bevor_platform::{Context, UserRegs};
+use bevor_platform::{Context, Space, UserRegs};
 use bevor_vfs::caller::Caller;
 use bevor_vfs::file::File;
 use bevor_vfs::mount::MountFlags;
@@ -31,6 +31,8 @@ use std::sync::Arc;
 
 /// Most interpreters of interpreters.
 const MAX_SCRIPTS: usize = 5;
+/// How many host processes are tried: each may be killed from outside before it is of use.
+const SPACE_TRIES: u32 = 3;
 /// User code and stack segments.
 const USER_CS: u64 = 0x33;
 const USER_SS: u64 = 0x2b;
@@ -148,21 +150,65 @@ pub fn load(
     };
     let (cred, secure) = privileges.apply(cred, &file, Arc::ptr_eq(&file, &exe_for_cred))?;
 
-    let space = kernel.platform.new_space().map_err(|_| ENOMEM)?;
+    let parts = Parts {
+        image,
+        interpreter,
+        args: &args,
+        envs: &program.envs,
+        filename: &filename,
+        limits,
+        fixed: program.personality & ADDR_NO_RANDOMIZE != 0,
+        secure,
+    };
+    let mut tries = SPACE_TRIES;
+    let (mm, context, image) = loop {
+        let space = kernel.platform.new_space().map_err(|_| ENOMEM)?;
+        match build(kernel, account, space.clone(), &cred, &parts) {
+            // Nobody has seen the killed process: another one will do.
+            Err(_) if space.is_gone() && tries > 1 => tries -= 1,
+            built => break built?,
+        }
+    };
+    let comm = filename.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
+    Ok(Loaded { mm, context, exe: file, image, comm, cred })
+}
+
+/// What a new address space is built of.
+struct Parts<'a> {
+    image: Image,
+    interpreter: Option<Image>,
+    args: &'a [Vec<u8>],
+    envs: &'a [Vec<u8>],
+    filename: &'a [u8],
+    limits: &'a Limits,
+    /// Addresses are not randomised.
+    fixed: bool,
+    secure: bool,
+}
+
+/// Fills an empty address space.
+fn build(
+    kernel: &Kernel,
+    account: &Arc<Account>,
+    space: Arc<dyn Space>,
+    cred: &Credentials,
+    parts: &Parts<'_>,
+) -> Result<(Arc<MemoryManager>, Context, ImageInfo), Errno> {
+    let &Parts { ref image, ref interpreter, args, envs, filename, limits, fixed, secure } = parts;
+    let stack_limit = limits.soft(limits::STACK);
     let mm = MemoryManager::new(space, kernel.memory.clone(), account.clone())?;
     mm.hold_orders();
-    mm.set_limits(memory_limits(limits, &cred));
-    let fixed = program.personality & ADDR_NO_RANDOMIZE != 0;
+    mm.set_limits(memory_limits(limits, cred));
     let layout = Layout::new(stack_limit, if fixed { [0; 4] } else { host::random_words() });
     mm.set_layout(layout);
     let guest_end = kernel.platform.guest_range().end;
 
-    let place = match (&interpreter, image.is_relocatable()) {
+    let place = match (interpreter, image.is_relocatable()) {
         (None, true) => Place::Anywhere,
         _ => Place::Base(layout.pie_base),
     };
     let mapped = image.map(&mm, guest_end, place)?;
-    let linker = match &interpreter {
+    let linker = match interpreter {
         Some(linker) => Some(linker.map(&mm, guest_end, Place::Anywhere)?),
         None => None,
     };
@@ -200,14 +246,12 @@ pub fn load(
     ]);
     let mut random = [0; 16];
     host::random(&mut random);
-    let contents =
-        stack::Contents { args: &args, envs: &program.envs, filename: &filename, random, auxv };
+    let contents = stack::Contents { args, envs, filename, random, auxv };
     let built = stack::build(layout.stack_top, &contents);
     mm.map_stack(built.bytes.len() as u64, image.executable_stack)?;
     mm.write_bytes(UserAddr(built.sp), &built.bytes)?;
     mm.release_orders()?;
 
-    let comm = filename.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
     let regs = UserRegs {
         rip: linker.map_or(mapped.entry, |linker| linker.entry),
         rsp: built.sp,
@@ -217,22 +261,16 @@ pub fn load(
         orig_rax: u64::MAX,
         ..UserRegs::default()
     };
-    Ok(Loaded {
-        mm,
-        context: Context { regs, full: true },
-        exe: file,
-        image: ImageInfo {
-            args: built.args,
-            envs: built.envs,
-            auxv: built.auxv,
-            code: mapped.start_code..mapped.end_code,
-            data: mapped.start_data..mapped.end_data,
-            start_stack: built.sp,
-            start_brk,
-        },
-        comm,
-        cred,
-    })
+    let info = ImageInfo {
+        args: built.args,
+        envs: built.envs,
+        auxv: built.auxv,
+        code: mapped.start_code..mapped.end_code,
+        data: mapped.start_data..mapped.end_data,
+        start_stack: built.sp,
+        start_brk,
+    };
+    Ok((mm, Context { regs, full: true }, info))
 }
 
 /// The limits memory operations honour, from a process's.

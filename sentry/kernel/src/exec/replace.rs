@@ -4,8 +4,9 @@ use super::{Loaded, Privileges, Program};
 use crate::block::{Block, ObjectKind, Restart, Stop, SysResult};
 use crate::ctx::Ctx;
 use crate::exit;
-use crate::signal::AltStack;
+use crate::signal::{AltStack, SIGKILL, send};
 use crate::task::Task;
+use crate::tree::ExitStatus;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, ENOMEM};
 use bevor_abi::prctl::{ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, READ_IMPLIES_EXEC};
@@ -71,8 +72,17 @@ fn alone(task: &Arc<Task>) -> bool {
 }
 
 fn commit(ctx: &mut Ctx<'_>, task: &Arc<Task>, loaded: Loaded) -> SysResult {
-    let mut thread = loaded.mm.space().new_thread().map_err(|_| ENOMEM)?;
-    thread.set_fp_state(&FpState::default()).map_err(|_| ENOMEM)?;
+    let space = loaded.mm.space();
+    let refused = |_| {
+        if space.is_gone() {
+            // The new host process was killed from outside.
+            let status = ExitStatus::Signaled { signo: SIGKILL, core: false };
+            send::group_exit(&task.group, status);
+        }
+        ENOMEM
+    };
+    let mut thread = space.clone().new_thread().map_err(refused)?;
+    thread.set_fp_state(&FpState::default()).map_err(refused)?;
     take_over_leadership(task);
     task.group.signals.lock().execing = None;
 

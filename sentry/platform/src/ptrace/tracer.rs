@@ -308,7 +308,9 @@ impl Tracer {
                     }
                 }
                 None if self.closing => {}
-                None => tracing::error!("the first stub process is dead: no more address spaces"),
+                None => {
+                    let _ = self.deaths.send(SpaceId::ZYGOTE);
+                }
             }
         }
     }

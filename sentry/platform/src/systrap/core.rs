@@ -309,11 +309,15 @@ impl Core {
         drop(host::wait(Children::One(pid), 0));
         self.ring_all_bells();
         self.keeper.lock().pool.retain(|spare| spare.pid != pid);
-        if let Some(stub) = stub
-            && unasked
+        let died = match stub {
+            Some(stub) => unasked.then_some(stub.id),
+            None => (pid == self.zygote_pid).then_some(SpaceId::ZYGOTE),
+        };
+        if let Some(id) = died
             && let Some(Hook(hook)) = self.hook.get()
+            && !self.keeper.lock().stop
         {
-            hook(stub.id);
+            hook(id);
         }
     }
 }
