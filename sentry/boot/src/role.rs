@@ -44,6 +44,9 @@ fn run() -> Result<(), String> {
     use_one_heap();
     privileges::set_name(c"bevor-sentry");
     privileges::ignore_terminal_signals().map_err(step("signals"))?;
+    // The agreed numbers first: what is opened later must not be taken for them.
+    let source = inherited(CONFIG_FD).map_err(step("configuration"))?;
+    let control_socket = inherited(CONTROL_FD).map_err(step("control socket"))?;
     let report = inherited(2).map_err(step("standard error"))?;
     let trace = report.try_clone().map_err(step("standard error"))?;
     let panics = report.try_clone().map_err(step("standard error"))?;
@@ -51,12 +54,10 @@ fn run() -> Result<(), String> {
     report_refused_calls(c"sentry", report).map_err(step("signals"))?;
 
     let mut config = Vec::new();
-    let source = inherited(CONFIG_FD).map_err(step("configuration"))?;
     File::from(source).read_to_end(&mut config).map_err(step("configuration"))?;
     let config: SentryConfig = serde_json::from_slice(&config).map_err(step("configuration"))?;
     clock.enable(config.time_start);
     clock.passed("configuration read");
-    let control_socket = inherited(CONTROL_FD).map_err(step("control socket"))?;
     if let Some(log) = config.log {
         logging::start(log, inherited(LOG_FD).map_err(step("log"))?);
     }
