@@ -369,6 +369,10 @@ pub trait Thread: Send + Any {
     /// [`PlatformError::Gone`].
     fn set_fp_state(&mut self, state: &FpState) -> Result<(), PlatformError>;
 
+    /// The parked thread will not be resumed soon: its call waits. Its host thread need not watch for
+    /// that any more.
+    fn rest(&self) {}
+
     /// Rewrites this thread's page of in-guest answers, before the change becomes visible.
     fn set_answers(&mut self, answers: &Answers);
 

@@ -272,6 +272,9 @@ impl TaskFuture {
         if task.sched.take_attention() {
             return Some(self.interrupt(task, waiting));
         }
+        if let Some(thread) = &self.machine.thread {
+            thread.rest();
+        }
         self.step = Step::Waiting(waiting);
         if task.sched.park() {
             return None;

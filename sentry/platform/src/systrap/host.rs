@@ -390,6 +390,17 @@ impl Cpus {
     pub fn unpin(&self, tid: i32) {
         set_affinity(tid, &self.0);
     }
+
+    /// Keeps a thread off one of several.
+    pub fn keep_off(&self, tid: i32, cpu: usize) {
+        if cpu >= 8 * CPU_SET_LEN || self.count() < 2 {
+            return;
+        }
+        let mut set = self.0;
+        // SAFETY: the number is within the set.
+        unsafe { libc::CPU_CLR(cpu, &mut set) };
+        set_affinity(tid, &set);
+    }
 }
 
 /// Keeps a thread (0: the caller) on one processor. A refusal is only slower.

@@ -10,14 +10,14 @@ use crate::systrap::bell::Bell;
 use crate::systrap::core::Core;
 use crate::systrap::host;
 use crate::systrap::pace::{HandOver, Pace, Way};
-use crate::systrap::thread::{SystrapThread, ThreadShared};
+use crate::systrap::thread::{Place, SystrapThread, ThreadShared};
 use crate::{Context, Notify, PlatformError, Port, Thread, Token, Wake};
 
 /// While guests run, a sleeping worker looks at them this often, whatever it was told: a lost wake-up
 /// costs time, never a hang.
 const RESCAN_NS: u64 = 500_000_000;
-/// A guest that shares the worker's core may compute this long before it is set free.
-const PINNED_NS: u64 = 2_000_000;
+/// A guest that is kept to some cores may compute this long before it is set free.
+const PLACED_NS: u64 = 2_000_000;
 
 #[derive(Debug)]
 struct Running {
@@ -104,10 +104,22 @@ impl SystrapPort {
         }
     }
 
+    /// Says where a guest shall run. While both sides spin, one that must be woken stays off the
+    /// worker's core: the host likes to wake it there, where it would wait for the spinning to end.
+    fn place(&self, thread: &ThreadShared) {
+        match self.pinned {
+            Some(cpu) => thread.put(Place::On(cpu)),
+            None if self.pace.guest_spin() > 0 && thread.sleeps() => {
+                thread.put(Place::Off(host::current_cpu()));
+            }
+            None => thread.leave_core(),
+        }
+    }
+
     /// Sets guests free that turned out to compute.
     fn unpin_guests(&self) {
         for running in &self.running {
-            running.thread.pin(None);
+            running.thread.put(Place::Anywhere);
         }
     }
 }
@@ -123,7 +135,7 @@ impl Port for SystrapPort {
         let thread = thread
             .downcast_mut::<SystrapThread>()
             .expect("a port is given threads of its own platform");
-        thread.shared.pin(self.pinned);
+        self.place(&thread.shared);
         thread.shared.set_spin(self.pace.guest_spin());
         let since = clock::ticks();
         thread.start(ctx, self.notifier.bell.address())?;
@@ -137,7 +149,8 @@ impl Port for SystrapPort {
             if let Some(wake) = self.scan() {
                 return wake;
             }
-            let look = if self.pinned.is_some() { PINNED_NS } else { RESCAN_NS };
+            let placed = self.running.iter().any(|r| r.thread.is_placed());
+            let look = if placed { PLACED_NS } else { RESCAN_NS };
             let mut timeout = (!self.running.is_empty()).then_some(look);
             if let Some(deadline) = deadline_ns {
                 let left = deadline.saturating_sub(host::now_ns());

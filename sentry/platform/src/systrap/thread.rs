@@ -15,6 +15,27 @@ use crate::{Answers, Context, Event, FpState, Kick, PlatformError, Thread};
 /// How long a parked stub thread may take to hand over its extended state before it counts as lost.
 const FP_PATIENCE_NS: u64 = 2_000_000_000;
 
+/// Which cores a guest thread may run on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Only this one: its worker's, which sleeps while it runs.
+    On(usize),
+    /// All but this one: its worker's, which spins while it runs.
+    Off(usize),
+    /// All.
+    Anywhere,
+}
+
+impl Place {
+    const fn number(self) -> usize {
+        match self {
+            Self::Anywhere => 0,
+            Self::On(cpu) => 2 * cpu + 1,
+            Self::Off(cpu) => 2 * cpu + 2,
+        }
+    }
+}
+
 /// One host thread of a stub process. Lives until the process is reaped; guest threads come and go.
 #[derive(Debug)]
 pub struct ThreadShared {
@@ -30,16 +51,16 @@ pub struct ThreadShared {
     pub(super) since: AtomicU64,
     /// Host time of the last kick, for the keeper.
     kicked_ns: AtomicU64,
-    /// One more than the core it is pinned to; 0 when it is free.
-    pinned: AtomicUsize,
+    /// Its [`Place`], as a number.
+    place: AtomicUsize,
 }
 
 impl ThreadShared {
     pub(super) fn new(stub: Arc<Stub>, slot: u64, area: u64) -> Self {
         let (up, down) = stub.core.slot(slot);
         let (tid, ran, kicked_ns) = (AtomicI32::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        let (since, pinned) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Self { stub, area, up, down, tid, ran, since, kicked_ns, pinned }
+        let (since, place) = (AtomicU64::new(0), AtomicUsize::new(Place::Anywhere.number()));
+        Self { stub, area, up, down, tid, ran, since, kicked_ns, place }
     }
 
     pub(super) fn set_tid(&self, tid: i32) {
@@ -81,18 +102,37 @@ impl ThreadShared {
         at(up::STOPPED).saturating_sub(at(up::STARTED))
     }
 
-    /// Keeps the thread on a core, or sets it free.
-    pub(super) fn pin(&self, cpu: Option<usize>) {
-        let wanted = cpu.map_or(0, |cpu| cpu + 1);
-        if self.pinned.load(Relaxed) == wanted {
+    /// Says where the thread may run.
+    pub(super) fn put(&self, place: Place) {
+        if self.place.load(Relaxed) == place.number() {
             return;
         }
-        self.pinned.store(wanted, Relaxed);
+        self.place.store(place.number(), Relaxed);
         let tid = self.tid.load(Relaxed);
-        self.stub.with_live(|| match cpu {
-            Some(cpu) => host::pin(tid, cpu),
-            None => self.stub.core.cpus.unpin(tid),
+        let cpus = &self.stub.core.cpus;
+        self.stub.with_live(|| match place {
+            Place::On(cpu) => host::pin(tid, cpu),
+            Place::Off(cpu) => cpus.keep_off(tid, cpu),
+            Place::Anywhere => cpus.unpin(tid),
         });
+    }
+
+    /// Frees it from a core it had to share.
+    pub(super) fn leave_core(&self) {
+        // `Place::On` alone has odd numbers.
+        if !self.place.load(Relaxed).is_multiple_of(2) {
+            self.put(Place::Anywhere);
+        }
+    }
+
+    /// Whether it may not run everywhere.
+    pub(super) fn is_placed(&self) -> bool {
+        self.place.load(Relaxed) != Place::Anywhere.number()
+    }
+
+    /// Whether resuming it takes a wake-up.
+    pub(super) fn sleeps(&self) -> bool {
+        self.up.u32(up::SLEEP).load(Relaxed) != 0
     }
 
     /// How long the thread spins for its next run.
@@ -265,6 +305,10 @@ impl Thread for SystrapThread {
         self.shared.down.write(DOWN_XSAVE - DOWN, &fpu::loadable(state));
         self.load_fp = true;
         Ok(())
+    }
+
+    fn rest(&self) {
+        self.shared.set_spin(0);
     }
 
     fn set_answers(&mut self, answers: &Answers) {
