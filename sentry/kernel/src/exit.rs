@@ -1,6 +1,6 @@
 //! The end of tasks and processes (`_exit(2)`), orphans, and reaping.
 
-use crate::group::ThreadGroup;
+use crate::group::{Ended, ThreadGroup};
 use crate::kernel::Kernel;
 use crate::signal::{self, Info, SA_NOCLDWAIT, SIG_IGN, SIGCHLD, SIGCONT, SIGKILL};
 use crate::task::{Machine, Task};
@@ -58,6 +58,8 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     vfork_done(task);
     let mut usage = task.usage();
     if task.group.threads.lock().len() == 1 {
+        // A second setting would find the same.
+        let _ = task.group.ended.set(Ended { comm: task.comm(), cred: task.cred() });
         usage.max_rss_bytes = machine.mm.peak_rss_bytes();
     }
     task.group.usage.lock().add(&usage);
@@ -74,6 +76,9 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     drop(tree);
     drop(task.set_files(None));
     drop(task.set_mm(None));
+    if last {
+        drop(task.group.image.write().take());
+    }
     if last && task.group.has_sem_undo.load(Ordering::Relaxed) {
         task.namespaces().ipc.undo(task.group.id(), task.tgid());
     }
@@ -224,7 +229,8 @@ fn orphan_children(tree: &mut Tree, id: u64) {
         let Some(node) = tree.nodes.get(&child) else { continue };
         if let Some(status) = node.zombie {
             let (code, value) = status.child_info();
-            notify_exit(tree, node, code, value, SIGCHLD, 0);
+            let uid = node.group.cred().map_or(0, |cred| cred.ruid);
+            notify_exit(tree, node, code, value, SIGCHLD, uid);
         }
     }
     if let Some(node) = tree.nodes.get_mut(&id) {

@@ -7,11 +7,11 @@ use crate::pid::Pid;
 use crate::signal::{Handlers, Pending};
 use crate::task::Task;
 use crate::tree::{ExitStatus, Tree};
-use bevor_base::WaitQueue;
+use bevor_base::{Credentials, WaitQueue};
 use bevor_vfs::file::File;
 use parking_lot::{Mutex, RwLock};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Signal and stop state shared by the threads of a process.
 #[derive(Debug, Default)]
@@ -56,6 +56,15 @@ impl Usage {
         self.voluntary_switches += other.voluntary_switches;
         self.involuntary_switches += other.involuntary_switches;
     }
+}
+
+/// What a zombie still shows of its last thread.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its name.
+    pub comm: [u8; 16],
+    /// Its credentials.
+    pub cred: Arc<Credentials>,
 }
 
 /// The program a process runs.
@@ -106,6 +115,8 @@ pub struct ThreadGroup {
     pub has_sem_undo: AtomicBool,
     /// `oom_score_adj`, offset by 1000.
     pub oom_score_adj: AtomicU64,
+    /// What is left of its last thread, once the process has ended.
+    pub ended: OnceLock<Ended>,
     /// The running program.
     pub image: RwLock<Option<Image>>,
     /// Interval and POSIX timers.
@@ -140,6 +151,7 @@ impl ThreadGroup {
             thp_disable: AtomicBool::new(false),
             has_sem_undo: AtomicBool::new(false),
             oom_score_adj: AtomicU64::new(1000),
+            ended: OnceLock::new(),
             image: RwLock::new(None),
             timers: crate::timers::GroupTimers::default(),
         })
@@ -178,6 +190,13 @@ impl ThreadGroup {
     #[must_use]
     pub fn leader(&self) -> Option<Arc<Task>> {
         self.threads.lock().first().cloned()
+    }
+
+    /// The credentials of its leader, or of its last thread if it has ended.
+    #[must_use]
+    pub fn cred(&self) -> Option<Arc<Credentials>> {
+        let ended = || self.ended.get().map(|ended| ended.cred.clone());
+        self.leader().map(|leader| leader.cred()).or_else(ended)
     }
 
     /// Tree id of the init of its pid namespace, if that lives.

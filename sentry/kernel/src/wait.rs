@@ -105,7 +105,7 @@ pub fn look(task: &Task, which: &Which, options: Options) -> Result<Option<Found
         let Some(node) = tree.nodes.get_mut(&id) else { continue };
         let mut usage = node.group.total_usage();
         usage.add(&node.group.child_usage.lock());
-        let uid = node.group.leader().map_or(0, |leader| leader.cred().ruid);
+        let uid = node.group.cred().map_or(0, |cred| cred.ruid);
         let found = Found { pid: node.group.pid.number_or_zero(&ns), uid, change, usage };
         if !options.keep {
             match change {

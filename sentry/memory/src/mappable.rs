@@ -101,6 +101,12 @@ pub trait Mappable: Send + Sync {
         true
     }
 
+    /// Whether somebody may still write to the content by other means than mappings. What a private
+    /// mapping has not stored to itself then shows what they write, page by page.
+    fn has_writers(&self) -> bool {
+        self.may_write()
+    }
+
     /// Whether mappings may be executable (no `noexec` mount).
     fn may_exec(&self) -> bool {
         true

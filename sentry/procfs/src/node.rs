@@ -32,13 +32,15 @@ pub struct Place {
 }
 
 impl Place {
-    fn ino(&self, name: &str) -> u64 {
+    /// The inode number of a file.
+    pub fn ino(&self, name: &str) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.salt, name).hash(&mut hasher);
         (hasher.finish() >> 16) | 1
     }
 
-    fn attr(&self, name: &str, mode: u32, kind: FileType) -> Attr {
+    /// The attributes of a file.
+    pub fn attr(&self, name: &str, mode: u32, kind: FileType) -> Attr {
         let now = FileTime::now();
         Attr {
             dev: self.dev,
@@ -60,7 +62,8 @@ impl Place {
     }
 }
 
-fn statfs() -> FsStat {
+/// Statistics of procfs.
+pub fn statfs() -> FsStat {
     FsStat { magic: PROC_SUPER_MAGIC, block_size: 4096, name_len: 255, ..FsStat::default() }
 }
 

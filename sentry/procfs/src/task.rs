@@ -1,6 +1,7 @@
 //! Files of a task: `/proc/PID` and `/proc/PID/task/TID`.
 
 mod fd;
+mod mem;
 mod memory;
 mod status;
 
@@ -126,8 +127,12 @@ impl Listing for Threads {
     fn find(&self, name: &[u8]) -> Result<InodeRef, Errno> {
         let number = std::str::from_utf8(name).ok().and_then(|name| name.parse::<i32>().ok());
         let pid = self.0.mounted.ns.find(number.ok_or(ENOENT)?).ok_or(ENOENT)?;
-        let task = self.0.mounted.kernel.tree.lock().task(&pid).cloned().ok_or(ENOENT)?;
-        if !Arc::ptr_eq(&task.group, &self.0.group) {
+        let tree = self.0.mounted.kernel.tree.lock();
+        let leader = pid.id == self.0.group.id() && tree.nodes.contains_key(&pid.id);
+        let thread = tree.task(&pid).is_some_and(|task| Arc::ptr_eq(&task.group, &self.0.group));
+        drop(tree);
+        // The leader's place stays until the process is reaped.
+        if !leader && !thread {
             return Err(ENOENT.into());
         }
         let subject = Subject { pid, ..self.0.clone() };
@@ -138,7 +143,9 @@ impl Listing for Threads {
         let threads = self.0.group.threads.lock().clone();
         let number = |task: &Arc<Task>| task.pid().number_in(&self.0.mounted.ns);
         let mut numbers: Vec<i32> = threads.iter().filter_map(number).collect();
+        numbers.push(self.0.number(&self.0.group.pid));
         numbers.sort_unstable();
+        numbers.dedup();
         let entry = |number: i32| (number.to_string().into_bytes(), FileType::Directory);
         numbers.into_iter().map(entry).collect()
     }
@@ -164,6 +171,7 @@ fn entries(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
         subject.text("limits", status::limits),
         subject.text("loginuid", |_| Ok("4294967295".into())),
         subject.private("maps", 0o444, memory::maps),
+        ("mem", mem::file(subject)),
         subject.text("mountinfo", |subject| mounts(subject, MountStyle::Info)),
         subject.text("mounts", |subject| mounts(subject, MountStyle::Table)),
         subject.text("mountstats", |subject| mounts(subject, MountStyle::Stats)),

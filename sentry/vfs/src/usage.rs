@@ -64,6 +64,11 @@ pub(crate) fn end(inode: &InodeRef, kind: Use) {
     }
 }
 
+/// Whether somebody has `inode` open for writing.
+pub(crate) fn is_written(inode: &InodeRef) -> bool {
+    COUNTS.lock().get(&key_of(inode)).is_some_and(|&count| count > 0)
+}
+
 /// Checks that no program is run from `inode`, before it is truncated by name.
 ///
 /// # Errors

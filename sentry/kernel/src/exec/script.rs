@@ -33,7 +33,8 @@ pub fn parse(head: &[u8]) -> Result<Option<Script>, Errno> {
             if !whole_file && !ended {
                 return Err(ENOEXEC.because("the interpreter's path is cut off"));
             }
-            rest
+            // The last byte of a full buffer becomes the NUL that ends the line.
+            if whole_file { rest } else { rest.split_last().map_or(rest, |(_, before)| before) }
         }
     };
     let line = line.split(|&byte| byte == 0).next().unwrap_or_default();

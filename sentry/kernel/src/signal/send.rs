@@ -129,8 +129,7 @@ pub fn check_permission(
     signo: i32,
     same_session: bool,
 ) -> Result<(), Errno> {
-    let Some(leader) = node.group.leader() else { return Ok(()) };
-    let target = leader.cred();
+    let Some(target) = node.group.cred() else { return Ok(()) };
     let same = cred.euid == target.suid
         || cred.euid == target.ruid
         || cred.ruid == target.suid
@@ -146,8 +145,7 @@ pub fn check_permission(
 pub fn notify_parent(tree: &crate::tree::Tree, node: &Node, code: i32, status: i32, signo: i32) {
     let Some(parent) = tree.nodes.get(&node.parent) else { return };
     let usage = node.group.total_usage();
-    let leader = node.group.leader();
-    let uid = leader.map_or(0, |leader| leader.cred().ruid);
+    let uid = node.group.cred().map_or(0, |cred| cred.ruid);
     let ticks = |ns: u64| i64::try_from(ns / 10_000_000).unwrap_or(i64::MAX);
     let detail = Detail::Child {
         pid: node.group.pid.number_or_zero(parent.group.pid.namespace()),

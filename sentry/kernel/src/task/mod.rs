@@ -18,9 +18,10 @@ use crate::kernel::Kernel;
 use crate::ns::Namespaces;
 use crate::pid::Pid;
 use crate::signal::TaskSignals;
+use bevor_abi::cap::CAP_IPC_LOCK;
 use bevor_abi::sched::{SCHED_FLAG_RESET_ON_FORK, SCHED_NORMAL};
 use bevor_base::{Credentials, Ready, WaitQueue, Wakeable};
-use bevor_memory::MemoryManager;
+use bevor_memory::{Limits, MemoryManager};
 use bevor_platform::{Answers, Kick};
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -275,6 +276,12 @@ impl Task {
 
     /// Replaces the credentials. The caller refreshes the in-guest answers.
     pub fn set_cred(&self, cred: Arc<Credentials>) {
+        if let Some(mm) = self.mm() {
+            let (limits, may_lock) = (mm.limits(), cred.has_cap(CAP_IPC_LOCK));
+            if limits.may_lock != may_lock {
+                mm.set_limits(Limits { may_lock, ..limits });
+            }
+        }
         *self.cred.write() = cred;
     }
 

@@ -357,7 +357,10 @@ impl State {
 
     /// Whether a private writable file mapping of `len` bytes is worth copying when it is made.
     pub(super) fn copies_eagerly(vma: &Vma) -> bool {
-        vma.prot.write && !vma.is_shared() && !vma.is_anon() && vma.len <= EAGER_COPY
+        vma.prot.write
+            && !vma.is_shared()
+            && vma.len <= EAGER_COPY
+            && vma.file().is_some_and(|file| !file.has_writers())
     }
 
     /// Copies all of a small file mapping at once, as far as the file reaches.
@@ -379,8 +382,15 @@ impl State {
             return Ok(());
         };
         let whole = start..start + pma.len();
-        let chunk_start = (page & !(COW_CHUNK - 1)).max(whole.start);
-        let chunk = chunk_start..((page & !(COW_CHUNK - 1)) + COW_CHUNK).min(whole.end);
+        // What shows a file that changes is copied no further than it must be.
+        let follows_file = pma.of_file
+            && self
+                .vmas
+                .get(page)
+                .is_some_and(|(_, vma)| vma.file().is_some_and(|f| f.has_writers()));
+        let step = if follows_file { PAGE_SIZE } else { COW_CHUNK };
+        let chunk_start = (page & !(step - 1)).max(whole.start);
+        let chunk = chunk_start..((page & !(step - 1)) + step).min(whole.end);
         if let Some(pages) = pma.memory().filter(|_| !pma.of_file) {
             let file = Arc::clone(pages.file());
             let offset = pages.offset();

@@ -255,7 +255,20 @@ impl Guest {
             (libc::SIGSEGV, code::SEGV_BNDERR) => exception(trap::BOUNDS),
             (libc::SIGSEGV, code::SEGV_PKUERR) => exception(trap::PAGE),
             (libc::SIGSEGV, code::SEGV_CPERR) => exception(trap::CONTROL),
-            (libc::SIGSEGV, _) => exception(trap::GP),
+            (libc::SIGSEGV, _) => {
+                // The host does not tell the error code; that of an `int` follows from its number.
+                let mut code = [0; 2];
+                let read =
+                    host::peek(self.shared.tid, arch::instruction_pointer(&self.regs), &mut code);
+                let error_code = if read == code.len() { arch::protection_error(code) } else { 0 };
+                Stop::Event(Event::Exception {
+                    signo: info.signo,
+                    code: info.code,
+                    addr: info.addr,
+                    trapno: trap::GP,
+                    error_code,
+                })
+            }
             (libc::SIGBUS, code::BUS_ADRALN) => exception(trap::ALIGNMENT),
             (libc::SIGBUS, code::SI_KERNEL) => exception(trap::STACK),
             // A machine check the guest has not run into.

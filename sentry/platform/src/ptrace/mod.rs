@@ -36,6 +36,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use crate::arch::ptrace::GUEST_END;
+use crate::arch::vdso;
 use crate::ptrace::link::{Link, Message, promise};
 use crate::ptrace::pages::OrderPages;
 use crate::ptrace::port::PtracePort;
@@ -80,6 +81,7 @@ pub struct Ptrace {
     config: PtraceConfig,
     link: Arc<Link>,
     hook: Arc<OnceLock<DeathHook>>,
+    vdso: Vec<u8>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -129,7 +131,8 @@ impl Ptrace {
             let _ = tracer.join();
             return Err(e);
         }
-        let mut platform = Self { config, link, hook, threads: vec![tracer] };
+        let vdso = vdso::build(&vdso::FUNCTIONS, 0);
+        let mut platform = Self { config, link, hook, vdso, threads: vec![tracer] };
         let obituaries =
             spawn("ptrace-deaths").spawn(obituaries).map_err(host("thread of the death hook"))?;
         platform.threads.push(obituaries);
@@ -179,10 +182,11 @@ impl Platform for Ptrace {
     /// `uname` is a system call here.
     fn set_utsname(&self, _name: Option<&Utsname>) {}
 
-    /// There is no vDSO that could add them.
+    /// The vDSO asks the sentry, which adds them.
     fn set_clock_offsets(&self, _offsets: ClockOffsets) {}
 
+    /// Its functions make system calls: there is no time to save here.
     fn vdso(&self) -> Option<&[u8]> {
-        None
+        Some(&self.vdso)
     }
 }

@@ -9,9 +9,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// The task's name; an ended process has none.
+/// The task's name.
 pub fn name(subject: &Subject) -> String {
-    let comm = subject.task().map(|task| task.comm()).unwrap_or_default();
+    let ended = || subject.group.ended.get().map(|ended| ended.comm).unwrap_or_default();
+    let comm = subject.task().map_or_else(|_| ended(), |task| task.comm());
     let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
     String::from_utf8_lossy(comm.get(..end).unwrap_or_default()).into_owned()
 }

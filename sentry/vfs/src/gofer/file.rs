@@ -5,6 +5,7 @@ use crate::gofer::GoferInode;
 use crate::host::calls;
 use crate::inode::Inode;
 use crate::mount::{MountFlags, Path};
+use crate::usage;
 use bevor_abi::Errno;
 use bevor_abi::errno::ESPIPE;
 use bevor_abi::fcntl::{SEEK_DATA, SEEK_HOLE};
@@ -139,6 +140,10 @@ impl Mappable for GoferMapping {
 
     fn may_write(&self) -> bool {
         self.writable
+    }
+
+    fn has_writers(&self) -> bool {
+        self.writable || usage::is_written(self.path.inode())
     }
 
     fn may_exec(&self) -> bool {

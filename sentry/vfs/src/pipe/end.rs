@@ -5,13 +5,16 @@ use crate::file::{File, FileOps, OpenFlags};
 use crate::pipe::Pipe;
 use bevor_abi::Errno;
 use bevor_abi::conv::usize_of;
-use bevor_abi::errno::{EINVAL, ENOTTY, ESPIPE};
+use bevor_abi::errno::{EFAULT, EINVAL, ENOTTY, ESPIPE};
 use bevor_abi::fcntl::O_DIRECT;
 use bevor_abi::ioctl::FIONREAD;
 use bevor_base::{Ready, WaitQueue};
 use bevor_memory::{IoDst, IoSrc, UserAddr};
 use std::any::Any;
 use std::sync::Arc;
+
+/// Bytes of one of a pipe's buffers.
+const BUFFER_BYTES: usize = 4096;
 
 /// One open end (or, for a fifo opened with `O_RDWR`, both).
 pub struct PipeEnd {
@@ -64,7 +67,14 @@ impl FileOps for PipeEnd {
     fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
         let _ = at;
         let packet = file.flags().has(O_DIRECT);
-        self.pipe.write_with(usize_of(src.remaining()), packet, &mut |room| src.take(room))
+        self.pipe.write_with(usize_of(src.remaining()), packet, &mut |room| {
+            let wanted = room.len();
+            let taken = src.take(room)?;
+            // Of a page that cannot be read whole nothing is written.
+            let cut = if taken < wanted { taken % BUFFER_BYTES } else { 0 };
+            src.rewind(cut as u64);
+            if taken > 0 && taken == cut { Err(EFAULT.into()) } else { Ok(taken - cut) }
+        })
     }
 
     fn seek(&self, at: u64, offset: i64, whence: u32) -> Result<u64, Errno> {

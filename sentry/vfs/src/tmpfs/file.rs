@@ -6,6 +6,7 @@ use crate::inode::Inode;
 use crate::mount::{MountFlags, Path};
 use crate::namei::perm;
 use crate::tmpfs::{TmpFs, TmpInode};
+use crate::usage;
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_LINUX_IMMUTABLE;
 use bevor_abi::errno::ENXIO;
@@ -277,6 +278,10 @@ impl Mappable for StoreMapping {
 
     fn may_write(&self) -> bool {
         self.flags.writable()
+    }
+
+    fn has_writers(&self) -> bool {
+        self.flags.writable() || usage::is_written(self.path.inode())
     }
 
     fn may_exec(&self) -> bool {

@@ -233,6 +233,20 @@ pub fn refuse_foreign_call(regs: &mut UserRegs) -> ForeignGate {
     ForeignGate { trapno: trap::GP, error_code: 0x80 * 8 + 2 }
 }
 
+/// The address of the next instruction.
+pub const fn instruction_pointer(regs: &UserRegs) -> u64 {
+    regs.rip
+}
+
+/// The error code of the general protection that an instruction's first bytes raised: the selector
+/// of the gate for `int n`, 0 for all others.
+pub fn protection_error(code: [u8; 2]) -> u64 {
+    match code {
+        [0xcd, vector] => u64::from(vector) * 8 + 2,
+        _ => 0,
+    }
+}
+
 /// Exception numbers, as `trapno` of a machine context.
 pub mod trap {
     /// `#DE`.
