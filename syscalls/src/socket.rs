@@ -2,8 +2,9 @@
 
 use bevor_abi::Errno;
 use bevor_abi::errno::{
-    EAFNOSUPPORT, EAGAIN, EBADF, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINPROGRESS, EINVAL, EISCONN,
-    EMSGSIZE, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE, EPROTONOSUPPORT, ESOCKTNOSUPPORT,
+    EADDRINUSE, EAFNOSUPPORT, EAGAIN, EBADF, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINPROGRESS,
+    EINVAL, EISCONN, EMSGSIZE, ENETUNREACH, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE,
+    EPROTONOSUPPORT, ESOCKTNOSUPPORT,
 };
 use bevor_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_UNIX, Cmsghdr, Mmsghdr, Msghdr, Ucred};
@@ -14,8 +15,9 @@ use bevor_kernel::block::ObjectKind;
 use bevor_kernel::signal::{self, Info, SIGPIPE};
 use bevor_kernel::{Block, Ctx, Restart, Stop, SysResult};
 use bevor_memory::{IoDst, IoSrc, IoVecs, UserAddr};
+use bevor_net::addr::is_local;
 use bevor_net::channel::Taken;
-use bevor_net::{Addr, Ancillary, Connecting, Kind, Socket, SocketFile};
+use bevor_net::{Addr, Ancillary, Connecting, Destination, Kind, Socket, SocketFile};
 use bevor_vfs::anon;
 use bevor_vfs::file::{File, OpenFlags};
 use bevor_vfs::inode::{FileType, MAY_WRITE};
@@ -29,7 +31,6 @@ const MSG_PEEK: u32 = 2;
 const MSG_CTRUNC: u32 = 8;
 const MSG_TRUNC: u32 = 0x20;
 const MSG_DONTWAIT: u32 = 0x40;
-const MSG_EOR: u32 = 0x80;
 const MSG_WAITALL: u32 = 0x100;
 const MSG_NOSIGNAL: u32 = 0x4000;
 const MSG_WAITFORONE: u32 = 0x1_0000;
@@ -188,15 +189,20 @@ pub fn bind(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResult {
 }
 
 fn bind_path(ctx: &Ctx<'_>, socket: &Arc<Socket>, path: Vec<u8>) -> Result<(), Errno> {
-    if socket.is_bound() {
-        return Err(EINVAL.because("bound already"));
-    }
     let fs = ctx.task().fs().context();
     let cred = ctx.task().cred();
     let at = At::cwd(&fs, ctx, &cred);
+    if socket.is_bound() {
+        // As on Linux, a name in use is what is told first.
+        return Err(match at.resolve(&path, LastLink::Keep) {
+            Ok(_) => EADDRINUSE.into(),
+            Err(errno) if errno == ENOENT => EINVAL.because("bound already"),
+            Err(errno) => errno,
+        });
+    }
     let mode = FileType::Socket.mode_bits() | 0o777;
     let inode = namei::mknod(&at, &path, mode, 0).map_err(|errno| {
-        if errno == bevor_abi::errno::EEXIST { bevor_abi::errno::EADDRINUSE.into() } else { errno }
+        if errno == bevor_abi::errno::EEXIST { EADDRINUSE.into() } else { errno }
     })?;
     socket.bind_inode(path, inode.dev(), inode.ino())
 }
@@ -233,17 +239,15 @@ pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResul
         socket.disconnect();
         return Ok(0);
     }
+    if let (Addr::Inet(addr), true) = (&addr, is_udp(socket)) {
+        // It may be meant for somebody who is not there yet.
+        socket.connect_datagram(*addr)?;
+        return Ok(0);
+    }
     if socket.kind != Kind::Datagram && socket.peer().is_ok() {
         return Err(EISCONN.into());
     }
-    let target = match find(ctx, socket, &addr) {
-        Ok(target) => target,
-        // A datagram may be meant for somebody who is not there yet.
-        Err(errno) if errno == ECONNREFUSED && is_udp(socket) => {
-            return Err(EOPNOTSUPP.because("connect to a port nobody has bound").into());
-        }
-        Err(errno) => return Err(errno.into()),
-    };
+    let target = find(ctx, socket, &addr)?;
     match socket.connect(&target, &addr) {
         Ok(()) => Ok(0),
         Err(Connecting::Failed(errno)) => Err(errno.into()),
@@ -441,13 +445,10 @@ fn send_part(
                 Kind::Stream if socket.peer().is_ok() && socket.family == AF_UNIX => {
                     return Err(EISCONN.into());
                 }
-                Kind::Datagram => match find(ctx, socket, &addr) {
-                    // UDP to nobody vanishes.
-                    Err(errno) if errno == ECONNREFUSED && is_udp(socket) => {
-                        socket.autobind()?;
-                        return usize::try_from(message.vecs.total()).map_err(|_| EMSGSIZE.into());
-                    }
-                    found => Some(found?),
+                Kind::Datagram => match &addr {
+                    Addr::Inet(addr) if !is_local(addr.ip()) => return Err(ENETUNREACH.into()),
+                    Addr::Inet(addr) => Some(Destination::Inet(*addr)),
+                    addr => Some(Destination::Socket(find(ctx, socket, addr)?)),
                 },
                 _ => None,
             }
@@ -738,9 +739,6 @@ fn receive_message(ctx: &Ctx<'_>, fd: i32, at: UserAddr, flags: u32) -> SysResul
     let mut shown = flags & MSG_CMSG_CLOEXEC;
     if socket.kind != Kind::Stream && taken.message > taken.bytes {
         shown |= MSG_TRUNC;
-    }
-    if socket.kind == Kind::SeqPacket && taken.message > 0 {
-        shown |= MSG_EOR;
     }
     let mut name_len = 0;
     if header.msg_name != 0 && socket.kind == Kind::Datagram {

@@ -85,8 +85,9 @@ int main(void)
 		for (size_t at = 0; at < sizeof buf;)
 			at += MUST(send(c, buf + at, sizeof buf - at, 0));
 	}
-	T(shutdown(c, SHUT_WR));
+	int shut = shutdown(c, SHUT_WR);
 	reap("receiver", pid);
+	V(shut);
 	out("parent sent %u\n", sum);
 	out_bytes("answer", buf, recv(c, buf, 100, 0));
 	T(send(c, "x", 1, MSG_NOSIGNAL));
@@ -168,6 +169,32 @@ int main(void)
 	T(send(u2, "x", 1, 0));
 	T(send(u2, "x", 1, 0));
 	T(recv(u2, buf, 1, MSG_DONTWAIT));
+
+	/* A peer that is not there. */
+	int u3 = socket(AF_INET, SOCK_DGRAM, 0);
+	T(connect(u3, (void *)&a, sizeof a));
+	len = sizeof b;
+	T(getpeername(u3, (void *)&b, &len));
+	T(write(u3, "x", 1));
+	p = (struct pollfd){ u3, POLLIN };
+	T(poll(&p, 1, 1000));
+	out("%x\n", p.revents);
+	T(recv(u3, buf, 1, MSG_DONTWAIT));
+	T(recv(u3, buf, 1, MSG_DONTWAIT));
+	T(sendto(u3, "x", 1, 0, (void *)&a, 7));
+	/* A connected one hears nobody else. */
+	u1 = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(bind(u1, (void *)&a, sizeof a));
+	int u4 = socket(AF_INET, SOCK_DGRAM, 0);
+	b = local(0);
+	MUST(bind(u4, (void *)&b, sizeof b));
+	len = sizeof b;
+	getsockname(u4, (void *)&b, &len);
+	T(connect(u1, (void *)&b, sizeof b));
+	T(send(u3, "from another", 12, 0));
+	T(sendto(u4, "from the peer", 13, 0, (void *)&a, sizeof a));
+	out_bytes("heard", buf, recv(u1, buf, 100, 0));
+	T(recv(u1, buf, 100, MSG_DONTWAIT));
 
 	/* IPv6 */
 	int l6 = socket(AF_INET6, SOCK_STREAM, 0);

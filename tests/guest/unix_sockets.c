@@ -213,6 +213,36 @@ int main(void)
 	T(sendto(d3, "x", 1, 0, (void *)&a, sizeof a));
 	close(d1);
 	T(send(d2, "x", 1, 0));
+	/* A full inbox, and senders that wait for room. */
+	d1 = socket(AF_UNIX, SOCK_DGRAM, 0);
+	a = address("d9");
+	MUST(bind(d1, (void *)&a, sizeof a));
+	d2 = socket(AF_UNIX, SOCK_DGRAM, 0);
+	MUST(connect(d2, (void *)&a, sizeof a));
+	long filled = 0;
+	while (send(d2, "fill", 4, MSG_DONTWAIT) == 4)
+		filled++;
+	out("%s\n", errname(errno));
+	CHECK(filled > 3);
+	struct pollfd writable = { d2, POLLOUT };
+	T(poll(&writable, 1, 0));
+	pid_t senders[2];
+	for (int i = 0; i < 2; i++) {
+		senders[i] = fork();
+		if (senders[i] == 0) {
+			int own = socket(AF_UNIX, SOCK_DGRAM, 0);
+			connect(own, (void *)&a, sizeof a);
+			_exit(send(own, "late", 4, 0) == 4 ? 0 : 1);
+		}
+		wait_state(senders[i], senders[i], 'S');
+	}
+	for (long i = 0; i < filled + 2; i++)
+		MUST(recv(d1, buf, 100, 0));
+	reap("first sender", senders[0]);
+	reap("second sender", senders[1]);
+	T(recv(d1, buf, 100, MSG_DONTWAIT));
+	T(poll(&writable, 1, 0));
+	close(d1);
 	/* Sequenced packets. */
 	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s));
 	send(s[0], "first", 5, 0);

@@ -79,6 +79,12 @@ impl WaitQueue {
         }
     }
 
+    /// Whether both are handles on one list.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -33,6 +33,14 @@ impl Addr {
             bytes.ok_or_else(|| Errno::from(EINVAL))
         };
         let given = u16::from_ne_bytes(word(0)?);
+        let least = match family {
+            AF_INET if given != AF_UNSPEC => 16,
+            AF_INET6 if given != AF_UNSPEC => 24,
+            _ => 2,
+        };
+        if bytes.len() < least {
+            return Err(EINVAL.because("address too short"));
+        }
         if given == AF_UNSPEC && family != AF_UNIX {
             return Ok(Self::Unnamed);
         }

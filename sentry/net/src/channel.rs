@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Bytes a queue holds by default (`/proc/sys/net/core/wmem_default`).
 pub const DEFAULT_BYTES: usize = 212_992;
+/// Bytes up to which pieces of a stream are put together.
+const JOINED_BYTES: usize = 65_536;
 /// Messages a datagram inbox holds (`max_dgram_qlen` and some).
 const MAX_MESSAGES: usize = 512;
 
@@ -23,12 +25,6 @@ pub struct Ancillary {
     pub files: Vec<Arc<File>>,
     /// The sender, for `SCM_CREDENTIALS`.
     pub cred: Option<Ucred>,
-}
-
-impl Ancillary {
-    fn is_empty(&self) -> bool {
-        self.files.is_empty()
-    }
 }
 
 impl Drop for Ancillary {
@@ -76,6 +72,15 @@ struct Item {
     ancillary: Ancillary,
 }
 
+impl Item {
+    /// Whether more bytes of a stream by `sender` may be put to it.
+    fn takes_more_of(&self, sender: Option<Ucred>) -> bool {
+        self.ancillary.files.is_empty()
+            && self.ancillary.cred == sender
+            && self.data.len() < JOINED_BYTES
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     items: VecDeque<Item>,
@@ -93,8 +98,8 @@ pub struct Channel {
     messages: bool,
     /// Woken when something can be read.
     reader: WaitQueue,
-    /// Woken when there is room.
-    writer: Mutex<Option<WaitQueue>>,
+    /// Woken when there is room: the one who writes, or all who met a full inbox.
+    writers: Mutex<Vec<WaitQueue>>,
 }
 
 /// What a read took.
@@ -121,12 +126,33 @@ impl Channel {
             write_closed: false,
             read_closed: false,
         };
-        Arc::new(Self { inner: Mutex::new(inner), messages, reader, writer: Mutex::default() })
+        Arc::new(Self { inner: Mutex::new(inner), messages, reader, writers: Mutex::default() })
     }
 
-    /// Sets whose queue is woken when there is room.
+    /// Sets whose queue is woken when there is room in a stream.
     pub fn set_writer(&self, writer: WaitQueue) {
-        *self.writer.lock() = Some(writer);
+        *self.writers.lock() = vec![writer];
+    }
+
+    /// Whether an inbox has no room for a message. If so, `writer` is woken once it has.
+    pub fn is_full(&self, writer: &WaitQueue) -> bool {
+        let full = {
+            let inner = self.inner.lock();
+            !inner.read_closed
+                && (inner.items.len() >= MAX_MESSAGES || inner.bytes >= inner.capacity)
+        };
+        if full {
+            self.note_writer(writer);
+        }
+        full
+    }
+
+    /// Makes sure that `writer` is woken when there is room in an inbox.
+    pub fn note_writer(&self, writer: &WaitQueue) {
+        let mut writers = self.writers.lock();
+        if !writers.iter().any(|known| known.same(writer)) {
+            writers.push(writer.clone());
+        }
     }
 
     /// Sets how many bytes it holds.
@@ -134,10 +160,12 @@ impl Channel {
         self.inner.lock().capacity = bytes;
     }
 
-    fn wake_writer(&self) {
-        let writer = self.writer.lock().clone();
-        if let Some(writer) = writer {
-            writer.wake(Ready::WRITABLE);
+    fn wake_writers(&self, ready: Ready) {
+        let mut writers = self.writers.lock();
+        let woken = if self.messages { std::mem::take(&mut *writers) } else { writers.clone() };
+        drop(writers);
+        for writer in woken {
+            writer.wake(ready);
         }
     }
 
@@ -169,9 +197,10 @@ impl Channel {
             return Err(EPIPE.into());
         }
         inner.bytes += data.len();
-        let joins = !self.messages && ancillary.is_empty();
+        let joins = !self.messages && ancillary.files.is_empty();
+        let sender = ancillary.cred;
         match inner.items.back_mut() {
-            Some(last) if joins && last.ancillary.is_empty() && last.data.len() < 65_536 => {
+            Some(last) if joins && last.takes_more_of(sender) => {
                 last.data.extend_from_slice(&data);
             }
             _ => inner.items.push_back(Item { data, taken: 0, from, ancillary }),
@@ -182,7 +211,8 @@ impl Channel {
     }
 
     /// Takes bytes through `sink`, which answers how many it took of a piece. For streams goes on
-    /// until `max` bytes or a piece with descriptors; for messages takes one.
+    /// until `max` bytes or after a piece with descriptors, with `by_sender` also no further than
+    /// one sender's; for messages takes one.
     ///
     /// # Errors
     /// `EAGAIN` when there is nothing; what `sink` says.
@@ -190,55 +220,66 @@ impl Channel {
         &self,
         max: usize,
         peek: bool,
+        by_sender: bool,
         sink: &mut dyn FnMut(&[u8]) -> Result<usize, Errno>,
     ) -> Result<Taken, Errno> {
         let mut inner = self.inner.lock();
-        if inner.items.is_empty() {
+        let Some(first) = inner.items.front() else {
             if inner.write_closed || inner.read_closed {
                 return Ok(Taken::default());
             }
             return Err(EAGAIN.into());
-        }
-        let mut taken = Taken::default();
+        };
+        let mut taken = Taken {
+            bytes: 0,
+            message: first.data.len(),
+            from: first.from.clone(),
+            ancillary: Ancillary { files: Vec::new(), cred: first.ancillary.cred },
+        };
         let mut index = 0;
+        let mut failure = None;
         while let Some(item) = inner.items.get_mut(index) {
-            if index > 0 || taken.bytes > 0 {
-                if self.messages || !item.ancillary.is_empty() || taken.bytes >= max {
-                    break;
-                }
-            } else {
-                taken.from = item.from.clone();
-                taken.ancillary = if peek {
-                    item.ancillary.clone()
-                } else {
-                    let files = std::mem::take(&mut item.ancillary.files);
-                    Ancillary { files, cred: item.ancillary.cred }
-                };
-                taken.message = item.data.len();
+            let later = index > 0 || taken.bytes > 0;
+            let other_sender = by_sender && item.ancillary.cred != taken.ancillary.cred;
+            if later && (self.messages || other_sender || taken.bytes >= max) {
+                break;
             }
             let rest = item.data.get(item.taken..).unwrap_or_default();
             let piece = rest.get(..rest.len().min(max - taken.bytes)).unwrap_or_default();
-            let copied = sink(piece)?;
+            let copied = match sink(piece) {
+                Ok(copied) => copied,
+                Err(errno) => {
+                    failure = Some(errno);
+                    break;
+                }
+            };
             taken.bytes += copied;
-            let whole = self.messages || copied == rest.len();
-            let short = copied < piece.len();
+            let (whole, short) = (self.messages || copied == rest.len(), copied < piece.len());
+            // Descriptors end a read: what was sent after them comes with the next.
+            let with_files = !item.ancillary.files.is_empty();
             if peek {
+                taken.ancillary.files.extend(item.ancillary.files.iter().cloned());
                 index += 1;
-            } else if whole {
-                let freed = item.data.len() - item.taken;
-                inner.items.pop_front();
-                inner.bytes -= freed;
             } else {
-                item.taken += copied;
-                inner.bytes -= copied;
+                taken.ancillary.files.append(&mut item.ancillary.files);
+                let freed = if whole { item.data.len() - item.taken } else { copied };
+                if whole {
+                    inner.items.pop_front();
+                } else {
+                    item.taken += copied;
+                }
+                inner.bytes -= freed;
             }
-            if self.messages || short || taken.bytes >= max {
+            if self.messages || short || with_files || taken.bytes >= max {
                 break;
             }
         }
         drop(inner);
+        if let Some(errno) = failure.filter(|_| taken.bytes == 0) {
+            return Err(errno);
+        }
         if !peek {
-            self.wake_writer();
+            self.wake_writers(Ready::WRITABLE);
         }
         Ok(taken)
     }
@@ -259,10 +300,7 @@ impl Channel {
         drop(inner);
         // Descriptors on their way close without the lock.
         drop(items);
-        let writer = self.writer.lock().clone();
-        if let Some(writer) = writer {
-            writer.wake(Ready::WRITABLE | Ready::HUP);
-        }
+        self.wake_writers(Ready::WRITABLE | Ready::HUP);
         lost
     }
 

@@ -10,4 +10,4 @@ pub mod socket;
 
 pub use addr::Addr;
 pub use channel::Ancillary;
-pub use socket::{Connecting, Kind, Socket, SocketFile};
+pub use socket::{Connecting, Destination, Kind, Socket, SocketFile};

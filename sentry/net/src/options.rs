@@ -58,7 +58,8 @@ pub struct Options {
     send_bytes: i32,
     /// `SO_RCVBUF`, doubled.
     receive_bytes: i32,
-    linger: [i32; 2],
+    /// `SO_LINGER`: whether to linger, and the seconds.
+    pub linger: [i32; 2],
     stored: HashMap<(u32, u32), i32>,
 }
 

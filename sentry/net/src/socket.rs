@@ -4,13 +4,13 @@
 //!
 //! Lock order: `Socket::state` of a client → `Socket::state` of a listener → channels.
 
-use crate::addr::{Addr, is_local};
+use crate::addr::{Addr, canonical, is_local};
 use crate::channel::{Ancillary, Channel, Taken};
 use crate::namespace::{self, NetNamespace, PortRequest, Transport};
 use crate::options::Options;
 use bevor_abi::errno::{
     EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EDESTADDRREQ, EINVAL, EISCONN,
-    EMSGSIZE, ENETUNREACH, ENOTCONN, ENOTTY, EOPNOTSUPP, EPIPE, EPROTOTYPE,
+    EMSGSIZE, ENETUNREACH, ENOTCONN, ENOTTY, EOPNOTSUPP, EPERM, EPIPE, EPROTOTYPE,
 };
 use bevor_abi::ioctl::{FIONREAD, TIOCOUTQ};
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_UNIX, Ucred};
@@ -369,6 +369,23 @@ impl Socket {
         state.outgoing = None;
     }
 
+    /// Makes `addr` the peer of a UDP socket, whoever is there.
+    ///
+    /// # Errors
+    /// `EADDRINUSE`: no port is free. `ENETUNREACH`.
+    pub fn connect_datagram(&self, addr: SocketAddr) -> Result<(), Errno> {
+        if !is_local(addr.ip()) {
+            return Err(ENETUNREACH.into());
+        }
+        self.autobind()?;
+        let peer = reachable(&Addr::Inet(addr));
+        self.specialise(&peer);
+        let mut state = self.state.lock();
+        state.connected = true;
+        state.peer = peer;
+        Ok(())
+    }
+
     /// Connects to `target`, found by `addr`. Answers the queue to wait on if the listener's
     /// backlog is full.
     ///
@@ -383,13 +400,11 @@ impl Socket {
             self.autobind()?;
         }
         if !self.kind.connects() {
+            self.may_send(target)?;
             let mut state = self.state.lock();
             state.other = Some(Arc::downgrade(target));
             state.connected = true;
             state.peer = addr.clone();
-            drop(state);
-            target.incoming.set_writer(self.queue.clone());
-            self.specialise(addr);
             return Ok(());
         }
         if self.is_listening() {
@@ -444,60 +459,105 @@ impl Socket {
         }
     }
 
-    /// Sends one message, or a part of a stream.
-    ///
-    /// # Errors
-    /// `EAGAIN`, `ECONNRESET`, `EDESTADDRREQ`, `EMSGSIZE`, `ENOTCONN`, `EPIPE`, `EFAULT`.
-    pub fn send(
-        &self,
-        src: &mut IoSrc<'_>,
-        to: Option<&Arc<Self>>,
-        ancillary: Ancillary,
-    ) -> Result<usize, Errno> {
-        let wanted = usize::try_from(src.remaining()).unwrap_or(usize::MAX);
-        let state = self.state.lock();
-        if let Some(code) = self.pending_error(&state) {
-            drop(state);
-            self.state.lock().error = None;
+    /// Where a message goes, and whether it came from there: `None` if nobody is there.
+    fn destination(&self, to: Option<&Destination>) -> Result<Option<Arc<Channel>>, Errno> {
+        let mut state = self.state.lock();
+        if let Some(code) = state.error.take() {
             return Err(code.into());
         }
         if state.write_shut {
             return Err(EPIPE.into());
         }
-        let from = state.local.clone();
-        let target = if self.kind.connects() {
-            state.outgoing.clone().ok_or(if self.family == AF_UNIX { ENOTCONN } else { EPIPE })?
-        } else {
-            let other = match to {
-                Some(to) => to.clone(),
-                None => {
-                    let other = state.other.as_ref().ok_or(if self.family == AF_UNIX {
-                        ENOTCONN
-                    } else {
-                        EDESTADDRREQ
-                    })?;
-                    other.upgrade().ok_or(ECONNREFUSED)?
-                }
+        let is_unix = self.family == AF_UNIX;
+        if self.kind.connects() {
+            let none = if is_unix { ENOTCONN } else { EPIPE };
+            return state.outgoing.clone().map(Some).ok_or_else(|| none.into());
+        }
+        if !is_unix {
+            let peer = match (to, &state.peer) {
+                (Some(Destination::Inet(to)), _) | (None, Addr::Inet(to)) => *to,
+                _ => return Err(EDESTADDRREQ.into()),
             };
-            if other.kind != self.kind {
-                return Err(EPROTOTYPE.into());
+            drop(state);
+            self.autobind()?;
+            return Ok(self.receiver(peer).map(|socket| socket.incoming.clone()));
+        }
+        let other = match to {
+            Some(Destination::Socket(to)) => to.clone(),
+            _ => {
+                let other = state.other.as_ref().ok_or(ENOTCONN)?;
+                other.upgrade().ok_or(ECONNREFUSED)?
             }
-            other.incoming.set_writer(self.queue.clone());
-            other.incoming.clone()
         };
         drop(state);
-        let limit = if self.family == AF_UNIX { MAX_DATAGRAM } else { MAX_UDP };
+        self.may_send(&other)?;
+        Ok(Some(other.incoming.clone()))
+    }
+
+    /// Whether a unix datagram socket takes messages of this one: of the right kind, and connected
+    /// to nobody else.
+    fn may_send(&self, other: &Self) -> Result<(), Errno> {
+        if other.kind != self.kind {
+            return Err(EPROTOTYPE.into());
+        }
+        let theirs = other.state.lock().other.clone();
+        if theirs.is_some_and(|theirs| !std::ptr::eq(theirs.as_ptr(), self)) {
+            return Err(EPERM.because("connected to another socket"));
+        }
+        Ok(())
+    }
+
+    /// The socket a datagram to `to` reaches: one connected to this socket, or to nobody.
+    fn receiver(&self, to: SocketAddr) -> Option<Arc<Self>> {
+        let Addr::Inet(own) = reachable(&self.local()) else { return None };
+        let found = self.ns.find_port(Transport::Udp, to);
+        let peer = |socket: &Arc<Self>| match &socket.state.lock().peer {
+            Addr::Inet(peer) => Some((canonical(peer.ip()), peer.port())),
+            _ => None,
+        };
+        let own = Some((canonical(own.ip()), own.port()));
+        let connected = found.iter().find(|socket| peer(socket) == own);
+        connected.or_else(|| found.iter().find(|socket| peer(socket).is_none())).cloned()
+    }
+
+    /// Sends one message, or a part of a stream.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `ECONNRESET`, `EDESTADDRREQ`, `EMSGSIZE`, `ENOTCONN`, `EPERM`, `EPIPE`, `EFAULT`.
+    pub fn send(
+        &self,
+        src: &mut IoSrc<'_>,
+        to: Option<&Destination>,
+        ancillary: Ancillary,
+    ) -> Result<usize, Errno> {
+        let wanted = usize::try_from(src.remaining()).unwrap_or(usize::MAX);
+        let target = self.destination(to)?;
+        let is_udp = self.family != AF_UNIX && !self.kind.connects();
+        let limit = if is_udp { MAX_UDP } else { MAX_DATAGRAM };
         if self.kind.keeps_messages() && wanted > limit {
             return Err(EMSGSIZE.into());
         }
-        if !self.kind.connects() && self.family != AF_UNIX {
-            self.autobind()?;
-        }
+        let Some(target) = target else {
+            // Nobody takes the datagram; a connected sender learns of that with its next call.
+            src.take_vec(wanted)?;
+            let mut state = self.state.lock();
+            if state.connected && to.is_none() {
+                state.error = Some(ECONNREFUSED);
+            }
+            drop(state);
+            self.queue.wake(Ready::READABLE | Ready::ERR);
+            return Ok(wanted);
+        };
         let room = match target.room(wanted) {
             // UDP loses what does not fit.
-            Err(errno) if errno == EAGAIN && self.family != AF_UNIX && !self.kind.connects() => {
+            Err(errno) if errno == EAGAIN && is_udp => {
                 src.take_vec(wanted)?;
                 return Ok(wanted);
+            }
+            Err(errno) if errno == EAGAIN && !self.kind.connects() => {
+                target.note_writer(&self.queue);
+                // Room that came meanwhile has woken nobody.
+                target.room(wanted)?
             }
             Err(errno) if errno == EPIPE && !self.kind.connects() => {
                 return Err(ECONNREFUSED.into());
@@ -506,22 +566,9 @@ impl Socket {
         };
         let data = src.take_vec(room)?;
         let sent = data.len();
-        let from = if self.kind.connects() { Addr::Unnamed } else { self.own_or(from) };
+        let from = if self.kind.connects() { Addr::Unnamed } else { reachable(&self.local()) };
         target.push(data, from, ancillary)?;
         Ok(sent)
-    }
-
-    /// The source address of a datagram: loopback where the socket is bound to "any".
-    fn own_or(&self, from: Addr) -> Addr {
-        match self.local() {
-            Addr::Inet(local) => reachable(&Addr::Inet(local)),
-            _ => from,
-        }
-    }
-
-    fn pending_error(&self, state: &State) -> Option<Code> {
-        let _ = self;
-        state.error
     }
 
     /// Receives through `sink`.
@@ -542,7 +589,8 @@ impl Socket {
         let error = state.error;
         let shut = state.read_shut;
         drop(state);
-        match self.incoming.take(max, peek, sink) {
+        let by_sender = self.options.lock().pass_cred;
+        match self.incoming.take(max, peek, by_sender, sink) {
             Err(errno) if errno == EAGAIN => {
                 if shut {
                     return Ok(Taken::default());
@@ -616,7 +664,9 @@ impl Socket {
             Some(Name::Port(transport, port)) => self.ns.release_port(transport, port, self),
             None => {}
         }
-        let lost = self.incoming.close_read();
+        // A lingering time of zero throws away what the other end has not read.
+        let aborts = self.family != AF_UNIX && self.options.lock().linger == [1, 0];
+        let lost = self.incoming.close_read() || aborts;
         if self.kind.connects() {
             if let Some(outgoing) = outgoing {
                 outgoing.close_write();
@@ -657,6 +707,14 @@ fn reachable(addr: &Addr) -> Addr {
         _ => {}
     }
     Addr::Inet(inet)
+}
+
+/// Whom a datagram is for.
+pub enum Destination {
+    /// A unix socket.
+    Socket(Arc<Socket>),
+    /// Whoever has this address.
+    Inet(SocketAddr),
 }
 
 /// Why a connection is not there yet.
@@ -706,9 +764,13 @@ impl FileOps for SocketFile {
             // A stream that was never connected hangs up and takes no writes.
             return Ready::HUP | Ready::OUT.when(socket.family != AF_UNIX);
         }
-        let writable = match &state.outgoing {
-            Some(outgoing) => outgoing.is_writable() || state.write_shut,
-            None => true,
+        let inbox = state.other.as_ref().filter(|_| !socket.kind.connects());
+        let writable = match (&state.outgoing, inbox) {
+            (Some(outgoing), _) => outgoing.is_writable() || state.write_shut,
+            (None, Some(other)) => {
+                other.upgrade().is_none_or(|other| !other.incoming.is_full(&socket.queue))
+            }
+            (None, None) => true,
         };
         let shut_both = state.write_shut && (ended || state.read_shut);
         let gone = state.outgoing.as_ref().is_some_and(|outgoing| outgoing.is_read_closed());
