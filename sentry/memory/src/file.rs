@@ -30,9 +30,8 @@ pub enum Fill {
     /// Holes: the host commits them when they are touched.
     #[default]
     Holes,
-    /// Zeros, from the stock of committed pages if it has them: for pages about to be touched.
-    Zeroed,
-    /// Like `Zeroed`, but with any content: the caller overwrites all of it before anyone sees it.
+    /// Any content, from the stock of committed pages if it has them: the caller overwrites all of it
+    /// before anyone sees it.
     Any,
 }
 
@@ -128,7 +127,7 @@ impl MemoryFile {
         if !opts.reserve {
             self.account.charge(len)?;
             if opts.fill != Fill::Holes
-                && let Some(range) = self.alloc_stock(len, opts.fill)
+                && let Some(range) = self.alloc_stock(len)
             {
                 return Ok(range);
             }
@@ -150,20 +149,21 @@ impl MemoryFile {
         if !self.account.try_charge(len) {
             return None;
         }
-        let range = self.alloc_stock(len, Fill::Any);
+        let range = self.alloc_stock(len);
         if range.is_none() {
             self.account.uncharge(len);
         }
         range
     }
 
-    fn alloc_stock(self: &Arc<Self>, len: u64, fill: Fill) -> Option<FileRange> {
+    /// As [`MemoryFile::take_stock`], of zeros.
+    pub(crate) fn take_zeroed_stock(self: &Arc<Self>, len: u64) -> Option<FileRange> {
+        self.take_stock(len).inspect(|range| range.zero(0, len))
+    }
+
+    fn alloc_stock(self: &Arc<Self>, len: u64) -> Option<FileRange> {
         let offset = self.state.lock().alloc_stock(len)?;
-        let range = FileRange { file: Arc::clone(self), offset, len };
-        if fill == Fill::Zeroed {
-            range.zero(0, len);
-        }
-        Some(range)
+        Some(FileRange { file: Arc::clone(self), offset, len })
     }
 
     /// Gives the stock of committed pages back to the host. Worth it when the sandbox is idle.

@@ -6,7 +6,7 @@ use super::vma::{Source, VmFlags, Vma};
 use super::{MemoryManager, State};
 use crate::addr::{PAGE_SIZE, page_ceil, page_floor};
 use crate::extents::Place;
-use crate::file::{AllocOpts, FileRange, Fill};
+use crate::file::{AllocOpts, FileRange};
 use crate::mappable::{Backing, BackingRun};
 use crate::rangemap::Piece;
 use crate::recover;
@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 pub(super) const COW_CHUNK: u64 = 32 << 10;
 
 /// Largest anonymous mapping made of pages from the stock: likely to be touched altogether.
-const STOCK_MAX: u64 = 64 << 10;
+const STOCK_MAX: u64 = 256 << 10;
 
 /// Mappings an address space may have for copies to go to the stock's pages, wherever those are,
 /// rather than side by side.
@@ -273,8 +273,14 @@ impl State {
 
     fn populate_anon(&mut self, vma: &Vma, part: Range<u64>, how: Populate) -> Result<(), Errno> {
         let len = part.end - part.start;
-        let fill = if len <= STOCK_MAX { Fill::Zeroed } else { Fill::Holes };
-        let opts = AllocOpts { place: self.place_for(&part), fill, reserve: false };
+        let stocked = if len <= STOCK_MAX { self.file.take_zeroed_stock(len) } else { None };
+        if let Some(pages) = stocked {
+            // Pages that exist are mapped at once: that costs a tenth of a fault for each.
+            let now = vma.prot.write || how == Populate::Commit;
+            self.insert_pma(part.start, Pma::own(pages, vma.prot), now);
+            return Ok(());
+        }
+        let opts = AllocOpts { place: self.place_for(&part), ..AllocOpts::default() };
         if how != Populate::Demand && len > self.file.account().room() / 2 {
             return Ok(());
         }
@@ -283,14 +289,7 @@ impl State {
             Err(error) if how == Populate::Demand => return Err(error),
             Err(_) => return Ok(()),
         };
-        let pma = Pma {
-            pages: Pages::Memory(pages),
-            prot: vma.prot,
-            cow: false,
-            of_file: false,
-            shadow: None,
-        };
-        self.insert_pma(part.start, pma, how == Populate::Commit);
+        self.insert_pma(part.start, Pma::own(pages, vma.prot), how == Populate::Commit);
         Ok(())
     }
 
@@ -474,15 +473,9 @@ impl State {
         if copied == 0 {
             return Ok(());
         }
-        let pma = Pma {
-            pages: Pages::Memory(pages),
-            prot: old.prot,
-            cow: false,
-            of_file: false,
-            shadow: None,
-        };
+        let pma = Pma::own(pages, old.prot);
         self.garbage.push(old);
-        self.insert_pma(chunk.start, pma, false);
+        self.insert_pma(chunk.start, pma, dirty);
         Ok(())
     }
 

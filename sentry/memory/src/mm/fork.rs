@@ -1,7 +1,7 @@
 //! `fork`: the child shares all pages; private ones are copied when either side stores to them.
 
 use super::fault::{COW_CHUNK, copy_committed};
-use super::pma::{Pages, Pma};
+use super::pma::Pma;
 use super::vma::{VmFlags, Vma};
 use super::{MappedFile, MemoryManager, State};
 use crate::account::Account;
@@ -171,7 +171,7 @@ impl State {
         let (_, pma) = self.pmas.get(part.start)?;
         copy_committed(pma.memory()?, &pages, dirty);
         let prot = pma.prot;
-        Some(Pma { pages: Pages::Memory(pages), prot, cow: false, of_file: false, shadow: None })
+        Some(Pma::own(pages, prot))
     }
 
     /// Shares every mapping outside `left_out` (whole mappings), marking private ones, except those

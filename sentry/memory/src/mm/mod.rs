@@ -103,6 +103,9 @@ pub struct MemoryManager {
     peak_rss: AtomicU64,
 }
 
+/// Longest writable mapping whose pages a new host process maps at once.
+const SURE_BYTES: u64 = 64 << 10;
+
 /// What the lock protects.
 struct State {
     space: Arc<dyn Space>,
@@ -350,7 +353,9 @@ impl State {
     fn order_all(&mut self) {
         self.orders.clear();
         for (start, pma) in self.pmas.iter() {
-            push_order(&mut self.orders, pma.map_order(start, 0, pma.len(), false));
+            // Copies of what is sure to be stored to: the first store shall not fault again.
+            let now = pma.writable() && pma.memory().is_some() && pma.len() <= SURE_BYTES;
+            push_order(&mut self.orders, pma.map_order(start, 0, pma.len(), now));
         }
     }
 

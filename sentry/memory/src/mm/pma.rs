@@ -30,6 +30,11 @@ pub(crate) struct Pma {
 }
 
 impl Pma {
+    /// Pages that belong to this address space alone.
+    pub(crate) fn own(pages: FileRange, prot: Prot) -> Self {
+        Self { pages: Pages::Memory(pages), prot, cow: false, of_file: false, shadow: None }
+    }
+
     /// The rights of the host mapping. The right to write includes that to read, as on x86, also
     /// while stores are held back.
     pub(crate) fn host_prot(&self) -> Prot {
