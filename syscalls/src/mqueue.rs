@@ -2,21 +2,30 @@
 
 use bevor_abi::Errno;
 use bevor_abi::conv::u64_of;
-use bevor_abi::errno::{EAGAIN, EBADF, EINVAL, EMSGSIZE, ETIMEDOUT};
+use bevor_abi::errno::{EAGAIN, EBADF, EINVAL, EMSGSIZE, ENOTSOCK, ETIMEDOUT};
 use bevor_abi::fcntl::{O_NONBLOCK, PATH_MAX};
 use bevor_abi::ipc::{MQ_PRIO_MAX, MqAttr};
 use bevor_abi::signal::NSIG;
-use bevor_abi::time::{SIGEV_NONE, SIGEV_SIGNAL, SigeventT};
+use bevor_abi::time::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SigeventT};
 use bevor_base::WaitQueue;
 use bevor_kernel::block::{ObjectKind, Progress};
 use bevor_kernel::ipc::MessageSignal;
 use bevor_kernel::{Block, Ctx, SysResult};
 use bevor_memory::UserAddr;
+use bevor_net::SocketFile;
+use bevor_vfs::caller::Caller;
 use bevor_vfs::file::{File, OpenFlags};
-use bevor_vfs::mqueue::{Limits, QueueFile};
+use bevor_vfs::mqueue::{Limits, Notifier, QueueFile};
 use std::sync::Arc;
 
 use crate::{futex, ipc};
+
+/// Bytes of a cookie (`NOTIFY_COOKIE_LEN` of `linux/mqueue.h`).
+const COOKIE_BYTES: usize = 32;
+/// A message arrived.
+const NOTIFY_WOKENUP: u8 = 1;
+/// The registration ended.
+const NOTIFY_REMOVED: u8 = 2;
 
 fn read_name(ctx: &Ctx<'_>, name: UserAddr) -> Result<Vec<u8>, Errno> {
     ctx.mm().read_cstr(name, bevor_abi::conv::usize_of_u32(PATH_MAX))
@@ -151,6 +160,59 @@ pub fn mq_timedreceive(
     Ok(u64_of(taken.text.len()))
 }
 
+/// Telling a process through a netlink socket, from which its C library starts a thread.
+struct Cookie {
+    process: MessageSignal,
+    socket: Arc<File>,
+    bytes: [u8; COOKIE_BYTES],
+}
+
+impl Cookie {
+    fn new(ctx: &Ctx<'_>, event: &SigeventT) -> Result<Self, Errno> {
+        let mut bytes = [0; COOKIE_BYTES];
+        ctx.mm().read_bytes(UserAddr(event.sigev_value), &mut bytes)?;
+        let socket = ctx.file(event.sigev_signo)?;
+        let netlink = socket.downcast::<SocketFile>().ok_or(ENOTSOCK)?.0.link().is_some();
+        if !netlink {
+            return Err(EINVAL.because("not a netlink socket"));
+        }
+        Ok(Self { process: MessageSignal::new(&ctx.task().group, None), socket, bytes })
+    }
+
+    /// Sends the cookie, with what happened in its last byte.
+    fn send(&self, what: u8) {
+        let mut bytes = self.bytes;
+        if let Some(last) = bytes.last_mut() {
+            *last = what;
+        }
+        if let Some(file) = self.socket.downcast::<SocketFile>() {
+            bevor_net::netlink::deliver(&file.0, bytes.to_vec());
+        }
+    }
+}
+
+impl Notifier for Cookie {
+    fn process(&self) -> u64 {
+        self.process.process()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.process.is_alive()
+    }
+
+    fn shown(&self) -> (u32, i32, i32) {
+        (SIGEV_THREAD, 0, self.process.shown().2)
+    }
+
+    fn arrived(&self, _sender: &dyn Caller) {
+        self.send(NOTIFY_WOKENUP);
+    }
+
+    fn removed(&self) {
+        self.send(NOTIFY_REMOVED);
+    }
+}
+
 /// `mq_notify(2)`.
 ///
 /// # Errors
@@ -158,15 +220,17 @@ pub fn mq_timedreceive(
 pub fn mq_notify(ctx: &mut Ctx<'_>, fd: i32, event: UserAddr) -> SysResult {
     let event = if event.is_null() { None } else { Some(ctx.mm().read::<SigeventT>(event)?) };
     let group = &ctx.task().group;
-    let notifier = match &event {
+    let notifier: Option<Arc<dyn Notifier>> = match &event {
         None => None,
-        Some(event) => Some(Arc::new(match event.sigev_notify {
-            SIGEV_NONE => MessageSignal::new(group, None),
+        Some(event) => Some(match event.sigev_notify {
+            SIGEV_NONE => Arc::new(MessageSignal::new(group, None)),
             SIGEV_SIGNAL if (0..=NSIG.cast_signed()).contains(&event.sigev_signo) => {
-                MessageSignal::new(group, Some((event.sigev_signo, event.sigev_value)))
+                let signal = (event.sigev_signo, event.sigev_value);
+                Arc::new(MessageSignal::new(group, Some(signal)))
             }
+            SIGEV_THREAD => Arc::new(Cookie::new(ctx, event)?),
             _ => return Err(EINVAL.because("unknown kind of notification").into()),
-        })),
+        }),
     };
     let file = ctx.file(fd)?;
     let queue = queue(&file)?;

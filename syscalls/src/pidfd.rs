@@ -1,9 +1,12 @@
 //! Descriptors of processes: `pidfd_open(2)`, `pidfd_send_signal(2)`, `pidfd_getfd(2)`.
 
-use crate::signal;
+use crate::signal::{self, Scope};
 use bevor_abi::Errno;
 use bevor_abi::conv::low_u32;
 use bevor_abi::errno::{EBADF, EINVAL, EPERM, ESRCH};
+use bevor_abi::sched::{
+    PIDFD_SIGNAL_PROCESS_GROUP, PIDFD_SIGNAL_THREAD, PIDFD_SIGNAL_THREAD_GROUP,
+};
 use bevor_base::{Ready, WaitQueue};
 use bevor_kernel::group::ThreadGroup;
 use bevor_kernel::pid::{Pid, PidNamespace};
@@ -111,12 +114,17 @@ pub fn pidfd_send_signal(
     info: UserAddr,
     flags: u64,
 ) -> SysResult {
-    if low_u32(flags) != 0 {
-        return Err(EINVAL.into());
-    }
+    let scope = match low_u32(flags) {
+        0 | PIDFD_SIGNAL_THREAD_GROUP => Scope::Process,
+        PIDFD_SIGNAL_THREAD => Scope::Thread,
+        PIDFD_SIGNAL_PROCESS_GROUP => Scope::ProcessGroup,
+        _ => return Err(EINVAL.into()),
+    };
     let file = ctx.file(fd)?;
-    let pid = pid_of(&file).ok_or(EBADF)?;
-    signal::to_pid(ctx, &pid, signo, info)
+    // A directory of procfs names its process, too.
+    let by_directory = || file.inode().as_any().downcast_ref::<Arc<Pid>>().cloned();
+    let pid = pid_of(&file).or_else(by_directory).ok_or(EBADF)?;
+    signal::to_pid(ctx, &pid, scope, signo, info)
 }
 
 /// `pidfd_getfd(2)`.

@@ -509,18 +509,42 @@ pub fn rt_tgsigqueueinfo(
     send_to_thread(ctx, Some(tgid), tid, signo, |_, _| info)
 }
 
-/// Sends `info`, or a plain `kill`, to the process a pidfd names (`pidfd_send_signal(2)`).
+/// Whom a signal by pidfd reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// The process.
+    Process,
+    /// Its leader alone.
+    Thread,
+    /// The process group it leads.
+    ProcessGroup,
+}
+
+/// Sends `info`, or a plain `kill`, to whom a pidfd names (`pidfd_send_signal(2)`).
 ///
 /// # Errors
 /// `EINVAL`, `EPERM`, `ESRCH`, `EFAULT`.
-pub fn to_pid(ctx: &Ctx<'_>, target: &Pid, signo: i32, info: UserAddr) -> SysResult {
+pub fn to_pid(ctx: &Ctx<'_>, target: &Pid, scope: Scope, signo: i32, info: UserAddr) -> SysResult {
     check_signal(signo)?;
     let task = ctx.task();
     let group = group_of(task, target).ok_or(ESRCH)?;
-    if info.0 == 0 {
-        return signal_groups(task, vec![group], signo, |from, uid| Info::user(signo, from, uid));
-    }
     let to_self = Arc::ptr_eq(&group, &task.group);
-    let info = read_info(ctx, signo, info, to_self)?;
-    signal_groups(task, vec![group], signo, |_, _| info)
+    let given = if info.is_null() { None } else { Some(read_info(ctx, signo, info, to_self)?) };
+    let groups = match scope {
+        Scope::Process => vec![group],
+        Scope::Thread => {
+            let number = target.number_in(task.pid().namespace()).ok_or(ESRCH)?;
+            return send_to_thread(ctx, None, number, signo, |from, uid| {
+                let detail = Detail::Kill { pid: from, uid };
+                given.unwrap_or(Info { signo, errno: 0, code: signal::info::SI_TKILL, detail })
+            });
+        }
+        Scope::ProcessGroup => {
+            let tree = task.kernel.tree.lock();
+            tree.members(target).map(|node| node.group.clone()).collect()
+        }
+    };
+    signal_groups(task, groups, signo, |from, uid| {
+        given.unwrap_or_else(|| Info::user(signo, from, uid))
+    })
 }

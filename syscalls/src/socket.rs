@@ -1,13 +1,14 @@
 //! `socket(2)` and its relatives.
 
 use bevor_abi::Errno;
+use bevor_abi::cap::CAP_NET_ADMIN;
 use bevor_abi::errno::{
     EADDRINUSE, EAFNOSUPPORT, EAGAIN, EBADF, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINPROGRESS,
     EINVAL, EISCONN, EMSGSIZE, ENETUNREACH, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE,
     EPROTONOSUPPORT, ESOCKTNOSUPPORT,
 };
 use bevor_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
-use bevor_abi::socket::{AF_INET, AF_INET6, AF_UNIX, Cmsghdr, Mmsghdr, Msghdr, Ucred};
+use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Cmsghdr, Mmsghdr, Msghdr, Ucred};
 use bevor_abi::time::Timespec;
 use bevor_base::Ready;
 use bevor_base::clock::monotonic_ns;
@@ -17,6 +18,7 @@ use bevor_kernel::{Block, Ctx, Restart, Stop, SysResult};
 use bevor_memory::{IoDst, IoSrc, IoVecs, UserAddr};
 use bevor_net::addr::is_local;
 use bevor_net::channel::Taken;
+use bevor_net::netlink::Link;
 use bevor_net::{Addr, Ancillary, Connecting, Destination, Kind, Socket, SocketFile};
 use bevor_vfs::anon;
 use bevor_vfs::file::{File, OpenFlags};
@@ -97,9 +99,14 @@ fn install(ctx: &Ctx<'_>, socket: Arc<Socket>, flags: u32) -> Result<i32, Errno>
 /// # Errors
 /// `EAFNOSUPPORT`, `EINVAL`, `EMFILE`, `EPERM`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`.
 pub fn socket(ctx: &mut Ctx<'_>, family: i32, kind: u32, protocol: i32) -> SysResult {
-    let (family, sort) = new_socket(ctx, family, kind, protocol)?;
-    let ns = ctx.task().namespaces().net.id;
-    let socket = Socket::new(family, sort, ns, own_cred(ctx));
+    let ns = ctx.task().namespaces().net.clone();
+    let socket = if family == i32::from(AF_NETLINK) {
+        let admin = ctx.task().cred().has_cap_in(CAP_NET_ADMIN, &ns.user_ns);
+        Socket::netlink(Link::new(kind & 0xf, protocol, admin)?, ns.id, own_cred(ctx))
+    } else {
+        let (family, sort) = new_socket(ctx, family, kind, protocol)?;
+        Socket::new(family, sort, ns.id, own_cred(ctx))
+    };
     Ok(u64::from(install(ctx, socket, kind)?.cast_unsigned()))
 }
 
@@ -235,6 +242,10 @@ pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResul
     let file = ctx.file(fd)?;
     let socket = of(&file)?;
     let addr = read_addr(ctx, socket.family, addr, len)?;
+    if let Addr::Netlink { port, .. } = addr {
+        // The kernel is whom it talks to anyway.
+        return if port == 0 { Ok(0) } else { Err(ECONNREFUSED.into()) };
+    }
     if addr == Addr::Unnamed {
         socket.disconnect();
         return Ok(0);
@@ -261,7 +272,7 @@ pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResul
 }
 
 fn is_udp(socket: &Socket) -> bool {
-    socket.kind == Kind::Datagram && socket.family != AF_UNIX
+    socket.kind == Kind::Datagram && matches!(socket.family, AF_INET | AF_INET6)
 }
 
 /// `listen(2)`.
@@ -448,6 +459,7 @@ fn send_part(
                 Kind::Datagram => match &addr {
                     Addr::Inet(addr) if !is_local(addr.ip()) => return Err(ENETUNREACH.into()),
                     Addr::Inet(addr) => Some(Destination::Inet(*addr)),
+                    &Addr::Netlink { port, groups } => Some(Destination::Netlink { port, groups }),
                     addr => Some(Destination::Socket(find(ctx, socket, addr)?)),
                 },
                 _ => None,

@@ -296,7 +296,7 @@ syscalls! {
     241 mq_unlink(name: Text) => full mqueue::mq_unlink;
     242 mq_timedsend(mq: Fd, msg: InBuf, len: Size, prio: Uint, timeout: In<Timespec>) => full mqueue::mq_timedsend;
     243 mq_timedreceive(mq: Fd, msg: OutBuf, len: Size, prio: Out<u32>, timeout: In<Timespec>) => full mqueue::mq_timedreceive;
-    244 mq_notify(mq: Fd, event: In<SigeventT>) => partial mqueue::mq_notify "no SIGEV_THREAD";
+    244 mq_notify(mq: Fd, event: In<SigeventT>) => full mqueue::mq_notify;
     245 mq_getsetattr(mq: Fd, new: In<MqAttr>, old: Out<MqAttr>) => full mqueue::mq_getsetattr;
     246 kexec_load(entry: Addr, nr: Ulong, segments: Addr, flags: Word) => refused EPERM "no other kernel can be started";
     247 waitid(kind: IdType, id: Int, info: Out<SigInfo>, options: WaitOptions, usage: Out<Rusage>) => full process::waitid;

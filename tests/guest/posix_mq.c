@@ -6,6 +6,8 @@
 static volatile int notified;
 static void on_signal(int sig, siginfo_t *info, void *context) { notified = info->si_code; }
 
+static void on_thread(union sigval value) { __atomic_store_n(&notified, value.sival_int, __ATOMIC_SEQ_CST); }
+
 int main(void)
 {
 	char name[64], buf[200];
@@ -81,6 +83,18 @@ int main(void)
 	mq_send(q, "third", 5, 0);
 	for (int i = 0; i < 3; i++)
 		out_bytes("got", buf, mq_receive(q, buf, 100, &priority));
+	/* A thread that the C library starts. */
+	struct sigevent by_thread = { .sigev_notify = SIGEV_THREAD, .sigev_notify_function = on_thread, .sigev_value.sival_int = 42 };
+	notified = 0;
+	T(mq_notify(q, &by_thread));
+	T(mq_notify(q, &by_thread));
+	mq_send(q, "thread", 6, 0);
+	for (int i = 0; i < 3000 && !__atomic_load_n(&notified, __ATOMIC_SEQ_CST); i++)
+		sleep_ms(1);
+	V(notified);
+	mq_receive(q, buf, 100, NULL);
+	T(mq_notify(q, &by_thread));
+	T(mq_notify(q, NULL));
 	T(mq_send(q, "x", 1, 32768));
 	T(mq_send(q, "", 0, 32767));
 	T(mq_receive(q, buf, 100, &priority));

@@ -1,8 +1,9 @@
 //! Socket addresses (`unix(7)`, `ip(7)`, `ipv6(7)`).
 
+use crate::netlink;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAFNOSUPPORT, EINVAL};
-use bevor_abi::socket::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC};
+use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_UNSPEC};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// An address of any family.
@@ -17,6 +18,13 @@ pub enum Addr {
     Abstract(Vec<u8>),
     /// An internet address.
     Inet(SocketAddr),
+    /// A netlink address (`struct sockaddr_nl`).
+    Netlink {
+        /// Port, 0 for the kernel.
+        port: u32,
+        /// Multicast groups, a bit each.
+        groups: u32,
+    },
 }
 
 /// Longest path of a unix address.
@@ -36,16 +44,19 @@ impl Addr {
         let least = match family {
             AF_INET if given != AF_UNSPEC => 16,
             AF_INET6 if given != AF_UNSPEC => 24,
+            AF_NETLINK => netlink::ADDR_BYTES,
             _ => 2,
         };
         if bytes.len() < least {
             return Err(EINVAL.because("address too short"));
         }
-        if given == AF_UNSPEC && family != AF_UNIX {
+        if given == AF_UNSPEC && !matches!(family, AF_UNIX | AF_NETLINK) {
             return Ok(Self::Unnamed);
         }
         if given != family {
-            return Err(if family == AF_UNIX { EINVAL } else { EAFNOSUPPORT }.into());
+            return Err(
+                if matches!(family, AF_UNIX | AF_NETLINK) { EINVAL } else { EAFNOSUPPORT }.into()
+            );
         }
         let port = || Ok::<u16, Errno>(u16::from_be_bytes(word(2)?));
         match family {
@@ -76,6 +87,13 @@ impl Addr {
                     bytes.get(8..24).and_then(|ip| ip.try_into().ok()).ok_or(EINVAL)?;
                 Ok(Self::Inet(SocketAddrV6::new(Ipv6Addr::from(ip), port()?, 0, 0).into()))
             }
+            AF_NETLINK => {
+                let word = |at: usize| {
+                    let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+                    bytes.map(u32::from_ne_bytes).ok_or_else(|| Errno::from(EINVAL))
+                };
+                Ok(Self::Netlink { port: word(4)?, groups: word(8)? })
+            }
             _ => Err(EAFNOSUPPORT.into()),
         }
     }
@@ -94,6 +112,11 @@ impl Addr {
             Self::Abstract(name) => {
                 out.push(0);
                 out.extend_from_slice(name);
+            }
+            Self::Netlink { port, groups } => {
+                out.extend_from_slice(&[0; 2]);
+                out.extend_from_slice(&port.to_ne_bytes());
+                out.extend_from_slice(&groups.to_ne_bytes());
             }
             Self::Inet(addr) => {
                 out.extend_from_slice(&addr.port().to_be_bytes());
@@ -146,6 +169,7 @@ mod tests {
             (AF_UNIX, Addr::Path(b"/tmp/x".to_vec())),
             (AF_UNIX, Addr::Abstract(b"name\0more".to_vec())),
             (AF_UNIX, Addr::Unnamed),
+            (AF_NETLINK, Addr::Netlink { port: 1, groups: 2 }),
         ] {
             assert_eq!(Addr::decode(family, &addr.encode(family)).unwrap(), addr);
         }

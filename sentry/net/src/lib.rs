@@ -1,10 +1,11 @@
-//! Sockets: unix, and inet over the sandbox's own loopback.
+//! Sockets: unix, inet over the sandbox's own loopback, and netlink.
 #![forbid(unsafe_code)]
 
 pub mod addr;
 pub mod channel;
 mod ioctl;
 pub mod namespace;
+pub mod netlink;
 pub mod options;
 pub mod socket;
 

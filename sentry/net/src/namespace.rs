@@ -5,7 +5,7 @@ use crate::socket::Socket;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EADDRINUSE, ECONNREFUSED};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock, Weak};
 
@@ -36,6 +36,8 @@ struct Bound {
 pub struct NetNamespace {
     abstracts: Mutex<HashMap<Vec<u8>, Weak<Socket>>>,
     ports: Mutex<Ports>,
+    /// Ports of netlink sockets, by protocol.
+    netlink: Mutex<HashSet<(u32, u32)>>,
 }
 
 #[derive(Default)]
@@ -84,6 +86,28 @@ impl NetNamespace {
         }
         names.insert(name.to_vec(), Arc::downgrade(socket));
         Ok(())
+    }
+
+    /// Takes a netlink port: `port`, or if that is 0 the caller's number `wish` or another.
+    ///
+    /// # Errors
+    /// `EADDRINUSE`.
+    pub fn take_netlink_port(&self, protocol: u32, port: u32, wish: i32) -> Result<u32, Errno> {
+        let mut taken = self.netlink.lock();
+        if port != 0 {
+            let free = taken.insert((protocol, port));
+            return if free { Ok(port) } else { Err(EADDRINUSE.into()) };
+        }
+        // As on Linux, further sockets of a process get numbers no process has.
+        let others = (1 << 31..u32::MAX - 4096).rev();
+        let wish = u32::try_from(wish).ok().filter(|&wish| wish != 0);
+        let found = wish.into_iter().chain(others).find(|&port| taken.insert((protocol, port)));
+        found.ok_or_else(|| EADDRINUSE.into())
+    }
+
+    /// Gives a netlink port back.
+    pub fn release_netlink_port(&self, protocol: u32, port: u32) {
+        self.netlink.lock().remove(&(protocol, port));
     }
 
     /// Finds the socket with an abstract name.

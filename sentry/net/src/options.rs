@@ -4,7 +4,7 @@ use crate::channel::DEFAULT_BYTES;
 use crate::socket::Socket;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EINVAL, ENOPROTOOPT};
-use bevor_abi::socket::AF_UNIX;
+use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, SOL_NETLINK};
 use std::collections::HashMap;
 
 const SOL_SOCKET: u32 = 1;
@@ -110,8 +110,12 @@ pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(),
             options.stored.insert((level, option), int(value)?);
         }
         (IPPROTO_IPV6, IPV6_V6ONLY) => options.v6_only = int(value)? != 0,
+        // Answers are short, nothing is ever lost, and no group has news.
+        (SOL_NETLINK, 1..=12) if socket.family == AF_NETLINK => {
+            options.stored.insert((level, option), int(value)?);
+        }
         (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_IPV6, option)
-            if socket.family != AF_UNIX && option < 80 =>
+            if matches!(socket.family, AF_INET | AF_INET6) && option < 80 =>
         {
             let stored = match value {
                 [byte] => i32::from(*byte),
@@ -154,6 +158,9 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
         (SOL_SOCKET, SO_DOMAIN) => number(i32::from(socket.family)),
         (SOL_SOCKET, SO_PROTOCOL) => number(match (socket.family, socket.kind.number()) {
             (AF_UNIX, _) => 0,
+            (AF_NETLINK, _) => {
+                socket.link().map_or(0, |link| i32::try_from(link.protocol()).unwrap_or(0))
+            }
             (_, 1) => 6,
             _ => 17,
         }),
@@ -177,7 +184,10 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
             number(options.stored.get(&(level, option)).copied().unwrap_or(0))
         }
         (IPPROTO_IPV6, IPV6_V6ONLY) => flag(options.v6_only),
-        (IPPROTO_TCP, TCP_INFO) if socket.family != AF_UNIX => {
+        (SOL_NETLINK, 3..=12) if socket.family == AF_NETLINK => {
+            number(options.stored.get(&(level, option)).copied().unwrap_or(0))
+        }
+        (IPPROTO_TCP, TCP_INFO) if matches!(socket.family, AF_INET | AF_INET6) => {
             drop(options);
             let mut info = vec![0; TCP_INFO_BYTES];
             // tcpi_state: ESTABLISHED, LISTEN or CLOSE.
@@ -193,9 +203,9 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
             }
             Ok(info)
         }
-        (IPPROTO_TCP, TCP_MAXSEG) if socket.family != AF_UNIX => number(65_483),
+        (IPPROTO_TCP, TCP_MAXSEG) if matches!(socket.family, AF_INET | AF_INET6) => number(65_483),
         (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_IPV6, option)
-            if socket.family != AF_UNIX && option < 80 =>
+            if matches!(socket.family, AF_INET | AF_INET6) && option < 80 =>
         {
             number(options.stored.get(&(level, option)).copied().unwrap_or(0))
         }

@@ -7,13 +7,14 @@
 use crate::addr::{Addr, canonical, is_local};
 use crate::channel::{Ancillary, Channel, Taken};
 use crate::namespace::{self, NetNamespace, PortRequest, Transport};
+use crate::netlink::{self, Link};
 use crate::options::Options;
 use bevor_abi::errno::{
     EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EDESTADDRREQ, EINVAL, EISCONN,
     EMSGSIZE, ENETUNREACH, ENOTCONN, ENOTTY, EOPNOTSUPP, EPERM, EPIPE, EPROTOTYPE,
 };
 use bevor_abi::ioctl::{FIONREAD, TIOCOUTQ};
-use bevor_abi::socket::{AF_INET, AF_INET6, AF_UNIX, Ucred};
+use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Ucred};
 use bevor_abi::{Code, Errno};
 use bevor_base::{Ready, WaitQueue};
 use bevor_memory::{IoDst, IoSrc, UserAddr};
@@ -107,6 +108,7 @@ pub struct Socket {
     pub options: Mutex<Options>,
     /// Who made it.
     pub cred: Ucred,
+    netlink: Option<Link>,
 }
 
 impl Socket {
@@ -116,7 +118,23 @@ impl Socket {
         Self::with(family, kind, NetNamespace::of(ns), cred)
     }
 
+    /// A netlink socket.
+    #[must_use]
+    pub fn netlink(link: Link, ns: u64, cred: Ucred) -> Arc<Self> {
+        Self::make(AF_NETLINK, Kind::Datagram, NetNamespace::of(ns), cred, Some(link))
+    }
+
     fn with(family: u16, kind: Kind, ns: Arc<NetNamespace>, cred: Ucred) -> Arc<Self> {
+        Self::make(family, kind, ns, cred, None)
+    }
+
+    fn make(
+        family: u16,
+        kind: Kind,
+        ns: Arc<NetNamespace>,
+        cred: Ucred,
+        netlink: Option<Link>,
+    ) -> Arc<Self> {
         let queue = WaitQueue::new();
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -128,6 +146,7 @@ impl Socket {
             state: Mutex::default(),
             options: Mutex::default(),
             cred,
+            netlink,
         })
     }
 
@@ -168,6 +187,9 @@ impl Socket {
     /// Its own address.
     #[must_use]
     pub fn local(&self) -> Addr {
+        if let Some(link) = &self.netlink {
+            return link.local();
+        }
         let state = self.state.lock();
         match (&state.local, self.family) {
             (Addr::Unnamed, AF_INET) => Addr::Inet((Ipv4Addr::UNSPECIFIED, 0).into()),
@@ -181,6 +203,9 @@ impl Socket {
     /// # Errors
     /// `ENOTCONN`.
     pub fn peer(&self) -> Result<Addr, Errno> {
+        if self.netlink.is_some() {
+            return Ok(Addr::Netlink { port: 0, groups: 0 });
+        }
         let state = self.state.lock();
         if !state.connected {
             return Err(ENOTCONN.into());
@@ -226,6 +251,10 @@ impl Socket {
                 let bound = self.bind_port(*addr, &this)?;
                 state.name = Some(Name::Port(self.transport(), bound.port()));
                 state.local = Addr::Inet(bound);
+            }
+            Addr::Netlink { port, groups } => {
+                let link = self.netlink.as_ref().ok_or(EINVAL)?;
+                link.bind(&self.ns, *port, *groups, self.cred.pid)?;
             }
             Addr::Unnamed | Addr::Path(_) => return Err(EINVAL.into()),
         }
@@ -356,7 +385,7 @@ impl Socket {
                     found.into_iter().filter(|socket| !connects || socket.is_listening());
                 fitting.next().ok_or_else(|| ECONNREFUSED.into())
             }
-            Addr::Unnamed | Addr::Path(_) => Err(ECONNREFUSED.into()),
+            Addr::Unnamed | Addr::Path(_) | Addr::Netlink { .. } => Err(ECONNREFUSED.into()),
         }
     }
 
@@ -531,6 +560,14 @@ impl Socket {
         ancillary: Ancillary,
     ) -> Result<usize, Errno> {
         let wanted = usize::try_from(src.remaining()).unwrap_or(usize::MAX);
+        if let Some(link) = &self.netlink {
+            link.bind(&self.ns, 0, link.groups(), self.cred.pid)?;
+            let to = match to {
+                Some(Destination::Netlink { port, groups }) => Some((*port, *groups)),
+                _ => None,
+            };
+            return netlink::send(self, link, src, to);
+        }
         let target = self.destination(to)?;
         let is_udp = self.family != AF_UNIX && !self.kind.connects();
         let limit = if is_udp { MAX_UDP } else { MAX_DATAGRAM };
@@ -667,6 +704,9 @@ impl Socket {
         // A lingering time of zero throws away what the other end has not read.
         let aborts = self.family != AF_UNIX && self.options.lock().linger == [1, 0];
         let lost = self.incoming.close_read() || aborts;
+        if let Some(link) = &self.netlink {
+            link.close(&self.ns);
+        }
         if self.kind.connects() {
             if let Some(outgoing) = outgoing {
                 outgoing.close_write();
@@ -679,6 +719,17 @@ impl Socket {
             waiting.state.lock().error = Some(ECONNABORTED);
             waiting.close();
         }
+    }
+
+    /// What it has been sent.
+    pub(crate) const fn inbox(&self) -> &Arc<Channel> {
+        &self.incoming
+    }
+
+    /// The netlink side of it, if it has one.
+    #[must_use]
+    pub const fn link(&self) -> Option<&Link> {
+        self.netlink.as_ref()
     }
 
     /// What a blocked caller waits on.
@@ -715,6 +766,13 @@ pub enum Destination {
     Socket(Arc<Socket>),
     /// Whoever has this address.
     Inet(SocketAddr),
+    /// A netlink port.
+    Netlink {
+        /// Port, 0 for the kernel.
+        port: u32,
+        /// Multicast groups.
+        groups: u32,
+    },
 }
 
 /// Why a connection is not there yet.

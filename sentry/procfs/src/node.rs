@@ -303,12 +303,25 @@ pub struct Dir<T: Listing> {
     name: String,
     mode: u32,
     listing: Arc<T>,
+    /// What other crates know it by.
+    about: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl<T: Listing> Dir<T> {
     /// A directory with these contents.
     pub fn inode(place: Place, name: &str, mode: u32, listing: T) -> InodeRef {
-        Arc::new(Self { place, name: name.to_owned(), mode, listing: Arc::new(listing) })
+        Self::about(place, name, mode, listing, None)
+    }
+
+    /// A directory about `about`, which is what [`Inode::as_any`] shows.
+    pub fn about(
+        place: Place,
+        name: &str,
+        mode: u32,
+        listing: T,
+        about: Option<Box<dyn Any + Send + Sync>>,
+    ) -> InodeRef {
+        Arc::new(Self { place, name: name.to_owned(), mode, listing: Arc::new(listing), about })
     }
 }
 
@@ -355,7 +368,10 @@ impl<T: Listing> Inode for Dir<T> {
     }
 
     fn as_any(&self) -> &dyn Any {
-        self
+        match &self.about {
+            Some(about) => &**about,
+            None => self,
+        }
     }
 }
 

@@ -117,7 +117,9 @@ pub fn process(mounted: &Mounted, name: &[u8]) -> Result<InodeRef, Errno> {
     let subject = Subject { mounted: mounted.clone(), group, pid };
     let mut entries = entries(&subject);
     entries.push(("task", Dir::inode(subject.place(), "task", 0o555, Threads(subject.clone()))));
-    Ok(Dir::inode(subject.place(), "pid", 0o555, Fixed::new(entries)))
+    // `pidfd_send_signal(2)` takes it for the process.
+    let about = Box::new(subject.pid.clone());
+    Ok(Dir::about(subject.place(), "pid", 0o555, Fixed::new(entries), Some(about)))
 }
 
 /// `/proc/PID/task`.
