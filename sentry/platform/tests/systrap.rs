@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use bevor_confine::tables::Features;
 use bevor_platform::{Event, Platform, Systrap, SystrapConfig};
 use conformance::case::Case;
-use conformance::world::{World, guest_code, start_regs};
+use conformance::world::{DATA, World, guest_code, start_regs};
 
 fn main() -> ExitCode {
     let facts = || (SystrapConfig::from_host(), File::open("/proc/self/maps").expect("/proc"));
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let platform = Systrap::on_host(SystrapConfig::from_host()).expect("this host runs systrap");
     let own = [
         Case { name: "systrap::the_stubs_calls_are_harmless", run: the_stubs_calls_are_harmless },
+        Case { name: "systrap::no_agent_call_without_the_key", run: no_agent_call_without_the_key },
         Case { name: "systrap::nothing_else_is_mapped", run: nothing_else_is_mapped },
     ];
     conformance::main(&platform, &[&own, walls::CASES].concat())
@@ -39,15 +40,7 @@ fn the_stubs_calls_are_harmless(platform: &dyn Platform) {
     let mut neighbour = World::new(platform, jump());
     let world = World::new(platform, jump());
     let end = platform.guest_range().end;
-    let text = text_above(&world, end);
-    let sites: Vec<u64> = text
-        .iter()
-        .flat_map(|(start, bytes)| {
-            let at = bytes.windows(2).enumerate().filter(|(_, two)| *two == SYSCALL);
-            at.map(|(i, _)| start + i as u64).collect::<Vec<_>>()
-        })
-        .collect();
-    assert!(sites.len() > 8, "{sites:x?}");
+    let sites = sites_above(&world, end);
     drop(world);
     let calls = [
         libc::SYS_getpid,
@@ -79,6 +72,59 @@ fn the_stubs_calls_are_harmless(platform: &dyn Platform) {
         neighbour.ctx.regs.rip = world_code();
         assert!(matches!(neighbour.run(), Event::PageFault { addr: 0x1000, .. }));
     }
+}
+
+/// Calls with arguments that an agent could make, at every `syscall` instruction: none is carried out.
+/// After an agent's call its code stores the result where the guest can see it. Mapping a descriptor is
+/// allowed without the key, and finds none.
+fn no_agent_call_without_the_key(platform: &dyn Platform) {
+    const UNTOUCHED: u64 = 0x7e57;
+    let page = DATA + 0x1000;
+    let end = platform.guest_range().end;
+    let sites = sites_above(&World::new(platform, jump()), end);
+    let flag = |flag: i32| u64::from(flag.cast_unsigned());
+    let map_flags = flag(libc::MAP_SHARED | libc::MAP_FIXED);
+    let calls: [(i64, [u64; 5]); 8] = [
+        (libc::SYS_munmap, [page, 0x1000, 0, 0, 0]),
+        (libc::SYS_mprotect, [page, 0x1000, 7, 0, 0]),
+        (libc::SYS_madvise, [page, 0x1000, flag(libc::MADV_DONTNEED), 0, 0]),
+        (libc::SYS_membarrier, [flag(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED), 0, 0, 0, 0]),
+        (libc::SYS_clone, [flag(bevor_confine::tables::agent::THREAD_FLAGS), 0, 0, 0, 0]),
+        (libc::SYS_clone, [flag(bevor_confine::tables::agent::SPACE_FLAGS), 0, 0, 0, 0]),
+        (libc::SYS_close_range, [0, u64::from(u32::MAX), 2, 0, 0]),
+        (libc::SYS_mmap, [page, 0x1000, 7, map_flags, 3]),
+    ];
+    for site in sites {
+        for (nr, args) in calls {
+            let mut world = World::new(platform, jump());
+            world.set_word(0, UNTOUCHED);
+            let regs = &mut world.ctx.regs;
+            (regs.r12, regs.rax) = (site, nr.cast_unsigned());
+            (regs.rdi, regs.rsi, regs.rdx, regs.r10) = (args[0], args[1], args[2], args[3]);
+            regs.r8 = args[4];
+            // Where agents put results; the guess of the key, too.
+            (regs.rbp, regs.rsp, regs.r15) = (DATA, 0x40_0800, 1);
+            assert_eq!(world.run(), Event::Gone, "{nr} at {site:x}");
+            let result = world.word(0);
+            let badf = i64::from(-libc::EBADF).cast_unsigned();
+            let harmless = result == UNTOUCHED || (nr == libc::SYS_mmap && result == badf);
+            assert!(harmless, "{nr} at {site:x}: {result:x}");
+        }
+    }
+}
+
+/// The addresses of the stub's `syscall` instructions.
+fn sites_above(world: &World, end: u64) -> Vec<u64> {
+    let text = text_above(world, end);
+    let sites: Vec<u64> = text
+        .iter()
+        .flat_map(|(start, bytes)| {
+            let at = bytes.windows(2).enumerate().filter(|(_, two)| *two == SYSCALL);
+            at.map(|(i, _)| start + i as u64).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(sites.len() > 8, "{sites:x?}");
+    sites
 }
 
 fn world_code() -> u64 {

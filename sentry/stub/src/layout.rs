@@ -133,11 +133,17 @@ pub mod trampoline {
 /// Offset from the image to the config pages (read-only here, the sentry writes them).
 pub const CONFIG: u64 = 0x1_0000;
 /// Length of the config pages.
-pub const CONFIG_LEN: u64 = 0xc000;
+pub const CONFIG_LEN: u64 = 0x6000;
 /// Offset from the image to the agent's orders (read-only here, the sentry writes them).
 pub const AGENT_DOWN: u64 = 0x2_0000;
 /// Offset from the image to the agent's results.
 pub const AGENT_UP: u64 = 0x2_8000;
+/// Offset from the image to the filter, with the key in it: in the zygote only, and only until it is on.
+pub const FILTER: u64 = 0x3_0000;
+/// Length of the filter's pages.
+pub const FILTER_LEN: u64 = 0x1_0000;
+/// Offset in them of the program, after its `struct sock_fprog`.
+pub const FILTER_PROGRAM: u64 = 0x10;
 /// Offset from the image to where the host's vDSO is moved.
 pub const HOST_VDSO: u64 = 0x4_0000;
 /// Longest host vDSO with its data pages.
@@ -153,10 +159,6 @@ pub mod config {
     pub const ONE: u64 = 0x00;
     /// `u64`: whether to switch Syscall User Dispatch on.
     pub const SUD: u64 = 0x08;
-    /// `struct sock_fprog` of guest threads.
-    pub const GUEST_FPROG: u64 = 0x10;
-    /// `struct sock_fprog` of agents.
-    pub const AGENT_FPROG: u64 = 0x20;
     /// `struct kernel_sigaction` of all handled signals.
     pub const SIGACTION: u64 = 0x40;
     /// `sigset_t` of the signals guest threads block.
@@ -171,8 +173,6 @@ pub mod config {
     pub const XSAVE_INIT: u64 = 0x1000;
     /// Doorbells, one per 64 bytes.
     pub const BELLS: u64 = 0x2000;
-    /// Where the filter programs lie.
-    pub const FILTERS: u64 = 0x6000;
 }
 
 /// How many doorbells there are.
@@ -199,7 +199,7 @@ pub mod agent_down {
     /// Kind: `clone` of a guest thread.
     pub const CLONE_THREAD: u64 = 1;
     /// Kind (zygote): `clone` of an address space. The fifth argument is the offset of the child's
-    /// agent pages, the sixth the descriptors of the `up` (low half) and `down` files.
+    /// agent pages, the third the descriptors of the `up` (low half) and `down` files.
     pub const CLONE_SPACE: u64 = 2;
 }
 /// Length of an order.

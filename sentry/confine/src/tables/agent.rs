@@ -1,8 +1,11 @@
 //! Host calls of the agent: the stub thread that carries out mapping orders, the zygote that makes
 //! address spaces, and a guest thread's first instructions.
 //!
-//! The agent has no state a guest can write. Its filter is the second wall: every call is bound to
-//! its `syscall` instruction, and what a guest thread may do is allowed here too, since filters add up.
+//! All stub threads are under one filter, put on the first of them and inherited: a filter for each
+//! guest thread would let guests fill the host with filter programs (see docs/decisions/filter.md).
+//! Every call is bound to its `syscall` instruction, and to a *key* as its sixth argument: a random
+//! number that is in one register of each agent, and in nothing that a guest thread can read. What
+//! has no key here is harmless in a guest thread: one has no descriptors to map.
 
 use crate::row::Row;
 use crate::sites::Site;
@@ -37,6 +40,7 @@ pub const SITES: &[Site] = &[
                 arg!(1: int op == libc::FUTEX_WAIT),
                 arg!(0: long uaddr == @agent_go),
                 arg!(3: long timeout == 0),
+                arg!(5: long key == @key)
             )],
             "waits for the next batch of orders",
             SYSTRAP
@@ -72,21 +76,42 @@ pub const SITES: &[Site] = &[
             row!(
                 SYS_munmap,
                 [
-                    form!(arg!(0: long addr < @guest_end), arg!(1: long len <= @guest_end)),
-                    form!(arg!(0: long addr == @image), arg!(1: long len == 0x1000)),
+                    form!(
+                        arg!(0: long addr < @guest_end),
+                        arg!(1: long len <= @guest_end),
+                        arg!(5: long key == @key)
+                    ),
+                    form!(
+                        arg!(0: long addr == @image),
+                        arg!(1: long len == 0x1000),
+                        arg!(5: long key == @key)
+                    ),
+                    form!(
+                        arg!(0: long addr == @filter),
+                        arg!(1: long len == 0x1_0000),
+                        arg!(5: long key == @key)
+                    ),
                 ],
-                "unmaps guest memory, and the zygote's code in its children",
+                "unmaps guest memory, the zygote's code in its children, and the pages of the filter",
                 SYSTRAP
             ),
             row!(
                 SYS_mprotect,
-                [form!(arg!(0: long addr < @guest_end), arg!(1: long len <= @guest_end))],
+                [form!(
+                    arg!(0: long addr < @guest_end),
+                    arg!(1: long len <= @guest_end),
+                    arg!(5: long key == @key)
+                )],
                 "changes rights of guest memory",
                 SYSTRAP
             ),
             row!(
                 SYS_madvise,
-                [form!(arg!(0: long addr < @guest_end), arg!(1: long len <= @guest_end))],
+                [form!(
+                    arg!(0: long addr < @guest_end),
+                    arg!(1: long len <= @guest_end),
+                    arg!(5: long key == @key)
+                )],
                 "huge pages and population of guest memory",
                 SYSTRAP
             ),
@@ -95,11 +120,13 @@ pub const SITES: &[Site] = &[
                 [
                     form!(
                         arg!(0: int cmd == libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED),
-                        arg!(1: int flags == 0)
+                        arg!(1: int flags == 0),
+                        arg!(5: long key == @key)
                     ),
                     form!(
                         arg!(0: int cmd == libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED),
-                        arg!(1: int flags == 0)
+                        arg!(1: int flags == 0),
+                        arg!(5: long key == @key)
                     ),
                 ],
                 "makes all threads of the guest process pass a barrier",
@@ -109,14 +136,19 @@ pub const SITES: &[Site] = &[
                 SYS_prctl,
                 [form!(
                     arg!(0: int option == libc::PR_SET_PDEATHSIG),
-                    arg!(1: long signal == libc::SIGKILL)
+                    arg!(1: long signal == libc::SIGKILL),
+                    arg!(5: long key == @key)
                 )],
                 "the second line: an address space dies with the sentry's main thread",
                 SYSTRAP
             ),
             row!(
                 SYS_mseal,
-                [form!(arg!(0: long addr >= @areas), arg!(2: long flags == 0))],
+                [form!(
+                    arg!(0: long addr >= @areas),
+                    arg!(2: long flags == 0),
+                    arg!(5: long key == @key)
+                )],
                 "seals the stub's own mappings",
                 SYSTRAP
             ),
@@ -126,7 +158,7 @@ pub const SITES: &[Site] = &[
         symbol: "agent_write_ip",
         rows: &[row!(
             SYS_write,
-            [form!(arg!(1: long buf == @one), arg!(2: long count == 8))],
+            [form!(arg!(1: long buf == @one), arg!(2: long count == 8), arg!(5: long key == @key))],
             "confirms a batch on an eventfd no guest thread can reach",
             SYSTRAP
         )],
@@ -135,7 +167,7 @@ pub const SITES: &[Site] = &[
         symbol: "agent_clone_ip",
         rows: &[row!(
             SYS_clone,
-            [form!(arg!(0: long flags == THREAD_FLAGS))],
+            [form!(arg!(0: long flags == THREAD_FLAGS), arg!(5: long key == @key))],
             "makes a guest thread",
             SYSTRAP
         )],
@@ -148,6 +180,7 @@ pub const SITES: &[Site] = &[
                 arg!(0: int first == 0),
                 arg!(1: int last == u32::MAX),
                 arg!(2: int flags == libc::CLOSE_RANGE_UNSHARE),
+                arg!(5: long key == @key)
             )],
             "a new guest thread gives up all descriptors",
             SYSTRAP
@@ -160,7 +193,8 @@ pub const SITES: &[Site] = &[
             [form!(
                 arg!(0: long ss >= @areas),
                 arg!(0: long ss < @areas_end),
-                arg!(1: long old_ss == 0)
+                arg!(1: long old_ss == 0),
+                arg!(5: long key == @key)
             )],
             "a new guest thread sets its signal stack",
             SYSTRAP
@@ -188,21 +222,9 @@ pub const SITES: &[Site] = &[
                 arg!(1: long mode == PR_SYS_DISPATCH_ON),
                 arg!(2: long offset == @image),
                 arg!(4: long selector == 0),
+                arg!(5: long key == @key)
             )],
             "a new guest thread switches Syscall User Dispatch on",
-            SYSTRAP
-        )],
-    },
-    Site {
-        symbol: "start_filter_ip",
-        rows: &[row!(
-            SYS_seccomp,
-            [form!(
-                arg!(0: int op == libc::SECCOMP_SET_MODE_FILTER),
-                arg!(1: int flags == 0),
-                arg!(2: long args == @guest_fprog),
-            )],
-            "a new guest thread puts its stricter filter on",
             SYSTRAP
         )],
     },
@@ -210,7 +232,11 @@ pub const SITES: &[Site] = &[
         symbol: "zygote_clone_ip",
         rows: &[row!(
             SYS_clone,
-            [form!(arg!(0: long flags == SPACE_FLAGS), arg!(1: long stack == 0))],
+            [form!(
+                arg!(0: long flags == SPACE_FLAGS),
+                arg!(1: long stack == 0),
+                arg!(5: long key == @key)
+            )],
             "the zygote makes an address space",
             SYSTRAP
         )],
@@ -252,5 +278,4 @@ pub const ROWS: &[&[Row]] = &[
     SITES[8].rows,
     SITES[9].rows,
     SITES[10].rows,
-    SITES[11].rows,
 ];

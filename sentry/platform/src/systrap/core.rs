@@ -141,7 +141,7 @@ impl Core {
         let up = Window::map(&files.up, MAX_SLOTS * SLOT_LEN, libc::PROT_READ)?;
         let trampolines = Window::map(&files.trampolines, TRAMPOLINES_LEN, both)?;
         let page = config_pages.part(0, CONFIG_LEN);
-        zygote::write_config(&page, &image, &region)?;
+        zygote::write_config(&page, &image, &region);
         let vdso = own_vdso(&own, &region);
 
         let cpus = Cpus::current()?;
@@ -257,7 +257,7 @@ impl Core {
         let clone = Call {
             kind: agent_down::CLONE_SPACE,
             nr: libc::SYS_clone,
-            args: [word(flags), 0, 0, 0, slot * SLOT_LEN, files],
+            args: [word(flags), 0, files, 0, slot * SLOT_LEN, 0],
         };
         let mut results = Vec::with_capacity(1);
         // The map of stubs is locked so that the reaper cannot meet a pid that is not in it yet.

@@ -14,10 +14,11 @@ use bevor_confine::{Values, compile_sites};
 use crate::arch::fpu;
 use crate::arch::systrap::enter_zygote;
 use crate::systrap::agent::{Agent, Call};
-use crate::systrap::host::{self, Children, Part};
+use crate::systrap::host::{self, Children, Exec, Part, Window};
 use crate::systrap::image::Image;
 use crate::systrap::layout::{
-    AGENT_DOWN, AGENT_UP, CONFIG, CONFIG_LEN, NR_BELLS, SLOT_LEN, agent_down, agent_up, config,
+    AGENT_DOWN, AGENT_UP, CONFIG, CONFIG_LEN, FILTER, FILTER_LEN, FILTER_PROGRAM, NR_BELLS,
+    SLOT_LEN, agent_down, agent_up, config,
 };
 use crate::systrap::region::{GUEST_END, Mapping, Region, TASK_SIZE, WINDOW};
 use crate::systrap::{HANDLED_SIGNALS, PAGE};
@@ -54,7 +55,7 @@ pub struct Files {
 }
 
 /// Writes the config pages.
-pub fn write_config(page: &Part, image: &Image, region: &Region) -> io::Result<()> {
+pub fn write_config(page: &Part, image: &Image, region: &Region) {
     let put = |at: u64, value: u64| page.write(at, &value.to_le_bytes());
     put(config::ONE, 1);
     put(config::SUD, u64::from(host::has_user_dispatch()));
@@ -69,7 +70,10 @@ pub fn write_config(page: &Part, image: &Image, region: &Region) -> io::Result<(
     put(config::NO_STACK + 8, libc::SS_DISABLE.cast_unsigned().into());
     put(config::NO_STACK + 16, 0);
     page.write(config::XSAVE_INIT, &fpu::initial());
+}
 
+/// Writes the filter of all stub threads, with its `sock_fprog`, to pages of their own: `key` is in it.
+fn write_filter(page: &Part, image: &Image, region: &Region, key: u64) -> io::Result<()> {
     let areas = region.areas();
     let values = Values::new()
         .with("guest_end", GUEST_END)
@@ -78,29 +82,28 @@ pub fn write_config(page: &Part, image: &Image, region: &Region) -> io::Result<(
         .with("bells", region.bell(0))
         .with("bells_end", region.bell(NR_BELLS))
         .with("image", region.image)
+        .with("filter", region.image + FILTER)
+        .with("key", key)
         .with("sigmask", region.config(config::SIGMASK))
         .with("one", region.config(config::ONE))
-        .with("guest_fprog", region.config(config::GUEST_FPROG))
         .with("agent_go", region.agent_down() + agent_down::GO)
         .with("agent_up", region.agent_up());
     let address = |symbol: &str| image.symbol(symbol).map(|at| region.image + at);
-    let guest = compile_sites(guest_table::SITES, address, &values).map_err(io::Error::other)?;
-    let agent =
-        compile_sites(guest_table::SITES.iter().chain(agent_table::SITES), address, &values)
-            .map_err(io::Error::other)?;
-    let mut at = config::FILTERS;
-    for (fprog, program) in [(config::GUEST_FPROG, guest), (config::AGENT_FPROG, agent)] {
-        let len = u16::try_from(program.len()).map_err(io::Error::other)?;
-        page.write(fprog, &len.to_le_bytes());
-        put(fprog + 8, region.config(at));
-        for sock_filter { code, jt, jf, k } in program {
-            page.write(at, &code.to_le_bytes());
-            page.write(at + 2, &[jt, jf]);
-            page.write(at + 4, &k.to_le_bytes());
-            at += 8;
-        }
+    let sites = guest_table::SITES.iter().chain(agent_table::SITES);
+    let program = compile_sites(sites, address, &values).map_err(io::Error::other)?;
+    let len = u16::try_from(program.len()).map_err(io::Error::other)?;
+    if FILTER_PROGRAM + 8 * u64::from(len) > FILTER_LEN {
+        return Err(io::Error::other("the filter is too long"));
     }
-    debug_assert!(at <= CONFIG_LEN);
+    page.write(0, &len.to_le_bytes());
+    page.write(8, &(region.image + FILTER + FILTER_PROGRAM).to_le_bytes());
+    let mut at = FILTER_PROGRAM;
+    for sock_filter { code, jt, jf, k } in program {
+        page.write(at, &code.to_le_bytes());
+        page.write(at + 2, &[jt, jf]);
+        page.write(at + 4, &k.to_le_bytes());
+        at += 8;
+    }
     Ok(())
 }
 
@@ -145,9 +148,11 @@ fn first_batch(image: &Image, region: &Region, own: &[Mapping]) -> Vec<(Call, bo
     ] {
         may(libc::SYS_mseal, [start, end - start, 0, 0, 0, 0]);
     }
-    let fprog = region.config(config::AGENT_FPROG);
-    let filter = u64::from(libc::SECCOMP_SET_MODE_FILTER);
-    batch.push((Call::new(libc::SYS_seccomp, [filter, 0, fprog, 0, 0, 0]), false));
+    let filter = region.image + FILTER;
+    let mode = u64::from(libc::SECCOMP_SET_MODE_FILTER);
+    batch.push((Call::new(libc::SYS_seccomp, [mode, 0, filter, 0, 0, 0]), false));
+    // The key is in it, and no process that runs guest code may have it in its memory.
+    batch.push((Call::new(libc::SYS_munmap, [filter, FILTER_LEN, 0, 0, 0, 0]), false));
     batch
 }
 
@@ -177,6 +182,13 @@ pub fn start(
     let calls: Vec<Call> = batch.iter().map(|(call, _)| *call).collect();
     agent.preload(&calls, done.as_raw_fd());
 
+    let filter = host::memfd(c"bevor-filter", FILTER_LEN, Exec::Sealed)?;
+    let mut key = [0; 8];
+    host::random(&mut key)?;
+    let key = u64::from_ne_bytes(key);
+    let both = libc::PROT_READ | libc::PROT_WRITE;
+    write_filter(&Window::map(&filter, FILTER_LEN, both)?.part(0, FILTER_LEN), image, region, key)?;
+
     let code_len = image.code.len() as u64;
     let read = libc::PROT_READ;
     let at = slot * SLOT_LEN;
@@ -184,7 +196,8 @@ pub fn start(
         (region.image, code_len, read | libc::PROT_EXEC, &files.image, 0),
         (region.image + CONFIG, CONFIG_LEN, read, &files.config, 0),
         (region.image + AGENT_DOWN, SLOT_LEN, read, &files.down, at),
-        (region.image + AGENT_UP, SLOT_LEN, read | libc::PROT_WRITE, &files.up, at),
+        (region.image + AGENT_UP, SLOT_LEN, both, &files.up, at),
+        (region.image + FILTER, FILTER_LEN, read, &filter, 0),
     ];
     // SAFETY: the child maps the stub and jumps into it, touching nothing that a lock protects.
     let pid = unsafe { host::fork_sharing_files() }?;
@@ -196,7 +209,7 @@ pub fn start(
             }
         }
         // SAFETY: the entry was just mapped.
-        unsafe { enter_zygote(region.image + image.known("zygote_start")) }
+        unsafe { enter_zygote(region.image + image.known("zygote_start"), key) }
     }
 
     let started = Instant::now();

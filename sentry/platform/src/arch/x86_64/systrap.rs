@@ -24,9 +24,9 @@ const FIXED_FLAGS: u64 = 0x202;
 /// # Safety
 /// `entry` is the stub's first instruction, mapped executable in this process, which is a fork of
 /// the sentry made for this only.
-pub unsafe fn enter_zygote(entry: u64) -> ! {
+pub unsafe fn enter_zygote(entry: u64, key: u64) -> ! {
     // SAFETY: the caller's promise.
-    unsafe { std::arch::asm!("jmp {}", in(reg) entry, options(noreturn)) }
+    unsafe { std::arch::asm!("jmp {}", in(reg) entry, in("rdi") key, options(noreturn)) }
 }
 
 /// Registers as the stub may load them: selectors, flags and bases are the sentry's choice.

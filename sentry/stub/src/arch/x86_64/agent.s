@@ -1,15 +1,18 @@
-# The zygote and the agents. No stack is ever used (rsp is 0); all state is in registers:
+# The zygote and the agents. No stack is ever used; all state is in registers:
+#   rsp  the key: the filter, which guest threads are under, too, wants it as the sixth argument of
+#        what only agents may do. It is in no memory and in no other register of a guest thread.
 #   r12  orders (read-only page)      r13  results
 #   r14d number of the last batch     r15d orders left
 #   rbx  the order                    rbp  where its result goes
 
     .section .zygote, "ax", @progbits
 
-# Entered once, in the zygote, from the sentry's forked child. Its first batch of orders unmaps the
-# rest of the sentry's image and installs handlers and the agents' filter.
+# Entered once, in the zygote, from the sentry's forked child, with the key in rdi. Its first batch of
+# orders unmaps the rest of the sentry's image and installs handlers and the filter of all threads.
     .globl zygote_start
 zygote_start:
-    xor esp, esp
+    mov rsp, rdi
+    xor edi, edi
     xor eax, eax
     wrfsbase rax
     wrgsbase rax
@@ -20,7 +23,7 @@ zygote_start:
     jmp agent_main
 
 # An order of kind CLONE_SPACE; registers hold the call, and for the child, which must not look at
-# orders that the sentry may already be replacing: r8 the offset of its pages, r9 their files. It maps
+# orders that the sentry may already be replacing: r8 the offset of its pages, rdx their files. It maps
 # them over the zygote's and becomes an agent.
 zygote_clone:
     syscall
@@ -29,7 +32,7 @@ zygote_clone_ip:
     test rax, rax
     jnz agent_result
     mov rbx, r8
-    mov rbp, r9
+    mov rbp, rdx
     mov eax, 9                      # mmap(agent_up, SLOT_LEN, READ|WRITE, SHARED|FIXED, up, offset)
     lea rdi, [rip + stub_base + {AGENT_UP}]
     mov esi, {SLOT_LEN}
@@ -83,6 +86,7 @@ agent_wait:
     xor esi, esi
     mov edx, r14d
     xor r10d, r10d
+    mov r9, rsp
     syscall
     .globl agent_futex_ip
 agent_futex_ip:
@@ -103,6 +107,8 @@ agent_next:
     mov r10, [rbx + 40]
     mov r8,  [rbx + 48]
     mov r9,  [rbx + 56]
+    cmp eax, 9                      # mmap has six arguments of its own
+    cmovne r9, rsp
     mov ecx, [rbx]
     test ecx, ecx
     jnz agent_special
@@ -120,6 +126,7 @@ agent_done:
     mov edi, [r12 + {A_EVENT_FD}]
     lea rsi, [rip + stub_base + {CONFIG} + {ONE}]
     mov edx, 8
+    mov r9, rsp
     syscall
     .globl agent_write_ip
 agent_write_ip:
@@ -136,7 +143,7 @@ agent_clone_ip:
     jnz agent_result
 
 # A new guest thread. Its stack pointer is the end of its area, and so names it. Agents block all
-# signals; guest threads do not block those they handle.
+# signals; guest threads do not block those they handle: by then the key is gone from r9.
 thread_start:
     lea r15, [rsp - 1]
     and r15, -{AREA}
@@ -157,16 +164,6 @@ start_close_ip:
 start_stack_ip:
     test rax, rax
     jnz start_failed
-    mov eax, 14                     # rt_sigprocmask(SIG_SETMASK, mask, NULL, 8)
-    mov edi, 2
-    lea rsi, [rip + stub_base + {CONFIG} + {SIGMASK}]
-    xor edx, edx
-    mov r10d, 8
-    syscall
-    .globl start_mask_ip
-start_mask_ip:
-    test rax, rax
-    jnz start_failed
     cmp qword ptr [rip + stub_base + {CONFIG} + {SUD}], 0
     je 1f
     mov eax, 157                    # prctl(PR_SET_SYSCALL_USER_DISPATCH, ON, stub, length, NULL)
@@ -181,13 +178,15 @@ start_mask_ip:
 start_dispatch_ip:
     test rax, rax
     jnz start_failed
-1:  mov eax, 317                    # seccomp(SECCOMP_SET_MODE_FILTER, 0, guest_fprog)
-    mov edi, 1
-    xor esi, esi
-    lea rdx, [rip + stub_base + {CONFIG} + {GUEST_FPROG}]
+1:  xor r9d, r9d
+    mov eax, 14                     # rt_sigprocmask(SIG_SETMASK, mask, NULL, 8)
+    mov edi, 2
+    lea rsi, [rip + stub_base + {CONFIG} + {SIGMASK}]
+    xor edx, edx
+    mov r10d, 8
     syscall
-    .globl start_filter_ip
-start_filter_ip:
+    .globl start_mask_ip
+start_mask_ip:
     test rax, rax
     jnz start_failed
     xor eax, eax

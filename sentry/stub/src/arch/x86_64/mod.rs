@@ -42,7 +42,6 @@ global_asm!(
     ONE = const config::ONE,
     SUD = const config::SUD,
     SIGMASK = const config::SIGMASK,
-    GUEST_FPROG = const config::GUEST_FPROG,
     A_GO = const agent_down::GO,
     A_COUNT = const agent_down::COUNT,
     A_EVENT_FD = const agent_down::EVENT_FD,
