@@ -9,7 +9,7 @@ use bevor_base::Ready;
 use bevor_kernel::signal::{self, Info, SIGPIPE, SIGXFSZ};
 use bevor_kernel::{Block, Ctx, SysResult, limits};
 use bevor_memory::{IoDst, IoSrc, IoVecs, UserAddr, UserSlice};
-use bevor_vfs::file::File;
+use bevor_vfs::file::{File, ReadTurn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -47,28 +47,51 @@ fn no_wait(file: &File, flags: u32) -> bool {
 fn do_read(
     ctx: &Ctx<'_>,
     file: &Arc<File>,
-    mut dst: IoDst<'_>,
+    vecs: IoVecs,
     position: Position,
     flags: u32,
 ) -> SysResult {
-    let result = match position {
-        Position::Current => file.read(&mut dst),
-        Position::At(at) => file.read_at(&mut dst, at),
+    let before = ctx.resumed().map_or(0, |block| block.done);
+    let vecs = if before == 0 { vecs } else { skip(&vecs, before)? };
+    let mut dst = IoDst::user(ctx.mm(), vecs);
+    let waited = ctx.resumed().map(|block| block.done);
+    let by_caller =
+        if file.flags().readable() { file.read_as(ctx, &mut dst, waited) } else { None };
+    let result = match (by_caller, position) {
+        (Some(result), _) => result,
+        (None, Position::Current) => file.read(&mut dst).map(ReadTurn::Done),
+        (None, Position::At(at)) => file.read_at(&mut dst, at).map(ReadTurn::Done),
     };
+    let interest = Ready::READABLE | Ready::HUP | Ready::RDHUP;
     match result {
-        Ok(done) => {
+        Ok(ReadTurn::Done(done)) => {
             ctx.task().counters.read_bytes.fetch_add(done as u64, Ordering::Relaxed);
-            Ok(done as u64)
+            Ok(before + done as u64)
+        }
+        Ok(ReadTurn::More { got, timeout_ns }) => {
+            let done = before + got as u64;
+            ctx.task().counters.read_bytes.fetch_add(got as u64, Ordering::Relaxed);
+            if got == 0 && ctx.timed_out() {
+                return Ok(done);
+            }
+            if no_wait(file, flags) {
+                return if done == 0 { Err(EAGAIN.into()) } else { Ok(done) };
+            }
+            let deadline = if got == 0 && ctx.resumed().is_some() {
+                ctx.deadline_ns()
+            } else {
+                timeout_ns.map(|ns| bevor_base::clock::monotonic_ns().saturating_add(ns))
+            };
+            Err(Block::on_file(file, interest).with_done(done).until(deadline).into())
         }
         Err(errno) if errno == EAGAIN && !no_wait(file, flags) => {
             if ctx.timed_out() {
                 return Err(EAGAIN.into());
             }
             let deadline = ctx.deadline_ns().or_else(|| receive_deadline(file));
-            Err(Block::on_file(file, Ready::READABLE | Ready::HUP | Ready::RDHUP)
-                .until(deadline)
-                .into())
+            Err(Block::on_file(file, interest).until(deadline).into())
         }
+        Err(_) if before != 0 => Ok(before),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -97,8 +120,7 @@ fn check_buffer(allowed: bool, buf: UserAddr, count: u64) -> Result<(), Errno> {
 pub fn read(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64) -> SysResult {
     let file = ctx.file(fd)?;
     check_buffer(file.flags().readable(), buf, count)?;
-    let dst = IoDst::user_one(ctx.mm(), buf, count);
-    do_read(ctx, &file, dst, Position::Current, 0)
+    do_read(ctx, &file, IoVecs::one(buf, count), Position::Current, 0)
 }
 
 /// `pread64(2)`.
@@ -112,8 +134,7 @@ pub fn pread64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) -
         return Err(ESPIPE.into());
     }
     check_buffer(file.flags().readable(), buf, count)?;
-    let dst = IoDst::user_one(ctx.mm(), buf, count);
-    do_read(ctx, &file, dst, position, 0)
+    do_read(ctx, &file, IoVecs::one(buf, count), position, 0)
 }
 
 /// `readv(2)`.
@@ -123,7 +144,7 @@ pub fn pread64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) -
 pub fn readv(ctx: &mut Ctx<'_>, fd: i32, iov: UserAddr, count: usize) -> SysResult {
     let file = ctx.file(fd)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
-    do_read(ctx, &file, IoDst::user(ctx.mm(), vecs), Position::Current, 0)
+    do_read(ctx, &file, vecs, Position::Current, 0)
 }
 
 /// `preadv(2)`.
@@ -141,7 +162,7 @@ pub fn preadv(
     let position = offset(at)?;
     let file = ctx.file(fd)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
-    do_read(ctx, &file, IoDst::user(ctx.mm(), vecs), position, 0)
+    do_read(ctx, &file, vecs, position, 0)
 }
 
 /// `preadv2(2)`; the offset -1 is the current position.
@@ -163,7 +184,7 @@ pub fn preadv2(
     let position = if at == -1 { Position::Current } else { offset(at)? };
     let file = ctx.file(fd)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
-    do_read(ctx, &file, IoDst::user(ctx.mm(), vecs), position, flags)
+    do_read(ctx, &file, vecs, position, flags)
 }
 
 /// The segments left after the first `done` bytes.

@@ -54,6 +54,7 @@ pub mod system;
 pub mod table;
 pub mod target;
 pub mod timers;
+pub mod tty;
 pub mod xattr;
 
 use bevor_abi::Errno;

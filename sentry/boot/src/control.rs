@@ -135,7 +135,7 @@ impl Sandbox {
             umask: process.umask.unwrap_or(0o022) & 0o777,
             no_new_privs: process.no_new_privs,
             ignored_signals: process.ignored_signals,
-            tty: terminal.as_ref().and_then(|file| Some(host::tty_of(file)?.id())),
+            tty: terminal.as_ref().and_then(|file| Some(host::tty_of(file)?.terminal())),
         };
         Ok((spec, terminal))
     }
@@ -337,9 +337,6 @@ impl Handler for Sandbox {
         let init = Self::run(&kernel, &entry.container, spec)?;
         clock.passed("program started");
         let pid = init.pid.own_number();
-        if let Some(terminal) = entry.terminal.as_ref().and_then(|file| host::tty_of(file)) {
-            terminal.control(pid);
-        }
         let started = Event { container: Some(name.to_owned()), kind: EventKind::Started };
         tell(&listeners, &started);
         let container = entry.container.clone();
@@ -410,8 +407,7 @@ impl Handler for Sandbox {
             }
             Target::Foreground => {
                 let terminal = entry.terminal.as_ref().and_then(|file| host::tty_of(file));
-                let foreground = terminal.map(HostTty::foreground).filter(|&group| group != 0);
-                match foreground.and_then(|group| pids.find(group)) {
+                match terminal.and_then(|terminal| kernel.foreground_of(terminal.id())) {
                     Some(group) => kernel.signal_pgrp(&group, info),
                     None => send_to(&kernel, &init, info),
                 }

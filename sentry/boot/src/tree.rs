@@ -41,6 +41,8 @@ pub fn register_file_systems(kernel: &Arc<Kernel>) {
     bevor_vfs::tmpfs::register();
     bevor_vfs::dev::register_fs();
     bevor_kernel::ipc::register_fs();
+    bevor_vfs::devpts::register();
+    bevor_vfs::tty::register();
     bevor_procfs::register(kernel);
 }
 

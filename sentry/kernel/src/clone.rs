@@ -317,6 +317,8 @@ fn link(parent: &Arc<Task>, child: &Arc<Task>, request: &Request) -> Result<(), 
         zombie: None,
         job_event: None,
         has_execed: false,
+        tty: parent_node.tty.clone(),
+        old_foreground: None,
     };
     let id = child.group.id();
     tree.nodes.insert(id, node);

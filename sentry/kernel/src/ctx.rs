@@ -152,6 +152,10 @@ impl Caller for Ctx<'_> {
         signal::send::to_task(self.task, Info::kernel(signo));
     }
 
+    fn install(&self, file: Arc<File>, close_on_exec: bool) -> Result<i32, Errno> {
+        Ctx::install(self, file, close_on_exec)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self.task.as_any()
     }

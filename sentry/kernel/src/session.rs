@@ -5,14 +5,17 @@ use crate::kernel::Kernel;
 use crate::pid::Pid;
 use crate::signal::{self, Info, SIGCONT};
 use crate::task::Task;
-use crate::tree::{SessionTty, Tree};
+use crate::tree::{Tree, TtyUse};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EACCES, EINVAL, EPERM, ESRCH};
+use bevor_abi::errno::{EACCES, EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH};
 use bevor_vfs::caller::JobControl;
-use std::sync::Arc;
+use bevor_vfs::tty::{Sessions, Terminal};
+use std::sync::{Arc, Weak};
 
 /// `SIGHUP`.
 const SIGHUP: i32 = 1;
+/// `SIGTTIN`.
+const SIGTTIN: i32 = 21;
 
 impl Task {
     /// `setsid(2)`.
@@ -28,6 +31,8 @@ impl Task {
         let node = tree.nodes.get_mut(&pid.id).ok_or(ESRCH)?;
         node.pgrp = pid.clone();
         node.session = pid.clone();
+        node.tty = None;
+        node.old_foreground = None;
         drop(tree);
         let threads = self.group.threads.lock().clone();
         for task in threads {
@@ -108,74 +113,189 @@ impl Task {
         let leader = tree.task(&target).map_or(target.id, |task| task.group.id());
         Ok(read(tree.nodes.get(&leader).ok_or(ESRCH)?, &ns))
     }
+}
 
-    fn own_session(&self, tree: &Tree) -> Option<Arc<Pid>> {
-        Some(tree.node(&self.group.pid)?.session.clone())
+impl Task {
+    /// Whether the caller leads a session, which has no terminal yet.
+    fn may_take_terminal(&self, tree: &Tree) -> Result<Arc<Pid>, Errno> {
+        let node = tree.node(&self.group.pid).ok_or(EPERM)?;
+        if node.session.id != self.group.id() || node.tty.is_some() {
+            return Err(EPERM.into());
+        }
+        Ok(node.session.clone())
     }
 }
 
 impl JobControl for Task {
-    fn sid(&self) -> i32 {
-        self.get_sid(0).unwrap_or(0)
+    fn sessions(&self) -> Weak<dyn Sessions> {
+        let kernel: Weak<Kernel> = Arc::downgrade(&self.kernel);
+        kernel
     }
 
-    fn pgid(&self) -> i32 {
-        self.get_pgid(0).unwrap_or(0)
+    fn controlling_tty(&self) -> Option<Arc<dyn Terminal>> {
+        self.kernel.tree.lock().node(&self.group.pid)?.tty.clone()
     }
 
-    fn is_session_leader(&self) -> bool {
+    fn take_terminal(&self, tty: &Arc<dyn Terminal>, steal: bool) -> Result<(), Errno> {
+        let mut tree = self.kernel.tree.lock();
+        let current = tree.terminals.get(&tty.id()).map(|used| used.session.id);
+        if current == Some(self.group.id()) {
+            return Ok(());
+        }
+        self.may_take_terminal(&tree)?;
+        if current.is_some() {
+            if !steal {
+                return Err(EPERM.because("the terminal of another session"));
+            }
+            tree.detach_session(tty.id());
+        }
+        tree.attach(self.group.id(), tty);
+        Ok(())
+    }
+
+    fn take_free_terminal(&self, tty: &Arc<dyn Terminal>) -> Result<(), Errno> {
+        let mut tree = self.kernel.tree.lock();
+        self.may_take_terminal(&tree)?;
+        if tree.terminals.contains_key(&tty.id()) {
+            return Err(EPERM.into());
+        }
+        tree.attach(self.group.id(), tty);
+        Ok(())
+    }
+
+    fn give_up_terminal(&self) {
+        let mut tree = self.kernel.tree.lock();
+        let Some(node) = tree.nodes.get_mut(&self.group.id()) else { return };
+        if node.session.id != self.group.id() {
+            node.tty = None;
+            return;
+        }
+        let Some(tty) = node.tty.take() else { return };
+        let foreground = tree.detach_session(tty.id());
+        drop(tree);
+        if let Some(foreground) = foreground {
+            self.kernel.signal_pgrp(&foreground, Info::kernel(SIGHUP));
+            self.kernel.signal_pgrp(&foreground, Info::kernel(SIGCONT));
+        }
+    }
+
+    fn check_background(&self, tty: u64, signo: i32) -> Result<(), Errno> {
         let tree = self.kernel.tree.lock();
-        self.own_session(&tree).is_some_and(|session| session.id == self.group.id())
+        let Some(node) = tree.node(&self.group.pid) else { return Ok(()) };
+        if node.tty.as_ref().is_none_or(|own| own.id() != tty) {
+            return Ok(());
+        }
+        let Some(used) = tree.terminals.get(&tty) else { return Ok(()) };
+        if used.foreground.id == node.pgrp.id {
+            return Ok(());
+        }
+        if self.ignores(signo) {
+            return if signo == SIGTTIN { Err(EIO.into()) } else { Ok(()) };
+        }
+        let pgrp = node.pgrp.clone();
+        if tree.is_orphaned(&pgrp, None) {
+            return Err(EIO.because("an orphaned process group in the background"));
+        }
+        drop(tree);
+        self.kernel.signal_pgrp(&pgrp, Info::kernel(signo));
+        Err(ERESTARTSYS.into())
     }
 
-    fn group_in_session(&self, pgid: i32, sid: i32) -> bool {
-        let ns = self.pid().namespace().clone();
-        let (Some(pgrp), Some(session)) = (ns.find(pgid), ns.find(sid)) else { return false };
+    fn foreground(&self, tty: u64) -> i32 {
         let tree = self.kernel.tree.lock();
-        tree.members(&pgrp).any(|node| node.session.id == session.id)
+        let used = tree.terminals.get(&tty);
+        used.map_or(0, |used| used.foreground.number_or_zero(self.pid().namespace()))
     }
 
-    fn is_orphaned(&self, pgid: i32) -> bool {
-        let Some(pgrp) = self.pid().namespace().find(pgid) else { return true };
-        self.kernel.tree.lock().is_orphaned(&pgrp, None)
+    fn session_of(&self, tty: u64) -> Option<i32> {
+        let tree = self.kernel.tree.lock();
+        Some(tree.terminals.get(&tty)?.session.number_or_zero(self.pid().namespace()))
     }
 
+    fn set_foreground(&self, tty: u64, pgid: i32) -> Result<(), Errno> {
+        if pgid < 0 {
+            return Err(EINVAL.into());
+        }
+        let pgrp = self.pid().namespace().find(pgid);
+        let mut tree = self.kernel.tree.lock();
+        let node = tree.node(&self.group.pid).ok_or(ENOTTY)?;
+        let session = node.session.id;
+        let own = node.tty.as_ref().is_some_and(|own| own.id() == tty);
+        let used = tree.terminals.get(&tty).filter(|used| own && used.session.id == session);
+        if used.is_none() {
+            return Err(ENOTTY.into());
+        }
+        let pgrp = pgrp.ok_or(ESRCH)?;
+        let is_ours = tree.members(&pgrp).any(|member| member.session.id == session);
+        if !is_ours {
+            return Err(EPERM.because("a process group of another session"));
+        }
+        if let Some(used) = tree.terminals.get_mut(&tty) {
+            used.foreground = pgrp;
+        }
+        Ok(())
+    }
+}
+
+impl Task {
+    /// Whether the task blocks or ignores a signal.
     fn ignores(&self, signo: i32) -> bool {
         let blocked = self.signals.lock().blocked;
         blocked & signal::bit(signo) != 0
             || self.group.handlers().get(signo).handler == signal::SIG_IGN
     }
+}
 
-    fn signal_group(&self, pgid: i32, signo: i32) {
-        let Some(pgrp) = self.pid().namespace().find(pgid) else { return };
-        self.kernel.signal_pgrp(&pgrp, Info::kernel(signo));
+impl Tree {
+    /// Makes `tty` the terminal of the session that process `leader` leads.
+    fn attach(&mut self, leader: u64, tty: &Arc<dyn Terminal>) {
+        let Some(node) = self.nodes.get_mut(&leader) else { return };
+        node.tty = Some(tty.clone());
+        node.old_foreground = None;
+        let used = TtyUse { session: node.session.clone(), foreground: node.pgrp.clone() };
+        self.terminals.insert(tty.id(), used);
     }
 
-    fn controlling_tty(&self) -> Option<u64> {
-        let tree = self.kernel.tree.lock();
-        let session = self.own_session(&tree)?;
-        Some(tree.terminals.get(&session.id)?.tty)
-    }
-
-    fn set_controlling_tty(&self, tty: u64) -> Result<(), Errno> {
-        let mut tree = self.kernel.tree.lock();
-        let session = self.own_session(&tree).ok_or(EPERM)?;
-        if session.id != self.group.id() || tree.terminals.contains_key(&session.id) {
-            return Err(EPERM.into());
+    /// Takes terminal `tty` away from the session it controls; what was in the foreground.
+    pub fn detach_session(&mut self, tty: u64) -> Option<Arc<Pid>> {
+        let used = self.terminals.remove(&tty)?;
+        for node in self.nodes.values_mut() {
+            if node.session.id == used.session.id {
+                node.tty.take_if(|own| own.id() == tty);
+            }
         }
-        tree.terminals.insert(session.id, SessionTty { tty });
-        Ok(())
+        Some(used.foreground)
+    }
+}
+
+impl Sessions for Kernel {
+    fn signal_foreground(&self, tty: u64, signo: i32) {
+        if let Some(foreground) = self.foreground_of(tty) {
+            self.signal_pgrp(&foreground, Info::kernel(signo));
+        }
     }
 
-    fn drop_controlling_tty(&self) {
-        let mut tree = self.kernel.tree.lock();
-        if let Some(session) = self.own_session(&tree) {
-            tree.terminals.remove(&session.id);
-        }
+    fn hung_up(&self, tty: u64) {
+        let mut tree = self.tree.lock();
+        let Some(used) = tree.terminals.get(&tty).cloned() else { return };
+        tree.detach_session(tty);
+        let Some(leader) = tree.nodes.get_mut(&used.session.id) else { return };
+        leader.old_foreground = Some(used.foreground);
+        let group = leader.group.clone();
+        drop(tree);
+        signal::send::to_group(&group, Info::kernel(SIGHUP));
+        signal::send::to_group(&group, Info::kernel(SIGCONT));
+        self.report_continued(&group);
     }
 }
 
 impl Kernel {
+    /// The foreground process group of a terminal.
+    #[must_use]
+    pub fn foreground_of(&self, tty: u64) -> Option<Arc<Pid>> {
+        Some(self.tree.lock().terminals.get(&tty)?.foreground.clone())
+    }
+
     /// Sends a signal to every process of a group.
     pub fn signal_pgrp(&self, pgrp: &Pid, info: Info) {
         let tree = self.tree.lock();
@@ -190,19 +310,26 @@ impl Kernel {
         }
     }
 
-    /// The end of a session's leader takes the terminal away and hangs up its process groups.
+    /// The end of a session's leader takes the session's terminal away and hangs up what is in the
+    /// foreground (`setsid(2)`, `TIOCNOTTY`).
     pub fn session_leader_ended(&self, tree: &mut Tree, group: &Arc<ThreadGroup>) {
-        let is_leader =
-            tree.nodes.get(&group.id()).is_some_and(|node| node.session.id == group.id());
-        if !is_leader || tree.terminals.remove(&group.id()).is_none() {
+        let Some(node) = tree.nodes.get_mut(&group.id()) else { return };
+        if node.session.id != group.id() {
+            node.tty = None;
             return;
         }
-        let members = tree.nodes.values().filter(|node| {
-            node.session.id == group.id() && node.zombie.is_none() && node.group.id() != group.id()
-        });
-        for node in members {
-            signal::send::to_group(&node.group, Info::kernel(SIGHUP));
-            signal::send::to_group(&node.group, Info::kernel(SIGCONT));
+        let (hung_up, signals) = match (node.tty.take(), node.old_foreground.take()) {
+            (Some(tty), _) => (tree.detach_session(tty.id()), &[SIGHUP][..]),
+            // The terminal went first: its processes were not told.
+            (None, old) => (old, &[SIGHUP, SIGCONT][..]),
+        };
+        let Some(pgrp) = hung_up else { return };
+        for node in tree.members(&pgrp) {
+            if node.zombie.is_none() && node.group.id() != group.id() {
+                for &signo in signals {
+                    signal::send::to_group(&node.group, Info::kernel(signo));
+                }
+            }
         }
     }
 }

@@ -10,16 +10,17 @@ use crate::limits::{Limit, Limits, NR_LIMITS};
 use crate::pid::Pid;
 use crate::signal::{Action, Handlers, SIG_IGN, TaskSignals};
 use crate::task::{Machine, SchedAttributes, Task, TaskFuture, TaskParts};
-use crate::tree::Node;
+use crate::tree::{Node, TtyUse};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, ENOENT, ENOMEM, ENOTDIR};
 use bevor_base::Credentials;
 use bevor_memory::MemoryManager;
 use bevor_platform::FpState;
-use bevor_vfs::caller::{Caller, JobControl};
+use bevor_vfs::caller::{Caller, JobControl, NoSession};
 use bevor_vfs::file::File;
 use bevor_vfs::inode::MAY_EXEC;
 use bevor_vfs::namei::perm;
+use bevor_vfs::tty::Terminal;
 use bevor_vfs::{At, FsContext, LastLink};
 use std::any::Any;
 use std::sync::Arc;
@@ -44,8 +45,8 @@ pub struct ProcessSpec {
     pub no_new_privs: bool,
     /// Signals it starts with ignored.
     pub ignored_signals: Vec<i32>,
-    /// Id of the terminal to make its controlling one.
-    pub tty: Option<u64>,
+    /// The terminal to make its controlling one.
+    pub tty: Option<Arc<dyn Terminal>>,
 }
 
 /// Somebody outside every task, while a first process is made.
@@ -72,7 +73,7 @@ impl Caller for Starter<'_> {
         0
     }
     fn terminal(&self) -> &dyn JobControl {
-        self
+        &NoSession
     }
     fn rlimit(&self, _resource: u32) -> u64 {
         u64::MAX
@@ -81,35 +82,6 @@ impl Caller for Starter<'_> {
     fn as_any(&self) -> &dyn Any {
         &()
     }
-}
-
-impl JobControl for Starter<'_> {
-    fn sid(&self) -> i32 {
-        0
-    }
-    fn pgid(&self) -> i32 {
-        0
-    }
-    fn is_session_leader(&self) -> bool {
-        false
-    }
-    fn group_in_session(&self, _pgid: i32, _sid: i32) -> bool {
-        false
-    }
-    fn is_orphaned(&self, _pgid: i32) -> bool {
-        true
-    }
-    fn ignores(&self, _signo: i32) -> bool {
-        true
-    }
-    fn signal_group(&self, _pgid: i32, _signo: i32) {}
-    fn controlling_tty(&self) -> Option<u64> {
-        None
-    }
-    fn set_controlling_tty(&self, _tty: u64) -> Result<(), Errno> {
-        Err(bevor_abi::errno::EPERM.into())
-    }
-    fn drop_controlling_tty(&self) {}
 }
 
 /// Starts a process in a container; the first one becomes its init. Call it from a control thread.
@@ -212,13 +184,16 @@ fn try_start(
     Ok(group)
 }
 
-fn insert(kernel: &Kernel, task: &Arc<Task>, pid: Arc<Pid>, tty: Option<u64>) {
+fn insert(kernel: &Kernel, task: &Arc<Task>, pid: Arc<Pid>, tty: Option<Arc<dyn Terminal>>) {
     let group = task.group.clone();
     let mut tree = kernel.tree.lock();
     group.threads.lock().push(task.clone());
     tree.tasks.insert(pid.id, task.clone());
-    if let Some(tty) = tty {
-        tree.terminals.insert(pid.id, crate::tree::SessionTty { tty });
+    if let Some(tty) = &tty {
+        // Whoever was started on it before is in the background now.
+        tree.detach_session(tty.id());
+        let used = TtyUse { session: pid.clone(), foreground: pid.clone() };
+        tree.terminals.insert(tty.id(), used);
     }
     let node = Node {
         group,
@@ -231,6 +206,8 @@ fn insert(kernel: &Kernel, task: &Arc<Task>, pid: Arc<Pid>, tty: Option<u64>) {
         zombie: None,
         job_event: None,
         has_execed: true,
+        tty,
+        old_foreground: None,
     };
     tree.nodes.insert(pid.id, node);
 }

@@ -8,6 +8,7 @@ use crate::group::ThreadGroup;
 use crate::pid::Pid;
 use crate::task::Task;
 use std::collections::HashMap;
+use bevor_vfs::tty::Terminal;
 use std::sync::Arc;
 
 /// How a process ended, or what it reports to `wait` (`wait(2)`).
@@ -86,13 +87,19 @@ pub struct Node {
     pub job_event: Option<JobEvent>,
     /// Whether it has called `execve` (then its parent may not `setpgid` it).
     pub has_execed: bool,
+    /// Its controlling terminal.
+    pub tty: Option<Arc<dyn Terminal>>,
+    /// The foreground group of a terminal that was hung up under this leader of a session.
+    pub old_foreground: Option<Arc<Pid>>,
 }
 
-/// A session's terminal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct SessionTty {
-    /// Id of the controlling terminal.
-    pub tty: u64,
+/// Who uses a terminal.
+#[derive(Clone, Debug)]
+pub struct TtyUse {
+    /// The session it controls.
+    pub session: Arc<Pid>,
+    /// The foreground process group.
+    pub foreground: Arc<Pid>,
 }
 
 /// Every task and process of the sandbox.
@@ -102,8 +109,8 @@ pub struct Tree {
     pub tasks: HashMap<u64, Arc<Task>>,
     /// Processes, living or zombie, by [`Pid::id`] of their leader.
     pub nodes: HashMap<u64, Node>,
-    /// Controlling terminals by session.
-    pub terminals: HashMap<u64, SessionTty>,
+    /// The terminals that control a session, by their number.
+    pub terminals: HashMap<u64, TtyUse>,
 }
 
 impl Tree {

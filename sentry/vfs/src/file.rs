@@ -68,6 +68,20 @@ pub struct DirEntry<'a> {
 /// Where [`FileOps::read_dir`] puts entries; answers whether there was room.
 pub type DirSink<'a> = dyn FnMut(&DirEntry<'_>) -> bool + 'a;
 
+/// How far [`FileOps::read_as`] got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadTurn {
+    /// The call is over; these are the bytes it got this time.
+    Done(usize),
+    /// The call waits for more.
+    More {
+        /// Bytes it got this time.
+        got: usize,
+        /// How long it waits from now on, or from its beginning if it has got nothing this time.
+        timeout_ns: Option<u64>,
+    },
+}
+
 /// The position of files that keep it themselves; see [`FileOps::keeps_position`].
 pub const HERE: u64 = u64::MAX;
 
@@ -105,6 +119,20 @@ pub trait FileOps: Send + Sync + Any {
     fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
         let _ = (file, src, at);
         Err(EINVAL.into())
+    }
+
+    /// Reads on behalf of `caller`, for files whose reads depend on who makes them or wait for more
+    /// than the first byte (terminals); `None` for all others, which [`FileOps::read`] serves. A
+    /// call that has waited tells how many bytes it has got `before`.
+    fn read_as(
+        &self,
+        file: &File,
+        caller: &dyn Caller,
+        dst: &mut IoDst<'_>,
+        before: Option<u64>,
+    ) -> Option<Result<ReadTurn, Errno>> {
+        let _ = (file, caller, dst, before);
+        None
     }
 
     /// Writes on behalf of `caller`, for the few files whose writes depend on who makes them
@@ -434,6 +462,21 @@ impl File {
         drop(position);
         self.was_read();
         Ok(done)
+    }
+
+    /// `read(2)` on behalf of `caller`, if the file wants to know who calls; see
+    /// [`FileOps::read_as`].
+    pub fn read_as(
+        &self,
+        caller: &dyn Caller,
+        dst: &mut IoDst<'_>,
+        before: Option<u64>,
+    ) -> Option<Result<ReadTurn, Errno>> {
+        let result = self.ops.read_as(self, caller, dst, before)?;
+        if matches!(result, Ok(ReadTurn::Done(_))) {
+            notify::file(self, IN_ACCESS);
+        }
+        Some(result)
     }
 
     /// Moves the access time and tells watchers, after a read.

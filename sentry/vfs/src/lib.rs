@@ -11,6 +11,7 @@ pub mod caller;
 pub mod context;
 pub mod dentry;
 pub mod dev;
+pub mod devpts;
 pub mod event;
 pub mod file;
 pub mod gofer;
@@ -27,6 +28,7 @@ pub mod overlay;
 pub mod pipe;
 pub mod superblock;
 pub mod tmpfs;
+pub mod tty;
 mod usage;
 pub mod walk;
 

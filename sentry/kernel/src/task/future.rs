@@ -1,14 +1,14 @@
 //! The one hand-written future of every task: run the guest, await its next event, serve it.
 
 use super::{Machine, Task};
-use crate::block::{Block, ObjectKind, Source, Stop};
+use crate::block::{Block, ObjectKind, Restart, Source, Stop};
 use crate::ctx::Ctx;
 use crate::executor::Worker;
 use crate::exit;
 use crate::oom;
 use crate::signal::{self, Info, SIGKILL};
 use crate::tree::ExitStatus;
-use bevor_abi::errno::ENOSYS;
+use bevor_abi::errno::{ENOSYS, ERESTARTSYS};
 use bevor_abi::time::Timespec;
 use bevor_base::timer::{Timed, TimerId};
 use bevor_base::{Ready, Registration, WaitQueue, Wakeable};
@@ -16,6 +16,9 @@ use bevor_memory::UserAddr;
 use bevor_platform::Event;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// How long a call waits that was interrupted by a signal somebody else took.
+const RESTART_DELAY_NS: u64 = 1_000_000;
 
 /// What the task does next.
 enum Step {
@@ -36,6 +39,8 @@ struct Waiting {
     block: Block,
     _registrations: Vec<Registration>,
     timer: Option<TimerId>,
+    /// The call is made as if for the first time when it goes on.
+    afresh: bool,
 }
 
 /// How a look at pending signals ended.
@@ -203,7 +208,9 @@ impl TaskFuture {
         waiting: Option<Box<Waiting>>,
         timed_out: bool,
     ) -> Step {
-        let resumed = waiting.as_ref().map(|waiting| &waiting.block);
+        let resumed = waiting.as_ref().filter(|waiting| !waiting.afresh);
+        let timed_out = timed_out && resumed.is_some();
+        let resumed = resumed.map(|waiting| &waiting.block);
         let result = Ctx::dispatch(task, &mut self.machine, resumed, timed_out);
         if let Err(Stop::Block(block)) = result {
             let nr = i32::try_from(self.machine.context.regs.syscall_nr()).unwrap_or(-1);
@@ -215,10 +222,20 @@ impl TaskFuture {
         }
         match result {
             Ok(value) => self.machine.set_return(value),
+            Err(Stop::Errno(errno)) if errno == ERESTARTSYS => return self.restart(task),
             Err(Stop::Errno(errno)) => self.machine.set_return(errno.as_return()),
             Err(Stop::NoReturn | Stop::Block(_)) => {}
         }
         if self.machine.thread.is_none() { Step::Dead } else { Step::Enter }
+    }
+
+    /// The handler sent its own task a signal that must act before the call goes on.
+    fn restart(&mut self, task: &Arc<Task>) -> Step {
+        // Where the signal turns out to do nothing the call is made again a little later.
+        let again_ns = bevor_base::clock::monotonic_ns().saturating_add(RESTART_DELAY_NS);
+        let block = Block::new(Restart::Sys).until(Some(again_ns));
+        let waiting = Waiting { afresh: true, ..Self::register(task, block) };
+        self.interrupt(task, Box::new(waiting))
     }
 
     fn wait(task: &Arc<Task>, block: Block, waiting: Option<Box<Waiting>>) -> Step {
@@ -259,7 +276,7 @@ impl TaskFuture {
         let timer = block
             .deadline_ns
             .map(|deadline_ns| task.kernel.timers.arm(deadline_ns, task.clone() as Arc<dyn Timed>));
-        Waiting { block, _registrations: registrations, timer }
+        Waiting { block, _registrations: registrations, timer, afresh: false }
     }
 
     /// A waiting call was polled: retries it, ends it, or parks the task.

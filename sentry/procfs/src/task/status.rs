@@ -3,6 +3,7 @@
 use super::Subject;
 use crate::system::TICK_NS;
 use bevor_abi::Errno;
+use bevor_abi::conv::low_u32;
 use bevor_kernel::Task;
 use bevor_kernel::limits::INFINITY;
 use std::fmt::Write as _;
@@ -234,11 +235,13 @@ pub fn stat(subject: &Subject) -> Result<String, Errno> {
 }
 
 /// Number of the controlling terminal and its foreground group; 0 and -1 without one.
-fn terminal(subject: &Subject) -> (u64, i32) {
+fn terminal(subject: &Subject) -> (u32, i32) {
     let tree = subject.mounted.kernel.tree.lock();
-    let session = tree.nodes.get(&subject.group.id()).map(|node| node.session.id);
-    let tty = session.and_then(|session| tree.terminals.get(&session)).map(|tty| tty.tty);
-    tty.map_or((0, -1), |tty| (tty, -1))
+    let tty = tree.nodes.get(&subject.group.id()).and_then(|node| node.tty.clone());
+    let Some(tty) = tty else { return (0, -1) };
+    let used = tree.terminals.get(&tty.id());
+    let foreground = used.map_or(-1, |used| used.foreground.number_or_zero(&subject.mounted.ns));
+    (low_u32(tty.rdev()), foreground)
 }
 
 /// `statm`.

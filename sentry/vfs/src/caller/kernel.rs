@@ -1,8 +1,7 @@
 //! The kernel as the caller of file operations nobody asked for: copy-up, write-back.
 
-use crate::caller::{Caller, JobControl};
+use crate::caller::{Caller, JobControl, NoSession};
 use bevor_abi::Errno;
-use bevor_abi::errno::EPERM;
 use bevor_base::{Credentials, UserNamespace};
 use bevor_memory::{Account, MemoryManager, MemoryPool};
 use bevor_platform::{Order, PlatformError, Space, SpaceId, Thread};
@@ -89,7 +88,7 @@ impl Caller for KernelCaller {
     }
 
     fn terminal(&self) -> &dyn JobControl {
-        self
+        &NoSession
     }
 
     fn rlimit(&self, resource: u32) -> u64 {
@@ -104,48 +103,4 @@ impl Caller for KernelCaller {
     fn as_any(&self) -> &dyn Any {
         self
     }
-}
-
-impl JobControl for KernelCaller {
-    fn sid(&self) -> i32 {
-        0
-    }
-
-    fn pgid(&self) -> i32 {
-        0
-    }
-
-    fn is_session_leader(&self) -> bool {
-        false
-    }
-
-    fn group_in_session(&self, pgid: i32, sid: i32) -> bool {
-        let _ = (pgid, sid);
-        false
-    }
-
-    fn is_orphaned(&self, pgid: i32) -> bool {
-        let _ = pgid;
-        false
-    }
-
-    fn ignores(&self, signo: i32) -> bool {
-        let _ = signo;
-        true
-    }
-
-    fn signal_group(&self, pgid: i32, signo: i32) {
-        let _ = (pgid, signo);
-    }
-
-    fn controlling_tty(&self) -> Option<u64> {
-        None
-    }
-
-    fn set_controlling_tty(&self, tty: u64) -> Result<(), Errno> {
-        let _ = tty;
-        Err(EPERM.into())
-    }
-
-    fn drop_controlling_tty(&self) {}
 }

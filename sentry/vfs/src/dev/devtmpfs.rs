@@ -1,6 +1,6 @@
 //! The usual contents of `/dev`.
 
-use crate::dev::{CONSOLE, FULL, NULL, RANDOM, TTY, URANDOM, ZERO};
+use crate::dev::{CONSOLE, FULL, NULL, PTMX, RANDOM, TTY, URANDOM, ZERO};
 use crate::inode::{InodeRef, NewAttr, NewNode};
 use crate::superblock::{FsType, Superblock, register_fs_type};
 use crate::tmpfs::{TmpFs, TmpfsOptions};
@@ -10,22 +10,22 @@ use bevor_memory::{Account, MemoryPool};
 use std::sync::Arc;
 
 /// Devices anybody may use.
-const NODES: [(&[u8], u64); 6] = [
+const NODES: [(&[u8], u64); 7] = [
     (b"null", NULL),
     (b"zero", ZERO),
     (b"full", FULL),
     (b"random", RANDOM),
     (b"urandom", URANDOM),
     (b"tty", TTY),
+    (b"ptmx", PTMX),
 ];
 
-const LINKS: [(&[u8], &[u8]); 6] = [
+const LINKS: [(&[u8], &[u8]); 5] = [
     (b"fd", b"/proc/self/fd"),
     (b"stdin", b"/proc/self/fd/0"),
     (b"stdout", b"/proc/self/fd/1"),
     (b"stderr", b"/proc/self/fd/2"),
     (b"core", b"/proc/kcore"),
-    (b"ptmx", b"pts/ptmx"),
 ];
 
 /// Mount points of other file systems.

@@ -1,7 +1,7 @@
 //! Open files of imported descriptors.
 
 use crate::caller::Caller;
-use crate::file::{File, FileOps, HERE};
+use crate::file::{File, FileOps, HERE, ReadTurn};
 use crate::host::calls;
 use crate::host::inode::HostInode;
 use crate::host::mapping::HostMapping;
@@ -85,6 +85,39 @@ impl FileOps for HostFile {
         self.after(result, Ready::READABLE)
     }
 
+    fn read_as(
+        &self,
+        file: &File,
+        caller: &dyn Caller,
+        dst: &mut IoDst<'_>,
+        before: Option<u64>,
+    ) -> Option<Result<ReadTurn, Errno>> {
+        let _ = before;
+        let tty = self.inode.tty()?;
+        if let Err(errno) = tty.check_read(caller) {
+            return Some(Err(errno));
+        }
+        Some(match self.read(file, dst, HERE) {
+            Ok(got) => Ok(ReadTurn::Done(got)),
+            Err(errno) if errno == EAGAIN => match tty.patience_ns() {
+                Some(0) => Ok(ReadTurn::Done(0)),
+                Some(timeout_ns) => Ok(ReadTurn::More { got: 0, timeout_ns: Some(timeout_ns) }),
+                None => Err(errno),
+            },
+            Err(errno) => Err(errno),
+        })
+    }
+
+    fn write_as(
+        &self,
+        file: &File,
+        caller: &dyn Caller,
+        src: &mut IoSrc<'_>,
+    ) -> Option<Result<usize, Errno>> {
+        let tty = self.inode.tty()?;
+        Some(tty.check_write(caller).and_then(|()| self.write(file, src, HERE)))
+    }
+
     fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
         let _ = file;
         if !self.inode.is_stream() {
@@ -147,9 +180,8 @@ impl FileOps for HostFile {
     }
 
     fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
-        let _ = file;
         if let Some(tty) = self.inode.tty() {
-            return tty.ioctl(caller, cmd, arg);
+            return tty.ioctl(file, caller, cmd, arg);
         }
         if cmd != FIONREAD || !self.inode.is_pipe() {
             return Err(ENOTTY.into());

@@ -64,6 +64,9 @@ pub fn import(fd: OwnedFd, origin: Origin) -> Result<Arc<File>, Errno> {
     poller::start()?;
     let flags = OpenFlags(origin.flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_LARGEFILE));
     let inode = Arc::new(HostInode::new(fd, &origin)?);
+    if let Some(tty) = inode.tty() {
+        tty.announce(&inode);
+    }
     let ops = Box::new(file::HostFile::shared(inode.clone()));
     let path = match inode.class() {
         // A name like `pipe:[1234]`.

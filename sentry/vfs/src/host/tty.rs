@@ -1,41 +1,43 @@
 //! A terminal of the host, used directly: the host has its line discipline, the sandbox its process
-//! groups (`tty_ioctl(4)`).
+//! groups (`ioctl_tty(2)`).
 
 use crate::caller::Caller;
+use crate::file::{File, FileOps, OpenFlags};
 use crate::host::calls;
-use crate::inode::FileType;
+use crate::host::inode::HostInode;
+use crate::inode::{FileType, Inode};
+use crate::tty::job_control::{self, Side};
+use crate::tty::{self, Settings, Terminal};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EINVAL, EIO, ENOTTY, EPERM};
+use bevor_abi::errno::{EIO, ENOTTY};
+use bevor_abi::fcntl::O_ACCMODE;
 use bevor_abi::ioctl::{
-    FIONREAD, TCFLSH, TCGETS, TCSBRK, TCSETS, TCSETSF, TCSETSW, TCXONC, TIOCGPGRP, TIOCGSID,
-    TIOCGWINSZ, TIOCNOTTY, TIOCOUTQ, TIOCSCTTY, TIOCSPGRP, TIOCSWINSZ,
+    FIONREAD, TCFLSH, TCGETS, TCGETS2, TCSBRK, TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW,
+    TCSETSW2, TCXONC, TIOCGDEV, TIOCGWINSZ, TIOCOUTQ, TIOCSWINSZ,
 };
+use bevor_abi::stat::{major, minor};
+use bevor_abi::termios::{ICANON, TOSTOP, Termios, VMIN, VTIME};
 use bevor_memory::UserAddr;
 use parking_lot::Mutex;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes of the kernel's `struct termios`.
 const TERMIOS: usize = 36;
 /// Bytes of `struct winsize`.
 const WINSIZE: usize = 8;
 
-/// Who uses the terminal inside the sandbox.
-#[derive(Clone, Copy, Default)]
-struct Holder {
-    /// Its session, 0 while it controls none.
-    sid: i32,
-    /// The foreground process group.
-    foreground: i32,
-}
-
 /// What all descriptors of one terminal share.
 struct Shared {
     /// The host's device number.
     rdev: u64,
     id: u64,
-    holder: Mutex<Holder>,
+    /// The settings stop writers in the background, as far as is known here.
+    stops_writers: AtomicBool,
+    /// The descriptors, for `/dev/tty`.
+    inodes: Mutex<Vec<Weak<HostInode>>>,
 }
 
 /// The terminals there are; one more per container that was started on one.
@@ -44,17 +46,50 @@ static TERMINALS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 impl Shared {
     /// What the descriptors of device `rdev` share.
     fn of(rdev: u64) -> Arc<Self> {
-        // Terminals of the sandbox itself count from 1.
-        static NEXT: AtomicU64 = AtomicU64::new(1 << 32);
         let mut terminals = TERMINALS.lock();
         terminals.retain(|terminal| terminal.strong_count() > 0);
         let known = terminals.iter().filter_map(Weak::upgrade).find(|shared| shared.rdev == rdev);
         known.unwrap_or_else(|| {
-            let id = NEXT.fetch_add(1, Ordering::Relaxed);
-            let shared = Arc::new(Self { rdev, id, holder: Mutex::default() });
+            let shared = Arc::new(Self {
+                rdev,
+                id: tty::next_id(),
+                stops_writers: AtomicBool::new(false),
+                inodes: Mutex::default(),
+            });
             terminals.push(Arc::downgrade(&shared));
             shared
         })
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HostTty({}:{})", major(self.rdev), minor(self.rdev))
+    }
+}
+
+impl Terminal for Shared {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn rdev(&self) -> u64 {
+        self.rdev
+    }
+
+    fn open(
+        self: Arc<Self>,
+        flags: OpenFlags,
+        caller: &dyn Caller,
+    ) -> Result<Box<dyn FileOps>, Errno> {
+        let inodes: Vec<_> = self.inodes.lock().iter().filter_map(Weak::upgrade).collect();
+        let access = OpenFlags(flags.0 & O_ACCMODE);
+        let mut opened = inodes.into_iter().map(|inode| inode.open(access, caller));
+        opened.find(Result::is_ok).unwrap_or(Err(EIO.into()))
+    }
+
+    fn hang_up(&self) {
+        // The terminal is the host's: it hangs up when the host says so.
     }
 }
 
@@ -70,35 +105,84 @@ impl HostTty {
         if kind != FileType::CharDevice {
             return None;
         }
-        let _: [u8; TERMIOS] = calls::ioctl_get(fd.as_fd(), TCGETS).ok()?;
-        Some(Self { fd: fd.clone(), shared: Shared::of(rdev) })
+        let tty = Self { fd: fd.clone(), shared: Shared::of(rdev) };
+        let settings = tty.settings().ok()?;
+        tty.shared.stops_writers.store(settings.local(TOSTOP), Ordering::Relaxed);
+        Some(tty)
     }
 
-    /// The number by which a session names its controlling terminal.
+    /// Makes `inode`, whose terminal this is, one that `/dev/tty` can open.
+    pub(super) fn announce(&self, inode: &Arc<HostInode>) {
+        let mut inodes = self.shared.inodes.lock();
+        inodes.retain(|inode| inode.strong_count() > 0);
+        inodes.push(Arc::downgrade(inode));
+    }
+
+    /// The terminal as a session has it.
+    #[must_use]
+    pub fn terminal(&self) -> Arc<dyn Terminal> {
+        self.shared.clone()
+    }
+
+    /// The number by which it goes.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.shared.id
     }
 
-    /// The foreground process group, which the host's interrupts are meant for; 0 for none.
-    #[must_use]
-    pub fn foreground(&self) -> i32 {
-        self.shared.holder.lock().foreground
+    /// The settings the host has for it.
+    fn settings(&self) -> Result<Settings, Errno> {
+        let bytes: [u8; TERMIOS] = calls::ioctl_get(self.fd.as_fd(), TCGETS)?;
+        let termios = Termios::read_from_bytes(&bytes).map_err(|_| EIO)?;
+        Ok(Settings::initial().with_termios(&termios))
     }
 
-    /// Makes it the controlling terminal of session `sid`.
-    pub fn control(&self, sid: i32) {
-        *self.shared.holder.lock() = Holder { sid, foreground: sid };
+    /// Job control before a read.
+    pub(super) fn check_read(&self, caller: &dyn Caller) -> Result<(), Errno> {
+        job_control::check_read(&*self.shared, caller)
     }
 
-    pub(super) fn ioctl(&self, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
+    /// Job control before a write.
+    pub(super) fn check_write(&self, caller: &dyn Caller) -> Result<(), Errno> {
+        if self.shared.stops_writers.load(Ordering::Relaxed) {
+            return job_control::check_change(&*self.shared, caller);
+        }
+        Ok(())
+    }
+
+    /// How long a read waits for its first byte, nanoseconds, if it does not wait for ever.
+    pub(super) fn patience_ns(&self) -> Option<u64> {
+        let settings = self.settings().ok()?;
+        let limited = !settings.local(ICANON) && settings.control(VMIN) == 0;
+        limited.then(|| u64::from(settings.control(VTIME)) * 100_000_000)
+    }
+
+    pub(super) fn ioctl(
+        &self,
+        file: &File,
+        caller: &dyn Caller,
+        cmd: u32,
+        arg: u64,
+    ) -> Result<u64, Errno> {
         let (fd, mm, at) = (self.fd.as_fd(), caller.mm(), UserAddr(arg));
+        let check = || job_control::check_change(&*self.shared, caller);
         match cmd {
             TCGETS => mm.write_bytes(at, &calls::ioctl_get::<TERMIOS>(fd, cmd)?)?,
+            TCGETS2 => mm.write(at, &self.settings()?.termios2())?,
             TCSETS | TCSETSW | TCSETSF => {
-                let mut termios = [0; TERMIOS];
-                mm.read_bytes(at, &mut termios)?;
-                calls::ioctl_set(fd, cmd, &termios)?;
+                let new: Termios = mm.read(at)?;
+                check()?;
+                self.set(cmd, &new)?;
+            }
+            TCSETS2 | TCSETSW2 | TCSETSF2 => {
+                let new = self.settings()?.with_termios2(&mm.read(at)?).termios();
+                check()?;
+                let cmd = match cmd {
+                    TCSETS2 => TCSETS,
+                    TCSETSW2 => TCSETSW,
+                    _ => TCSETSF,
+                };
+                self.set(cmd, &new)?;
             }
             TIOCGWINSZ => mm.write_bytes(at, &calls::ioctl_get::<WINSIZE>(fd, cmd)?)?,
             TIOCSWINSZ => {
@@ -107,65 +191,24 @@ impl HostTty {
                 calls::ioctl_set(fd, cmd, &size)?;
             }
             FIONREAD | TIOCOUTQ => mm.write_bytes(at, &calls::ioctl_get::<4>(fd, cmd)?)?,
-            TCSBRK | TCXONC | TCFLSH => calls::ioctl_number(fd, cmd, arg)?,
-            _ => return self.job_control(caller, cmd, at),
+            TIOCGDEV => mm.write(at, &bevor_abi::conv::low_u32(self.shared.rdev()))?,
+            TCSBRK | TCXONC | TCFLSH => {
+                check()?;
+                calls::ioctl_number(fd, cmd, arg)?;
+            }
+            _ => {
+                let tty = self.terminal();
+                let done = job_control::ioctl(&tty, Side::Terminal, file, caller, cmd, arg);
+                return done.unwrap_or_else(|| Err(ENOTTY.into()));
+            }
         }
         Ok(0)
     }
 
-    fn job_control(&self, caller: &dyn Caller, cmd: u32, at: UserAddr) -> Result<u64, Errno> {
-        let (mm, terminal) = (caller.mm(), caller.terminal());
-        let controls = terminal.controlling_tty() == Some(self.id());
-        match cmd {
-            TIOCSCTTY => {
-                let holder = *self.shared.holder.lock();
-                if holder.sid == terminal.sid() && controls {
-                    return Ok(0);
-                }
-                if !terminal.is_session_leader()
-                    || terminal.controlling_tty().is_some()
-                    || holder.sid != 0
-                {
-                    return Err(EPERM.into());
-                }
-                terminal.set_controlling_tty(self.id())?;
-                self.control(terminal.sid());
-            }
-            TIOCNOTTY if controls => {
-                if terminal.is_session_leader() {
-                    *self.shared.holder.lock() = Holder::default();
-                }
-                terminal.drop_controlling_tty();
-            }
-            TIOCGPGRP if controls => mm.write(at, &self.foreground())?,
-            TIOCGSID if controls => mm.write(at, &self.shared.holder.lock().sid)?,
-            TIOCSPGRP if controls => {
-                let pgid: i32 = mm.read(at)?;
-                if pgid < 0 {
-                    return Err(EINVAL.into());
-                }
-                if !terminal.group_in_session(pgid, terminal.sid()) {
-                    return Err(EPERM.into());
-                }
-                self.shared.holder.lock().foreground = pgid;
-            }
-            TIOCNOTTY | TIOCGPGRP | TIOCGSID | TIOCSPGRP => return Err(ENOTTY.into()),
-            _ => return Err(ENOTTY.into()),
-        }
-        Ok(0)
-    }
-
-    /// Sends a signal the host's terminal made to the foreground group.
-    ///
-    /// # Errors
-    /// `EIO` if there is none.
-    pub fn signal_foreground(&self, caller: &dyn Caller, signo: i32) -> Result<(), Errno> {
-        match self.foreground() {
-            0 => Err(EIO.into()),
-            group => {
-                caller.terminal().signal_group(group, signo);
-                Ok(())
-            }
-        }
+    fn set(&self, cmd: u32, new: &Termios) -> Result<(), Errno> {
+        self.shared.stops_writers.store(new.c_lflag & TOSTOP != 0, Ordering::Relaxed);
+        let mut bytes = [0; TERMIOS];
+        bytes.copy_from_slice(new.as_bytes());
+        calls::ioctl_set(self.fd.as_fd(), cmd, &bytes)
     }
 }

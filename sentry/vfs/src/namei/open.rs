@@ -198,7 +198,10 @@ fn check_marks(path: &Path, at: &At<'_>, how: OpenHow) -> Result<(), Errno> {
 /// Makes the description of a file that may be opened.
 fn finish(at: &At<'_>, path: Path, how: OpenHow) -> Result<Arc<File>, Errno> {
     let writes = how.flags.writable() && path.dentry.kind() == FileType::Regular;
-    let ops = path.inode().clone().open(how.flags, at.caller)?;
+    let ops = match crate::devpts::open_beside(&path, at.caller) {
+        Some(opened) => opened?,
+        None => path.inode().clone().open(how.flags, at.caller)?,
+    };
     let file = File::new(ops, path, how.flags);
     if writes {
         file.count_writer()?;
