@@ -205,7 +205,7 @@ syscalls! {
     150 munlock(addr: Addr, len: Size) => full memory::munlock;
     151 mlockall(flags: MlockallFlags) => full memory::mlockall;
     152 munlockall() => full memory::munlockall;
-    153 vhangup() => full tty::vhangup ["pty_sessions"];
+    153 vhangup() => full tty::vhangup ["pty_modes"];
     154 modify_ldt(func: Int, ptr: Addr, bytes: Size) => refused ENOSYS "no local descriptor tables";
     155 pivot_root(new_root: Path, put_old: Path) => full mount::pivot_root;
     156 _sysctl(args: Addr) => refused ENOSYS "Linux has dropped it";

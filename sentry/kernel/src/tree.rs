@@ -7,8 +7,8 @@
 use crate::group::ThreadGroup;
 use crate::pid::Pid;
 use crate::task::Task;
-use std::collections::HashMap;
 use bevor_vfs::tty::Terminal;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How a process ended, or what it reports to `wait` (`wait(2)`).

@@ -6,11 +6,11 @@ use crate::devpts::dir::DirFile;
 use crate::devpts::{DevPts, DevPtsOptions, Pair};
 use crate::file::{FileOps, OpenFlags};
 use crate::inode::{
-    Attr, CachePolicy, FileType, FsStat, Inode, InodeRef, NewAttr, SetAttr,
+    Attr, CachePolicy, FileType, FsStat, Inode, InodeRef, NewAttr, NewNode, SetAttr,
 };
 use crate::meta::Meta;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EINVAL, ENOENT};
+use bevor_abi::errno::{EACCES, EINVAL, ENOENT, EPERM};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::Arc;
@@ -40,10 +40,8 @@ pub(super) struct RootInode {
 impl RootInode {
     pub(super) fn new(fs: &Arc<DevPts>) -> Self {
         let attr = NewAttr { mode: fs.options.lock().ptmx_mode, ..ROOT };
-        let ptmx = PtmxInode {
-            fs: fs.clone(),
-            meta: Mutex::new(Meta::new(FileType::CharDevice, attr)),
-        };
+        let ptmx =
+            PtmxInode { fs: fs.clone(), meta: Mutex::new(Meta::new(FileType::CharDevice, attr)) };
         Self {
             fs: fs.clone(),
             ptmx: Arc::new(ptmx),
@@ -78,6 +76,12 @@ impl Inode for RootInode {
             return Ok(self.ptmx.clone());
         }
         Ok(self.fs.entry(name).ok_or(ENOENT)?)
+    }
+
+    fn create(&self, name: &[u8], node: &NewNode<'_>, attr: NewAttr) -> Result<InodeRef, Errno> {
+        let _ = (name, attr);
+        // Linux has two answers for file systems in which nothing can be made.
+        Err(if *node == NewNode::Regular { EACCES } else { EPERM }.into())
     }
 
     fn cache_policy(&self) -> CachePolicy {

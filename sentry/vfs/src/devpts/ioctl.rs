@@ -195,8 +195,7 @@ impl Call<'_> {
     /// What both ends serve alike.
     fn common(&self) -> Result<u64, Errno> {
         let tty: Arc<dyn Terminal> = self.pair.clone();
-        let jobs =
-            job_control::ioctl(&tty, self.side, self.file, self.caller, self.cmd, self.arg);
+        let jobs = job_control::ioctl(&tty, self.side, self.file, self.caller, self.cmd, self.arg);
         if let Some(result) = jobs {
             return result;
         }
@@ -268,8 +267,7 @@ impl Call<'_> {
                 }
             }
             TIOCGEXCL => {
-                let exclusive =
-                    self.side == Side::Terminal && pair.look(|state| state.exclusive);
+                let exclusive = self.side == Side::Terminal && pair.look(|state| state.exclusive);
                 mm.write(at, &i32::from(exclusive))?;
             }
             TIOCOUTQ => mm.write(at, &0_i32)?,

@@ -42,7 +42,7 @@ impl FileOps for MasterFile {
         if max == 0 {
             return Ok(0);
         }
-        let bytes = self.pair.to_master(max).map_err(|end| end.unwrap_or(EAGAIN.into()))?;
+        let bytes = self.pair.take_for_master(max).map_err(|end| end.unwrap_or(EAGAIN.into()))?;
         dst.put(&bytes)
     }
 
@@ -56,7 +56,7 @@ impl FileOps for MasterFile {
             }
             match src.take_vec(room) {
                 Ok(bytes) if !bytes.is_empty() => {
-                    self.pair.from_master(&bytes);
+                    self.pair.master_wrote(&bytes);
                     written += bytes.len();
                 }
                 Ok(_) => break,

@@ -10,7 +10,7 @@ use bevor_abi::Errno;
 use bevor_abi::cap::CAP_SYS_ADMIN;
 use bevor_abi::errno::{EBUSY, EIO};
 use bevor_abi::fcntl::O_NOCTTY;
-use bevor_abi::signal::{Signal, SIGWINCH};
+use bevor_abi::signal::{SIGWINCH, Signal};
 use bevor_abi::stat::makedev;
 use bevor_abi::termios::{
     EXTPROC, IXON, TIOCPKT_DOSTOP, TIOCPKT_FLUSHWRITE, TIOCPKT_IOCTL, TIOCPKT_NOSTOP, VSTART,
@@ -46,7 +46,7 @@ pub(super) struct State {
     /// `TIOCEXCL`.
     pub(super) exclusive: bool,
     master_open: bool,
-    /// How many descriptions of the slave there are that are not hung up.
+    /// How many descriptions of the slave there are, hung up ones included.
     slaves: u32,
     /// The slave was open and is not any more.
     slave_closed: bool,
@@ -63,6 +63,7 @@ impl State {
     /// The line and its way out.
     pub(super) fn line<'a>(&'a mut self, done: &'a mut Done) -> (&'a mut Line, Way<'a>) {
         let way = Way {
+            settled: self.outgoing.len(),
             outgoing: &mut self.outgoing,
             status: &mut self.status,
             packet: self.packet,
@@ -104,6 +105,8 @@ pub(super) struct Done {
 
 /// The way from the line to the master.
 pub(super) struct Way<'a> {
+    /// How many bytes were there before.
+    settled: usize,
     outgoing: &'a mut VecDeque<u8>,
     status: &'a mut u8,
     packet: bool,
@@ -127,8 +130,8 @@ impl Outlet for Way<'_> {
     }
 
     fn flush(&mut self) {
-        // The master has read ahead what comes first.
-        self.outgoing.truncate(READ_AHEAD);
+        // The master has read ahead what comes first, as far as it has had a chance.
+        self.outgoing.truncate(READ_AHEAD.min(self.settled));
         self.done.to_slave |= Ready::WRITABLE;
         self.note(TIOCPKT_FLUSHWRITE, 0);
     }
@@ -260,13 +263,10 @@ impl Pair {
         Ok(SlaveFile::new(self.clone(), hangups))
     }
 
-    /// A description of the slave from hang-up `hangups` is closed.
-    pub(super) fn close_slave(&self, hangups: u64) {
+    /// A description of the slave is closed.
+    pub(super) fn close_slave(&self) {
         self.act(|state, done| {
-            if state.hangups != hangups {
-                return;
-            }
-            state.slaves -= 1;
+            state.slaves = state.slaves.saturating_sub(1);
             if state.slaves == 0 {
                 state.slave_closed = true;
                 done.to_master |= Ready::HUP | Ready::READABLE;
@@ -320,7 +320,7 @@ impl Pair {
     }
 
     /// The master writes.
-    pub(super) fn from_master(&self, bytes: &[u8]) {
+    pub(super) fn master_wrote(&self, bytes: &[u8]) {
         self.act(|state, done| {
             state.incoming.extend(bytes);
             state.pump(done);
@@ -328,7 +328,7 @@ impl Pair {
     }
 
     /// Takes up to `max` bytes for the master.
-    pub(super) fn to_master(&self, max: usize) -> Result<Vec<u8>, Option<Errno>> {
+    pub(super) fn take_for_master(&self, max: usize) -> Result<Vec<u8>, Option<Errno>> {
         self.act(|state, done| {
             if state.packet && state.status != 0 {
                 return Ok(vec![std::mem::take(&mut state.status)]);
@@ -377,7 +377,7 @@ impl Pair {
                 done.to_master |= Ready::READABLE;
             });
         } else {
-            self.from_master(&[byte]);
+            self.master_wrote(&[byte]);
         }
     }
 
@@ -461,13 +461,13 @@ impl Terminal for Pair {
     fn hang_up(&self) {
         self.act(|state, done| {
             state.hangups += 1;
-            if state.slaves > 0 {
-                state.slaves = 0;
+            // As on Linux, the master hears of it only once one description is left.
+            if state.slaves == 1 {
                 state.slave_closed = true;
+                done.to_master |= Ready::HUP | Ready::READABLE;
             }
             state.status = 0;
             state.line.reset();
-            done.to_master |= Ready::HUP | Ready::READABLE;
             done.to_slave |= Ready::ALL;
         });
         if let Some(sessions) = self.sessions.upgrade() {

@@ -177,7 +177,7 @@ impl FileOps for SlaveFile {
 
     fn release(&self, file: &File) {
         let _ = file;
-        self.pair.close_slave(self.hangups);
+        self.pair.close_slave();
     }
 
     fn as_any(&self) -> &dyn Any {

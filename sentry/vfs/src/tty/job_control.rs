@@ -100,12 +100,7 @@ fn set_foreground(tty: &dyn Terminal, caller: &dyn Caller, at: UserAddr) -> Resu
     caller.terminal().set_foreground(tty.id(), pgid)
 }
 
-fn session(
-    tty: &dyn Terminal,
-    side: Side,
-    caller: &dyn Caller,
-    at: UserAddr,
-) -> Result<(), Errno> {
+fn session(tty: &dyn Terminal, side: Side, caller: &dyn Caller, at: UserAddr) -> Result<(), Errno> {
     if side == Side::Terminal && !is_controlling(tty, caller) {
         return Err(ENOTTY.into());
     }

@@ -2,9 +2,7 @@
 
 use crate::tty::line::echo::{is_control, upper};
 use crate::tty::line::{Line, Outlet};
-use bevor_abi::termios::{
-    IUTF8, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, XTABS,
-};
+use bevor_abi::termios::{IUTF8, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, XTABS};
 
 /// What one byte becomes.
 pub(super) struct Formed {
