@@ -38,6 +38,9 @@ static void run(const char *what, int flags, int (*function)(void *), void *arg)
 
 static long clone3(struct clone_args *args, size_t size) { return syscall(SYS_clone3, args, size); }
 
+static volatile int usr2_count;
+static void on_usr2(int sig, siginfo_t *info, void *context) { usr2_count++; }
+
 int main(void)
 {
 	run("plain", SIGCHLD, body, (void *)3);
@@ -133,6 +136,19 @@ int main(void)
 	bigger.more = 1;
 	T(clone3(&bigger.args, sizeof bigger));
 
+	/* A signal does not interrupt a vfork, and comes after it. */
+	handle(SIGUSR2, on_usr2, 0);
+	static volatile int seen_by_child;
+	pid_t forked = vfork();
+	if (forked == 0) {
+		kill(getppid(), SIGUSR2);
+		sleep_ms(30);
+		seen_by_child = usr2_count;
+		_exit(5);
+	}
+	out("%d %d\n", seen_by_child, usr2_count);
+	reap("vfork with a signal", forked);
+	T(waitpid(-1, NULL, 0));
 	/* vfork: the parent waits for exec or exit. */
 	volatile int order = 0;
 	pid = vfork();

@@ -56,6 +56,8 @@ pub enum Restart {
     SameDeadline,
     /// Never: `EINTR`.
     Never,
+    /// No signal interrupts it but one that ends the process (`TASK_KILLABLE`).
+    Killable,
 }
 
 /// One thing a call waits for.

@@ -101,7 +101,7 @@ pub type PidfdMaker = fn(&Ctx<'_>, &Arc<ThreadGroup>) -> Result<i32, Errno>;
 
 fn vfork_wait(child: u64, value: u64, queue: &WaitQueue) -> Block {
     Block::on_object(ObjectKind::Vfork, child, queue)
-        .restarting(Restart::NoIntr)
+        .restarting(Restart::Killable)
         .with_progress(Progress::Numbers(vec![child, value]))
 }
 

@@ -61,7 +61,7 @@ pub fn replace(ctx: &mut Ctx<'_>, loaded: Loaded) -> SysResult {
             other.notify();
         }
         let block = Block::on_object(ObjectKind::Siblings, group.id(), &WaitQueue::new())
-            .restarting(Restart::NoIntr);
+            .restarting(Restart::Killable);
         return Err(Stop::from(block));
     }
     commit(ctx, &task, loaded)

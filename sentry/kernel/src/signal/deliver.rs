@@ -41,6 +41,27 @@ pub fn must_end(task: &Task) -> bool {
     group.exiting.is_some() || must_yield(task, group.execing)
 }
 
+/// Whether the task must end, or a signal is pending that ends its process without dumping core.
+#[must_use]
+pub fn has_fatal(task: &Task) -> bool {
+    if must_end(task) {
+        return true;
+    }
+    let pending = {
+        let group = task.group.signals.lock();
+        let signals = task.signals.lock();
+        (signals.pending.mask() | group.pending.mask()) & !signals.blocked
+    };
+    let handlers = task.group.handlers();
+    let protected = task.group.is_init() && task.group.container.protect_init;
+    (1..=64).filter(|&signo| pending & bit(signo) != 0).any(|signo| {
+        signo == SIGKILL
+            || (!protected
+                && handlers.get(signo).handler == SIG_DFL
+                && default_action(signo) == DefaultAction::Terminate)
+    })
+}
+
 /// Whether another thread's `execve` wants this one gone.
 fn must_yield(task: &Task, execing: Option<u64>) -> bool {
     execing.is_some_and(|winner| winner != task.pid().id)
@@ -206,7 +227,7 @@ fn settle_interrupted(machine: &mut Machine, sa_restart: bool) {
     let again = match restart {
         Restart::NoIntr => true,
         Restart::Sys => sa_restart,
-        Restart::NoHand | Restart::SameDeadline | Restart::Never => false,
+        Restart::NoHand | Restart::SameDeadline | Restart::Never | Restart::Killable => false,
     };
     if again {
         arch::rewind_syscall(machine);

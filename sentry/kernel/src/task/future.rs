@@ -217,8 +217,10 @@ impl TaskFuture {
             task.waiting_in.store(nr, Ordering::Relaxed);
             return Self::wait(task, *block, waiting);
         }
-        if let Some(waiting) = waiting {
-            drop(waiting.finish(task));
+        if let Some(waiting) = waiting
+            && waiting.finish(task).restart == Restart::Killable
+        {
+            task.sched.set_attention();
         }
         match result {
             Ok(value) => self.machine.set_return(value),
@@ -302,6 +304,10 @@ impl TaskFuture {
     /// A signal, a stop or a kill came while a call waited.
     fn interrupt(&mut self, task: &Arc<Task>, waiting: Box<Waiting>) -> Step {
         if !signal::deliver::has_work(task) {
+            return Step::Waiting(waiting);
+        }
+        if waiting.block.restart == Restart::Killable && !signal::deliver::has_fatal(task) {
+            // Its end is when the signals are looked at again.
             return Step::Waiting(waiting);
         }
         if signal::deliver::has_wanted(task, waiting.block.wanted_signals) {
