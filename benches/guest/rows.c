@@ -276,6 +276,57 @@ static long row_thread(long n)
 	return now() - start;
 }
 
+/* Runs a program with nothing on its streams and waits for it. */
+static void run(char *const argv[])
+{
+	int status;
+	pid_t child = fork();
+	if (child == 0) {
+		int null = open("/dev/null", O_RDWR);
+		dup2(null, 0);
+		dup2(null, 1);
+		dup2(null, 2);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		fail(argv[0]);
+	if (status) {
+		fprintf(stderr, "rows: %s ended with status %#x\n", argv[0], status);
+		exit(1);
+	}
+}
+
+static long programs(long n, char *const argv[])
+{
+	long start = now();
+	for (long i = 0; i < n; i++)
+		run(argv);
+	return now() - start;
+}
+
+#define PROGRAM(name, ...) \
+	static long row_##name(long n) \
+	{ \
+		char *const argv[] = { __VA_ARGS__, NULL }; \
+		return programs(n, argv); \
+	}
+
+/* The working directory holds `tree`, a git repository of small files, and `one.c`. */
+PROGRAM(find, "find", "/usr", "-xdev")
+PROGRAM(dd, "dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=200000")
+PROGRAM(python, "python3", "-c", "pass")
+PROGRAM(git, "git", "-C", "tree", "status")
+PROGRAM(tar, "tar", "cf", "tree.tar", "tree")
+PROGRAM(gcc, "gcc", "-O1", "-c", "-o", "one.o", "one.c")
+
+/* The same once more: what a cache is worth. */
+static long row_find_again(long n)
+{
+	row_find(1);
+	return row_find(n);
+}
+
 static const struct row {
 	const char *name;
 	long (*run)(long);
@@ -297,6 +348,13 @@ static const struct row {
 	{ "fork", row_fork, 20, 100000 },
 	{ "exec", row_exec, 20, 100000 },
 	{ "thread", row_thread, 50, 1000000 },
+	{ "find-usr", row_find, 1, 1 },
+	{ "find-usr-again", row_find_again, 1, 1 },
+	{ "dd-bs1-200k", row_dd, 1, 1 },
+	{ "python-start", row_python, 5, 5 },
+	{ "git-status", row_git, 3, 3 },
+	{ "tar-small-files", row_tar, 1, 1 },
+	{ "gcc-compile", row_gcc, 2, 2 },
 };
 
 static void measure(const struct row *row, long n)

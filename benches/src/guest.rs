@@ -1,8 +1,13 @@
 //! The guest program, and reading what it prints.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::side::Side;
 
@@ -24,6 +29,84 @@ pub const ROWS: &[&str] = &[
     "exec",
     "thread",
 ];
+
+/// The rows that run other programs: name and program.
+pub const PROGRAMS: &[(&str, &str)] = &[
+    ("find-usr", "find"),
+    ("find-usr-again", "find"),
+    ("dd-bs1-200k", "dd"),
+    ("python-start", "python3"),
+    ("git-status", "git"),
+    ("tar-small-files", "tar"),
+    ("gcc-compile", "gcc"),
+];
+
+/// How many small files `tree` has.
+const NR_FILES: usize = 1000;
+
+/// Makes what the programs work on: `tree`, a git repository of small files, and `one.c`.
+///
+/// # Errors
+/// What could not be written or run.
+pub fn prepare(dir: &Path) -> Result<(), String> {
+    let tree = dir.join("tree");
+    for index in 0..NR_FILES {
+        let sub = tree.join(format!("d{}", index % 32));
+        std::fs::create_dir_all(&sub).map_err(|error| error.to_string())?;
+        let text = format!("line {index}\n").repeat(1 + index % 200);
+        std::fs::write(sub.join(format!("f{index}")), text).map_err(|error| error.to_string())?;
+    }
+    let source = "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n\
+                  int main(void) { puts(strchr(\"a b\", 32)); return atoi(\"0\"); }\n";
+    std::fs::write(dir.join("one.c"), source).map_err(|error| error.to_string())?;
+    let git = |args: &[&str]| {
+        let quiet = (Stdio::null(), Stdio::null());
+        let mut command = Command::new("git");
+        command.arg("-C").arg(&tree).args(["-c", "user.name=b", "-c", "user.email=b@b"]).args(args);
+        command.stdout(quiet.0).stderr(quiet.1).status().is_ok_and(|status| status.success())
+    };
+    if !(git(&["init"]) && git(&["add", "."]) && git(&["commit", "-m", "files"])) {
+        eprintln!("git cannot make the tree a repository: git-status will be missing");
+    }
+    Ok(())
+}
+
+/// Whether a program lies in one of the usual places.
+#[must_use]
+pub fn is_installed(program: &str) -> bool {
+    ["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(program).exists())
+}
+
+/// How long one measurement may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Kills a process that does not end: one sandbox that hangs shall not stop all of the run.
+struct Watch {
+    over: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    fn over(child: &Child) -> Self {
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+        let (over, ended) = channel();
+        let thread = thread::spawn(move || {
+            if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        });
+        Self { over: Some(over), thread: Some(thread) }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        drop(self.over.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
 
 /// Compiles the guest program to a place that every user and sandbox can read.
 pub fn build(dir: &Path) -> Result<PathBuf, String> {
@@ -53,9 +136,18 @@ pub fn measure(
         [shown.as_str(), &count].into_iter().chain(rows.iter().copied()).collect();
     let output = side
         .command(&argv)
+        .current_dir(program.parent().unwrap_or(Path::new("/")))
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("HOME", "/")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .output()
+        .spawn()
+        .and_then(|child| {
+            let watch = Watch::over(&child);
+            let output = child.wait_with_output();
+            drop(watch);
+            output
+        })
         .map_err(|error| format!("{side}: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut results = Vec::new();
@@ -82,8 +174,13 @@ pub fn measure(
 /// Wall time of `true` on a side, from start to end, in nanoseconds.
 pub fn start_and_end(side: &Side) -> Result<f64, String> {
     let started = Instant::now();
-    let status =
-        side.command(&["/bin/true"]).status().map_err(|error| format!("{side}: {error}"))?;
+    let status = side.command(&["/bin/true"]).spawn().and_then(|mut child| {
+        let watch = Watch::over(&child);
+        let status = child.wait();
+        drop(watch);
+        status
+    });
+    let status = status.map_err(|error| format!("{side}: {error}"))?;
     let took_ns = started.elapsed().as_secs_f64() * 1e9;
     if status.success() {
         Ok(took_ns)

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use bevor_benches::guest;
 use bevor_benches::idle;
@@ -13,14 +14,19 @@ use bevor_benches::machine::Machine;
 use bevor_benches::report::Results;
 use bevor_benches::side::Side;
 
+/// The row that starts a sandbox for `true` and waits for its end.
+const START: &str = "start-true-end";
+
 const HELP: &str = "\
 Measure native, Bevor and gVisor in turns, quiet and under load.
 
   --bevor PATH      the binary to measure (default: beside this one)
   --gvisor PATH     runsc (benches/get-gvisor fetches it); without it, no gVisor
-  --rounds N        samples of each row (default 9)
-  --rows A,B,…      only these rows of the guest program
-  --quiet-only      leave out the runs under load
+  --rounds N        samples of each row (default 7)
+  --minutes N       no further round of a state after this long (default 9)
+  --rows A,B,…      only these rows
+  --quiet           only without load
+  --loaded          only under load: one busy loop pinned to each core
   --no-idle         leave out memory and processor time of an idle sandbox
   --ptrace          measure the ptrace platform, too
   --out NAME        write benches/results/NAME.json and NAME.md
@@ -30,7 +36,9 @@ struct Options {
     bevor: PathBuf,
     gvisor: Option<PathBuf>,
     rounds: u32,
+    limit: Duration,
     rows: Vec<String>,
+    quiet: bool,
     loaded: bool,
     idle: bool,
     ptrace: bool,
@@ -42,8 +50,10 @@ fn parse(argv: &[String]) -> Result<Option<Options>, String> {
     let mut options = Options {
         bevor: own.with_file_name("bevor"),
         gvisor: None,
-        rounds: 9,
-        rows: guest::ROWS.iter().map(|row| (*row).to_owned()).collect(),
+        rounds: 7,
+        limit: Duration::from_secs(9 * 60),
+        rows: every_row(),
+        quiet: true,
         loaded: true,
         idle: true,
         ptrace: false,
@@ -60,7 +70,13 @@ fn parse(argv: &[String]) -> Result<Option<Options>, String> {
                     value()?.parse().map_err(|_| "--rounds: not a number".to_owned())?
             }
             "--rows" => options.rows = value()?.split(',').map(str::to_owned).collect(),
-            "--quiet-only" => options.loaded = false,
+            "--minutes" => {
+                let minutes: u64 =
+                    value()?.parse().map_err(|_| "--minutes: not a number".to_owned())?;
+                options.limit = Duration::from_secs(minutes * 60);
+            }
+            "--quiet" => options.loaded = false,
+            "--loaded" => options.quiet = false,
             "--no-idle" => options.idle = false,
             "--ptrace" => options.ptrace = true,
             "--out" => options.out = Some(value()?),
@@ -69,6 +85,13 @@ fn parse(argv: &[String]) -> Result<Option<Options>, String> {
         }
     }
     Ok(Some(options))
+}
+
+/// The guest program's own rows and those that run what is installed.
+fn every_row() -> Vec<String> {
+    let programs = guest::PROGRAMS.iter().filter(|(_, program)| guest::is_installed(program));
+    let names = guest::ROWS.iter().copied().chain(programs.map(|(row, _)| *row));
+    [START].into_iter().chain(names).map(str::to_owned).collect()
 }
 
 fn main() -> ExitCode {
@@ -111,6 +134,8 @@ fn run(options: &Options) -> Result<(), String> {
         let json = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
         let machine =
             serde_json::to_string_pretty(&results.machine).map_err(|error| error.to_string())?;
+        fs::create_dir_all(base.parent().unwrap_or(Path::new(".")))
+            .map_err(|error| error.to_string())?;
         fs::write(base.with_extension("json"), json + "\n").map_err(|error| error.to_string())?;
         fs::write(base.with_extension("md"), format!("```json\n{machine}\n```\n{table}"))
             .map_err(|error| error.to_string())?;
@@ -130,13 +155,16 @@ fn run_in(options: &Options, dir: &Path) -> Result<Results, String> {
         series: Vec::new(),
         missing: Vec::new(),
     };
-    rounds(options, &program, &sides, "quiet", &mut results);
+    guest::prepare(dir)?;
+    if options.quiet {
+        rounds(options, &program, &sides, "quiet", &mut results);
+    }
     if options.loaded {
         let load = Load::start()?;
         rounds(options, &program, &sides, "loaded", &mut results);
         drop(load);
     }
-    if options.idle {
+    if options.idle && options.quiet {
         for side in sides.iter().filter(|side| **side != Side::Native) {
             for _ in 0..3 {
                 match idle::measure(side) {
@@ -166,19 +194,19 @@ fn run_in(options: &Options, dir: &Path) -> Result<Results, String> {
 
 /// All rows on all sides, side after side within each round.
 fn rounds(options: &Options, program: &Path, sides: &[Side], state: &str, results: &mut Results) {
+    let started = Instant::now();
     for round in 1..=options.rounds {
         eprintln!("{state}, round {round} of {}", options.rounds);
-        for side in sides {
-            match guest::start_and_end(side) {
-                Ok(took_ns) => {
-                    results.add("start-true-end", &side.to_string(), state, "ns", took_ns)
-                }
-                Err(message) => note(results, state, message),
-            }
-        }
         for row in &options.rows {
-            for side in sides {
-                match guest::measure(side, program, 0, &[row]) {
+            // The side that goes first changes, so that no row always follows the same one.
+            let first = usize::try_from(round - 1).unwrap_or(0) % sides.len();
+            for side in sides[first..].iter().chain(&sides[..first]) {
+                let values = if row == START {
+                    guest::start_and_end(side).map(|took_ns| vec![(row.clone(), took_ns)])
+                } else {
+                    guest::measure(side, program, 0, &[row])
+                };
+                match values {
                     Ok(values) => {
                         for (row, value_ns) in values {
                             results.add(&row, &side.to_string(), state, "ns", value_ns);
@@ -187,6 +215,10 @@ fn rounds(options: &Options, program: &Path, sides: &[Side], state: &str, result
                     Err(message) => note(results, state, format!("{row}: {message}")),
                 }
             }
+        }
+        if started.elapsed() > options.limit {
+            eprintln!("{state}: the time is up after {round} rounds");
+            break;
         }
     }
 }

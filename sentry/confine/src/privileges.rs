@@ -3,6 +3,7 @@
 use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sched::CloneFlags;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid};
@@ -122,13 +123,23 @@ pub fn set_name(name: &std::ffi::CStr) {
     let _named = nix::sys::prctl::set_name(name);
 }
 
-/// Raises the number of descriptors to the hard limit and returns it.
+/// Descriptors the table has room for from the start.
+const TABLE_ROOM: u64 = 4096;
+
+/// Raises the number of descriptors to the hard limit and returns it. Call it while the process has one
+/// thread: the table gets its size now, which later, shared, waits for an RCU grace period each time it
+/// doubles.
 ///
 /// # Errors
 /// None known.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let (_soft, hard) = nix::sys::resource::getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let highest = i32::try_from(hard.min(TABLE_ROOM).saturating_sub(1)).unwrap_or(0);
+    // Without it the table grows when it must.
+    if let Ok(number) = fcntl(io::stderr(), FcntlArg::F_DUPFD_CLOEXEC(highest)) {
+        nix::unistd::close(number)?;
+    }
     Ok(hard)
 }
 

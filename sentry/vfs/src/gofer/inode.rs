@@ -11,7 +11,7 @@ use crate::inode::{
     Attr, CachePolicy, FileTime, FileType, FsStat, Inode, InodeRef, NewAttr, NewNode, SetAttr,
 };
 use bevor_abi::Errno;
-use bevor_abi::errno::{EIO, ENFILE, ENOENT, ENXIO, EPERM, ESTALE, EXDEV};
+use bevor_abi::errno::{EIO, ENFILE, ENODATA, ENOENT, ENXIO, EPERM, ESTALE, EXDEV};
 use bevor_abi::fcntl::{AT_REMOVEDIR, O_APPEND, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE};
 use bevor_base::clock::monotonic_ns;
 use bevor_gofer_protocol::client::{Created, MakeArgs, SetAttrArgs, TimeChange, WalkStop};
@@ -21,11 +21,19 @@ use bevor_memory::{MappingSet, next_mappable_id};
 use parking_lot::{Mutex, RwLock};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 /// How long attributes of a shared file may wait for their one use.
 const FRESH_NS: u64 = 1_000_000;
+/// The attribute that holds a file's capabilities.
+const FILE_CAPS: &[u8] = b"security.capability";
+/// Nobody asked yet.
+const CAPS_UNKNOWN: u8 = 0;
+/// It has none.
+const CAPS_NONE: u8 = 1;
+/// Somebody wrote an attribute: the gofer is always asked.
+const CAPS_ASK: u8 = 2;
 /// Nanoseconds a second has.
 const NSEC_PER_SEC: u64 = 1_000_000_000;
 
@@ -44,6 +52,8 @@ pub struct GoferInode {
     changed: AtomicBool,
     /// When its attributes were read and not used since, `CLOCK_MONOTONIC`; else 0.
     read_at_ns: AtomicU64,
+    /// Whether the file has capabilities, which every `execve` asks; of an exclusive file system only.
+    caps: AtomicU8,
     /// Target of a symbolic link, once read.
     target: Mutex<Option<Vec<u8>>>,
     /// Host descriptors, shared by all that have the file open: for reading, and for both.
@@ -107,6 +117,7 @@ impl GoferInode {
             attr: RwLock::new(*attr),
             changed: AtomicBool::new(false),
             read_at_ns: AtomicU64::new(monotonic_ns()),
+            caps: AtomicU8::new(CAPS_UNKNOWN),
             target: Mutex::new(target),
             descriptors: Mutex::default(),
             open: AtomicUsize::new(0),
@@ -616,10 +627,20 @@ impl Inode for GoferInode {
     }
 
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.fs.client.getxattr(&*self.handle()?, name)
+        let is_caps = name == FILE_CAPS && self.fs.sharing == Sharing::Exclusive;
+        if is_caps && self.caps.load(Ordering::Acquire) == CAPS_NONE {
+            return Err(ENODATA.into());
+        }
+        let value = self.fs.client.getxattr(&*self.handle()?, name);
+        if is_caps && matches!(&value, Err(errno) if *errno == ENODATA) {
+            let (order, failed) = (Ordering::AcqRel, Ordering::Relaxed);
+            let _ = self.caps.compare_exchange(CAPS_UNKNOWN, CAPS_NONE, order, failed);
+        }
+        value
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+        self.caps.store(CAPS_ASK, Ordering::Release);
         self.fs.client.setxattr(&*self.handle()?, name, value, flags)
     }
 

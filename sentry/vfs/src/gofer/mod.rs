@@ -37,7 +37,7 @@ pub enum Sharing {
 }
 
 /// Most idle host descriptors a file system keeps for files that may be opened again.
-const IDLE_FILES: usize = 1024;
+const IDLE_FILES: usize = 2048;
 
 /// Identity of a file of the host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
