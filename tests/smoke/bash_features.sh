@@ -13,7 +13,7 @@ coproc BC { while read -r x; do echo $((x * 2)); done; }
 echo 21 >&"${BC[1]}"; read -r answer <&"${BC[0]}"; echo "$answer"
 eval "exec ${BC[1]}>&-"; wait $BC_PID; echo $?
 trap 'echo got USR1' USR1; kill -USR1 $$; sleep 0.01
-trap 'echo got TERM' TERM; (sleep 0.1; kill -TERM $$) & wait; echo "wait: $?"; wait
+trap 'echo got TERM' TERM; (sleep 0.1; kill -TERM $$) & wait; echo "wait: $?"; sleep 0.2; wait
 trap - TERM
 ( trap 'echo exit trap; exit 4' EXIT; exit 2 ); echo $?
 ( trap 'echo err on line' ERR; false; true ); echo $?
