@@ -240,6 +240,7 @@ impl Session {
                     self.stop()?;
                 }
             }
+            Ok(_) if answer.id == self.started => bevor_confine::forget_own_code(),
             Ok(_) => {}
             Err(refusal) if answer.id == self.created || answer.id == self.started => {
                 let status = match refusal.kind {

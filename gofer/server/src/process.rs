@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Barrier};
 
 use bevor_confine::tables::gofer;
-use bevor_confine::{exit_now, inherited, privileges, report_refused_calls};
+use bevor_confine::{exit_now, forget_own_code, inherited, privileges, report_refused_calls};
 use bevor_gofer_protocol::service::{Ended, Service};
 
 use crate::config::{Config, HostSockets, Source, VERSION};
@@ -136,6 +136,7 @@ fn serve(
             .map_err(StartError::io(Step::Threads))?;
     }
     gate.wait();
+    forget_own_code();
     install_filter(&server.self_fd, reports, features)?;
     gate.wait();
 

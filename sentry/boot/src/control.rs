@@ -279,6 +279,10 @@ fn tell(listeners: &Mutex<Vec<Listener>>, event: &Event) {
 }
 
 impl Handler for Sandbox {
+    fn rest(&mut self) {
+        bevor_confine::forget_own_code();
+    }
+
     fn create(
         &mut self,
         create: Create,

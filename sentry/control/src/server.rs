@@ -19,6 +19,9 @@ use crate::wire::{Connection, WireError};
 /// Descriptors of a process's standard streams: input, output, error.
 pub type Streams = [OwnedFd; 3];
 
+/// How long nothing must come before the handler is told to rest.
+const REST_MS: u16 = 400;
+
 /// What a sandbox does with requests. Called on the server's thread; nothing here may block for
 /// longer than it takes to make a container.
 pub trait Handler: Send + 'static {
@@ -45,6 +48,9 @@ pub trait Handler: Send + 'static {
     /// The refusal the client gets.
     fn exec(&mut self, container: &str, process: Process, streams: Streams)
     -> Result<i32, Refusal>;
+
+    /// Nobody asked for anything for a while.
+    fn rest(&mut self) {}
 
     /// Sends a signal.
     ///
@@ -214,8 +220,15 @@ impl Server {
     /// # Errors
     /// The host's, when it cannot poll.
     pub fn run(mut self, handler: &mut dyn Handler) -> io::Result<End> {
+        let mut rests = false;
         loop {
-            let ready = self.poll()?;
+            let Some(ready) = self.poll(if rests { PollTimeout::NONE } else { REST_MS.into() })?
+            else {
+                handler.rest();
+                rests = true;
+                continue;
+            };
+            rests = false;
             if ready.bell {
                 self.send_answers();
             }
@@ -243,7 +256,8 @@ impl Server {
         self.outbox.lock().connections.retain(|&other| other != number);
     }
 
-    fn poll(&self) -> io::Result<Ready> {
+    /// `None`: nothing came in time.
+    fn poll(&self, timeout: PollTimeout) -> io::Result<Option<Ready>> {
         let mut numbers = Vec::with_capacity(self.connections.len());
         let mut fds = vec![PollFd::new(self.outbox.bell.as_fd(), PollFlags::POLLIN)];
         for (&number, connection) in &self.connections {
@@ -257,9 +271,10 @@ impl Server {
         if let Some(listener) = &self.listener {
             fds.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
         }
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, timeout) {
+            Ok(0) => return Ok(None),
             Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(Ready::default()),
+            Err(Errno::EINTR) => return Ok(Some(Ready::default())),
             Err(error) => return Err(error.into()),
         }
         let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
@@ -270,7 +285,7 @@ impl Server {
             .filter_map(|(&n, ready)| ready.then_some(n))
             .collect();
         let listener = self.listener.is_some() && ready.next().unwrap_or(false);
-        Ok(Ready { bell, listener, connections })
+        Ok(Some(Ready { bell, listener, connections }))
     }
 
     fn send_answers(&mut self) {

@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod fpu;
 pub(crate) mod patch;
 pub(crate) mod ptrace;
+mod simple;
 pub(crate) mod systrap;
 pub(crate) mod vdso;
 pub(crate) mod wait;

@@ -12,6 +12,7 @@ use iced_x86::{
     InstructionBlock,
 };
 
+use crate::arch::x86_64::simple;
 use crate::systrap::layout::trampoline;
 
 /// Longest stretch of code looked at: `syscall` and one instruction.
@@ -34,7 +35,38 @@ const INVALID: [u8; 15] =
 pub struct Site {
     /// Address of the `syscall` instruction.
     pub addr: u64,
-    next: Instruction,
+    next: Next,
+}
+
+/// The instruction that is moved.
+#[derive(Debug)]
+enum Next {
+    /// It means the same anywhere.
+    Anywhere(Vec<u8>),
+    /// It may have to be encoded anew.
+    Decoded(Box<Instruction>),
+}
+
+impl Next {
+    fn len(&self) -> usize {
+        match self {
+            Self::Anywhere(bytes) => bytes.len(),
+            Self::Decoded(instruction) => instruction.len(),
+        }
+    }
+
+    /// Its bytes at address `at`.
+    fn encode(&self, at: u64) -> Option<Vec<u8>> {
+        match self {
+            Self::Anywhere(bytes) => Some(bytes.clone()),
+            Self::Decoded(instruction) => {
+                let block = [**instruction];
+                let block = InstructionBlock::new(&block, at);
+                let moved = BlockEncoder::encode(64, block, BlockEncoderOptions::NONE).ok()?;
+                Some(moved.code_buffer)
+            }
+        }
+    }
 }
 
 /// What to write where.
@@ -55,6 +87,10 @@ impl Site {
     /// be moved.
     pub fn decode(addr: u64, code: &[u8]) -> Option<Self> {
         let rest = code.strip_prefix(&SYSCALL)?;
+        if let Some(bytes) = simple::length(rest).and_then(|len| rest.get(..len)) {
+            let reaches = bytes.len() + SYSCALL.len() >= PATCH_LEN;
+            return reaches.then(|| Self { addr, next: Next::Anywhere(bytes.to_vec()) });
+        }
         let next = addr + SYSCALL_LEN;
         let mut decoder = Decoder::with_ip(64, rest, next, DecoderOptions::NONE);
         let instruction = decoder.decode();
@@ -64,7 +100,7 @@ impl Site {
         );
         let reaches = instruction.len() + SYSCALL.len() >= PATCH_LEN;
         (!instruction.is_invalid() && movable && reaches)
-            .then_some(Self { addr, next: instruction })
+            .then(|| Self { addr, next: Next::Decoded(Box::new(instruction)) })
     }
 
     /// Whether a trampoline at `at` is in reach and makes the third byte trap.
@@ -83,10 +119,8 @@ impl Site {
         code[1..].copy_from_slice(&self.distance(at)?.to_le_bytes());
 
         let tail = at + trampoline::TAIL;
-        let block = [self.next];
-        let block = InstructionBlock::new(&block, tail);
-        let moved = BlockEncoder::encode(64, block, BlockEncoderOptions::NONE).ok()?.code_buffer;
-        let back = self.next.next_ip();
+        let moved = self.next.encode(tail)?;
+        let back = self.addr + SYSCALL_LEN + self.next.len() as u64;
         let jump_end = tail + moved.len() as u64 + PATCH_LEN as u64;
         let home = i32::try_from(back.wrapping_sub(jump_end).cast_signed()).ok()?;
 
@@ -163,10 +197,13 @@ mod tests {
 
     #[test]
     fn the_trampoline_does_what_the_site_did() {
-        // syscall; jae +0x10 (long form); syscall; lea rax, [rip + 0x100]
+        // syscall; jae +0x10 (long form); syscall; lea rax, [rip + 0x100]; …
         for code in [
             &[0x0f, 0x05, 0x0f, 0x83, 0x10, 0, 0, 0][..],
             &[0x0f, 0x05, 0x48, 0x8d, 0x05, 0, 1, 0, 0][..],
+            &GLIBC,
+            // mov [rsp + 8], rax
+            &[0x0f, 0x05, 0x48, 0x89, 0x44, 0x24, 8],
         ] {
             let addr = 0x40_1000;
             let site = Site::decode(addr, code).expect("a site");
@@ -177,11 +214,13 @@ mod tests {
             let mut decoder =
                 Decoder::with_ip(64, bytes, at + trampoline::TAIL, DecoderOptions::NONE);
             let moved = decoder.decode();
-            assert_eq!(moved.mnemonic(), site.next.mnemonic());
-            assert_eq!(moved.near_branch_target(), site.next.near_branch_target());
+            let options = DecoderOptions::NONE;
+            let next = Decoder::with_ip(64, &code[2..], addr + SYSCALL_LEN, options).decode();
+            assert_eq!(moved.mnemonic(), next.mnemonic());
+            assert_eq!(moved.near_branch_target(), next.near_branch_target());
             assert_eq!(
                 moved.is_ip_rel_memory_operand().then(|| moved.ip_rel_memory_address()),
-                site.next.is_ip_rel_memory_operand().then(|| site.next.ip_rel_memory_address())
+                next.is_ip_rel_memory_operand().then(|| next.ip_rel_memory_address())
             );
             assert_eq!(decoder.decode().near_branch_target(), patch.back);
         }
