@@ -105,7 +105,7 @@ pub fn read(ctx: &Ctx<'_>, clock_id: i32) -> Result<i64, Errno> {
 /// Brings the caller's CPU time up to date.
 pub fn note_own_time(ctx: &Ctx<'_>) {
     if let Some(thread) = ctx.machine.thread.as_deref() {
-        ctx.task().note_user_time(thread.cpu_time_ns());
+        ctx.task().note_times(thread);
     }
 }
 

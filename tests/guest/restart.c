@@ -14,8 +14,9 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 
-static volatile int handled;
-static void on_signal(int sig, siginfo_t *info, void *context) { handled++; }
+/* Counts the handler's runs; the parent looks at it, too. */
+static volatile int *handled;
+static void on_signal(int sig, siginfo_t *info, void *context) { ++*handled; }
 
 static int p[2], s[2], ep, ev, tfd;
 static uint32_t word;
@@ -72,10 +73,36 @@ static long do_open_fifo(void) { return open("fifo", O_RDONLY); }
 static long do_semop(void) { int id = semget(IPC_PRIVATE, 1, 0600); struct sembuf b = { 0, -1, 0 }; long r = semop(id, &b, 1); int e = errno; semctl(id, 0, IPC_RMID); errno = e; return r; }
 static long do_msgrcv(void) { int id = msgget(IPC_PRIVATE, 0600); struct { long t; char c; } m; long r = msgrcv(id, &m, 1, 0, 0); int e = errno; msgctl(id, IPC_RMID, NULL); errno = e; return r; }
 
-/* A signal after 30 ms; if the call has not come back by then, what it waits
- * for happens, or its own time limit strikes. */
+static char state_of(pid_t pid)
+{
+	char path[64], text[512];
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	int fd = open(path, O_RDONLY);
+	ssize_t len = read(fd, text, sizeof text - 1);
+	close(fd);
+	text[len > 0 ? len : 0] = 0;
+	char *end = strrchr(text, ')');
+	return end ? end[2] : 0;
+}
+
+/* Waits until the handler has run and the child has ended, or sleeps again. */
+static void settle(pid_t pid)
+{
+	int asleep = 0;
+	for (int round = 0; round < 5000 && asleep < 3; round++) {
+		char state = state_of(pid);
+		if (state == 'Z' || !state)
+			return;
+		asleep = *handled && state == 'S' ? asleep + 1 : 0;
+		sleep_ms(2);
+	}
+}
+
+/* A signal while the call waits; if it goes on then, it is killed or its own
+ * time limit strikes. */
 static void try(const char *name, long (*call)(void), int flags, int own_end)
 {
+	*handled = 0;
 	pid_t pid = fork();
 	if (pid == 0) {
 		handle(SIGUSR1, on_signal, flags);
@@ -90,15 +117,15 @@ static void try(const char *name, long (*call)(void), int flags, int own_end)
 		long result = call();
 		int error = errno;
 		out("%s %s: %s, handler ran %d\n", name, flags ? "SA_RESTART" : "no flags",
-		    result == -1 ? errname(error) : "finished", handled);
+		    result == -1 ? errname(error) : "finished", *handled);
 		if (child)
 			waitpid(child, NULL, 0);
 		_exit(0);
 	}
 	wait_state(pid, pid, 'S');
 	kill(pid, SIGUSR1);
-	sleep_ms(40);
 	if (!own_end) {
+		settle(pid);
 		/* Still there: the call went on. */
 		int status;
 		if (waitpid(pid, &status, WNOHANG) == 0) {
@@ -113,6 +140,7 @@ static void try(const char *name, long (*call)(void), int flags, int own_end)
 
 int main(void)
 {
+	handled = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	scratch();
 	MUST(pipe(p));
 	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s));

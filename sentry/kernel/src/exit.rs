@@ -52,7 +52,7 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     release_userspace(task, machine);
     task.sched.die();
     if let Some(thread) = machine.thread.take() {
-        task.note_user_time(thread.cpu_time_ns());
+        task.note_times(&*thread);
     }
     task.set_kicker(None);
     vfork_done(task);

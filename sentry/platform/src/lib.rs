@@ -379,6 +379,10 @@ pub trait Thread: Send + Any {
     /// CPU time this thread's guest code has consumed, nanoseconds.
     fn cpu_time_ns(&self) -> u64;
 
+    /// Time its events have taken to be served, nanoseconds: from each until the next run, or until
+    /// [`Thread::rest`].
+    fn served_ns(&self) -> u64;
+
     /// Moves all state out, so that [`Platform`] objects can be destroyed and made again elsewhere:
     /// the extended state; the registers are in the caller's [`Context`] already.
     ///

@@ -101,7 +101,7 @@ fn commit(ctx: &mut Ctx<'_>, task: &Arc<Task>, loaded: Loaded) -> SysResult {
     task.set_kicker(Some(thread.kicker()));
     let old_thread = ctx.machine.thread.replace(thread);
     if let Some(old) = &old_thread {
-        task.retire_user_time(old.cpu_time_ns());
+        task.retire_times(&**old);
     }
     drop(old_thread);
     drop(task.set_mm(Some(loaded.mm.clone())));

@@ -22,7 +22,7 @@ use bevor_abi::cap::CAP_IPC_LOCK;
 use bevor_abi::sched::{SCHED_FLAG_RESET_ON_FORK, SCHED_NORMAL};
 use bevor_base::{Credentials, Ready, WaitQueue, Wakeable};
 use bevor_memory::{Limits, MemoryManager};
-use bevor_platform::{Answers, Kick};
+use bevor_platform::{Answers, Kick, Thread};
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -74,11 +74,12 @@ pub struct Task {
     pub counters: Counters,
     /// Set when another task changed what the in-guest answers say.
     pub answers_stale: AtomicBool,
-    /// Of platform threads it had before `execve`.
+    /// CPU time of platform threads it had before `execve`.
     user_ns_before: AtomicU64,
+    system_ns_before: AtomicU64,
     /// Of the platform thread it has.
     user_ns_now: AtomicU64,
-    system_ns_done: AtomicU64,
+    system_ns_now: AtomicU64,
     /// Number of the system call it waits in, -1 in none (`/proc/PID/syscall`, `wchan`).
     pub waiting_in: AtomicI32,
 }
@@ -207,7 +208,8 @@ impl Task {
             answers_stale: AtomicBool::new(false),
             user_ns_before: AtomicU64::new(0),
             user_ns_now: AtomicU64::new(0),
-            system_ns_done: AtomicU64::new(0),
+            system_ns_now: AtomicU64::new(0),
+            system_ns_before: AtomicU64::new(0),
             waiting_in: AtomicI32::new(-1),
         })
     }
@@ -357,21 +359,23 @@ impl Task {
         *self.kicker.write() = kicker;
     }
 
-    /// Charges CPU time.
-    pub fn charge_system(&self, ns: u64) {
-        self.system_ns_done.fetch_add(ns, Ordering::Relaxed);
-    }
-
-    /// Notes the CPU time the guest code of its platform thread has used so far; it never shrinks.
-    pub fn note_user_time(&self, ns: u64) {
-        self.user_ns_now.fetch_max(ns, Ordering::Relaxed);
+    /// Notes the CPU time its platform thread has used so far, in the guest and for it; neither
+    /// shrinks.
+    pub fn note_times(&self, thread: &dyn Thread) {
+        self.user_ns_now.fetch_max(thread.cpu_time_ns(), Ordering::Relaxed);
+        self.system_ns_now.fetch_max(thread.served_ns(), Ordering::Relaxed);
     }
 
     /// Keeps the CPU time of a platform thread it no longer has.
-    pub fn retire_user_time(&self, ns: u64) {
-        self.note_user_time(ns);
-        let done = self.user_ns_now.swap(0, Ordering::Relaxed);
-        self.user_ns_before.fetch_add(done, Ordering::Relaxed);
+    pub fn retire_times(&self, thread: &dyn Thread) {
+        self.note_times(thread);
+        let sums = [
+            (&self.user_ns_now, &self.user_ns_before),
+            (&self.system_ns_now, &self.system_ns_before),
+        ];
+        for (now, before) in sums {
+            before.fetch_add(now.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// Its CPU time and counters. What its memory measured is not among them.
@@ -380,7 +384,7 @@ impl Task {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Usage {
             user_ns: load(&self.user_ns_before) + load(&self.user_ns_now),
-            system_ns: load(&self.system_ns_done),
+            system_ns: load(&self.system_ns_before) + load(&self.system_ns_now),
             max_rss_bytes: 0,
             minor_faults: load(&self.counters.minor_faults),
             major_faults: load(&self.counters.major_faults),

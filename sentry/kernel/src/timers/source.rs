@@ -58,7 +58,7 @@ impl Task {
         if let Some(mut future) = self.future.try_lock()
             && let Some(thread) = future.machine().thread.as_deref()
         {
-            self.note_user_time(thread.cpu_time_ns());
+            self.note_times(thread);
         }
     }
 }

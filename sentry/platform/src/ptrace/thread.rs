@@ -25,6 +25,10 @@ pub struct ThreadShared {
     /// When the current run began: `CLOCK_MONOTONIC` and the process's CPU time; 0 between runs.
     run_began_ns: AtomicU64,
     run_began_cpu_ns: AtomicU64,
+    /// Time its events took to be served, and when serving the present one began (0: none), by
+    /// `CLOCK_MONOTONIC`.
+    served_ns: AtomicU64,
+    serving_since_ns: AtomicU64,
 }
 
 /// Where registers and events are handed over.
@@ -44,6 +48,22 @@ impl ThreadShared {
             cpu_ns: AtomicU64::new(0),
             run_began_ns: AtomicU64::new(0),
             run_began_cpu_ns: AtomicU64::new(0),
+            served_ns: AtomicU64::new(0),
+            serving_since_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes that an event is being served.
+    pub fn begin_serving(&self) {
+        self.serving_since_ns.store(host::monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// Notes that serving an event has ended, if one was being served.
+    pub fn end_serving(&self) {
+        let since = self.serving_since_ns.swap(0, Ordering::Relaxed);
+        if since != 0 {
+            let passed = host::monotonic_ns().saturating_sub(since);
+            self.served_ns.fetch_add(passed, Ordering::Relaxed);
         }
     }
 
@@ -64,6 +84,7 @@ impl ThreadShared {
 
     /// Notes the clocks as a run begins.
     pub fn begin_run(&self) {
+        self.end_serving();
         self.run_began_cpu_ns.store(self.space.cpu_time_ns(), Ordering::Relaxed);
         self.run_began_ns.store(host::monotonic_ns(), Ordering::Release);
     }
@@ -135,6 +156,7 @@ impl Drop for PtraceThread {
 
 impl Thread for PtraceThread {
     fn take_event(&mut self, ctx: &mut Context) -> Event {
+        self.shared.begin_serving();
         let mut slot = self.shared.slot.lock();
         let event = slot.event.take().unwrap_or(Event::Interrupted);
         if event != Event::Gone {
@@ -167,5 +189,17 @@ impl Thread for PtraceThread {
 
     fn cpu_time_ns(&self) -> u64 {
         self.shared.cpu_ns.load(Ordering::Relaxed) + self.shared.current_run_ns()
+    }
+
+    fn rest(&self) {
+        self.shared.end_serving();
+    }
+
+    fn served_ns(&self) -> u64 {
+        let now = match self.shared.serving_since_ns.load(Ordering::Relaxed) {
+            0 => 0,
+            since => host::monotonic_ns().saturating_sub(since),
+        };
+        self.shared.served_ns.load(Ordering::Relaxed) + now
     }
 }

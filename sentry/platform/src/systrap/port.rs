@@ -84,7 +84,9 @@ impl SystrapPort {
     }
 
     fn learn(&mut self, found: &Running) {
-        let total = clock::ticks().saturating_sub(found.since);
+        let now = clock::ticks();
+        let total = now.saturating_sub(found.since);
+        found.thread.begin_serving(now);
         let guest = found.thread.guest_ticks().min(total);
         found.thread.since.store(0, Relaxed);
         found.thread.ran.fetch_add(guest, Relaxed);
@@ -138,6 +140,7 @@ impl Port for SystrapPort {
         self.place(&thread.shared);
         thread.shared.set_spin(self.pace.guest_spin());
         let since = clock::ticks();
+        thread.shared.end_serving(since);
         thread.start(ctx, self.notifier.bell.address())?;
         thread.shared.since.store(since, Relaxed);
         self.running.push(Running { token, thread: thread.shared.clone(), since });

@@ -49,6 +49,10 @@ pub struct ThreadShared {
     pub(super) ran: AtomicU64,
     /// When it was resumed, ticks; 0 while it is parked.
     pub(super) since: AtomicU64,
+    /// Ticks its events took to be served.
+    served: AtomicU64,
+    /// When serving the present one began, ticks; 0 while it runs or rests.
+    serving_since: AtomicU64,
     /// Host time of the last kick, for the keeper.
     kicked_ns: AtomicU64,
     /// Its [`Place`], as a number.
@@ -60,7 +64,21 @@ impl ThreadShared {
         let (up, down) = stub.core.slot(slot);
         let (tid, ran, kicked_ns) = (AtomicI32::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let (since, place) = (AtomicU64::new(0), AtomicUsize::new(Place::Anywhere.number()));
-        Self { stub, area, up, down, tid, ran, since, kicked_ns, place }
+        let (served, serving_since) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { stub, area, up, down, tid, ran, since, served, serving_since, kicked_ns, place }
+    }
+
+    /// Notes that serving an event begins now.
+    pub(super) fn begin_serving(&self, now: u64) {
+        self.serving_since.store(now, Relaxed);
+    }
+
+    /// Notes that serving an event has ended, if one was being served.
+    pub(super) fn end_serving(&self, now: u64) {
+        let since = self.serving_since.swap(0, Relaxed);
+        if since != 0 {
+            self.served.fetch_add(now.saturating_sub(since), Relaxed);
+        }
     }
 
     pub(super) fn set_tid(&self, tid: i32) {
@@ -308,6 +326,7 @@ impl Thread for SystrapThread {
     }
 
     fn rest(&self) {
+        self.shared.end_serving(clock::ticks());
         self.shared.set_spin(0);
     }
 
@@ -329,6 +348,20 @@ impl Thread for SystrapThread {
         };
         clock::ns_of_ticks(self.shared.ran.load(Relaxed) + running)
     }
+
+    fn served_ns(&self) -> u64 {
+        clock::ns_of_ticks(self.served_ticks())
+    }
+}
+
+impl SystrapThread {
+    fn served_ticks(&self) -> u64 {
+        let now = match self.shared.serving_since.load(Relaxed) {
+            0 => 0,
+            since => clock::ticks().saturating_sub(since),
+        };
+        self.shared.served.load(Relaxed) + now
+    }
 }
 
 impl Drop for SystrapThread {
@@ -340,6 +373,8 @@ impl Drop for SystrapThread {
         }
         self.set_answers(&Answers::default());
         self.shared.ran.store(0, Relaxed);
+        self.shared.served.store(0, Relaxed);
+        self.shared.serving_since.store(0, Relaxed);
         self.shared.stub.park(self.shared.clone());
     }
 }
