@@ -10,7 +10,7 @@ static void get(const char *what, int fd)
 {
 	char buf[5000];
 	struct pollfd p = { fd, POLLIN };
-	if (poll(&p, 1, 50) == 0) {
+	if (poll(&p, 1, 300) == 0) {
 		out("%s: nothing\n", what);
 		return;
 	}

@@ -29,7 +29,7 @@ static void get(const char *what, int fd)
 {
 	char buf[5000];
 	struct pollfd p = { fd, POLLIN };
-	if (poll(&p, 1, 50) == 0) {
+	if (poll(&p, 1, 400) == 0) {
 		out("%s: nothing\n", what);
 		return;
 	}
@@ -153,7 +153,7 @@ static void flow_and_packets(void)
 	T(ioctl(slave, TIOCPKT, &on));
 	put("\023");
 	struct pollfd p = { master, POLLIN | POLLPRI | POLLOUT };
-	poll(&p, 1, 50);
+	poll(&p, 1, 400);
 	out("stopped %x\n", p.revents);
 	get("stopped", master);
 	fcntl(slave, F_SETFL, O_RDWR | O_NONBLOCK);
@@ -511,23 +511,25 @@ static void sessions(void)
 	});
 	CHILD("stealing", {
 		open_pair();
-		int pipes[2];
+		int pipes[2], stolen[2];
+		char c;
 		pipe(pipes);
+		pipe(stolen);
 		pid_t pid = fork();
 		if (pid == 0) {
 			setsid();
 			open(name, O_RDWR);
 			write(pipes[1], "x", 1);
-			sleep_ms(100);
+			read(stolen[0], &c, 1);
 			out("still mine: %d\n", open("/dev/tty", O_RDWR) >= 0);
 			_exit(0);
 		}
-		char c;
 		read(pipes[0], &c, 1);
 		if (fork() == 0) {
 			setsid();
 			T(ioctl(slave, TIOCSCTTY, 0));
 			T(ioctl(slave, TIOCSCTTY, 1));
+			write(stolen[1], "x", 1);
 			_exit(0);
 		}
 		wait(0);

@@ -8,6 +8,7 @@ use bevor_abi::ipc::{HARD_MSGMAX, HARD_MSGSIZEMAX};
 use bevor_kernel::Task;
 use bevor_kernel::host;
 use bevor_vfs::caller::Caller;
+use bevor_vfs::devpts;
 use bevor_vfs::inode::InodeRef;
 use bevor_vfs::mqueue::Settings;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,7 @@ fn dir(
 pub fn root(mounted: &Mounted) -> InodeRef {
     let place = mounted.place();
     let entries = vec![
+        dir(place, "dev", vec![dir(place, "tty", tty(place))]),
         dir(place, "fs", fs(place)),
         dir(place, "kernel", kernel(mounted)),
         dir(place, "net", net(place)),
@@ -40,6 +42,21 @@ pub fn root(mounted: &Mounted) -> InodeRef {
         dir(place, "vm", vm(place)),
     ];
     Dir::inode(place, "sys", 0o555, Fixed::new(entries))
+}
+
+/// `/proc/sys/dev/tty`.
+fn tty(place: Place) -> Vec<(&'static str, InodeRef)> {
+    vec![fixed(place, "ldisc_autoload", "0"), fixed(place, "legacy_tiocsti", "1")]
+}
+
+/// `/proc/sys/kernel/pty` (`pts(4)`).
+fn pty(place: Place) -> Vec<(&'static str, InodeRef)> {
+    let count = |_: &dyn Caller| Ok(format!("{}\n", devpts::count()).into_bytes());
+    vec![
+        fixed(place, "max", "4096"),
+        ("nr", Text::public(place, "nr", count)),
+        fixed(place, "reserve", "1024"),
+    ]
 }
 
 fn fs(place: Place) -> Vec<(&'static str, InodeRef)> {
@@ -175,6 +192,7 @@ fn kernel(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
         fixed(place, "panic", "0"),
         fixed(place, "perf_event_paranoid", "4"),
         fixed(place, "pid_max", "4194304"),
+        dir(place, "pty", pty(place)),
         dir(
             place,
             "random",

@@ -21,6 +21,8 @@ pub fn entries(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
     let link = |name: &'static str, target: &'static str| {
         (name, Link::plain(place, name, move |_| Ok(target.as_bytes().to_vec())))
     };
+    let tty =
+        vec![text("drivers", |_| TTY_DRIVERS.into()), text("ldiscs", |_| LINE_DISCIPLINES.into())];
     vec![
         text("cgroups", |_| CGROUPS.into()),
         text("cmdline", |_| "BOOT_IMAGE=/bevor quiet\n".into()),
@@ -41,6 +43,7 @@ pub fn entries(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
         text("swaps", |_| "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into()),
         ("sys", sysctl::root(mounted)),
         ("sysvipc", Dir::inode(place, "sysvipc", 0o555, Fixed::default())),
+        ("tty", Dir::inode(place, "tty", 0o555, Fixed::new(tty))),
         text("uptime", |mounted| uptime(&mounted.kernel)),
         text("version", |mounted| version(&mounted.kernel)),
         text("vmstat", |mounted| vmstat(&mounted.kernel)),
@@ -50,7 +53,16 @@ pub fn entries(mounted: &Mounted) -> Vec<(&'static str, InodeRef)> {
 
 const CGROUPS: &str = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n";
 const DEVICES: &str = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n\
-                       136 pts\n\nBlock devices:\n";
+                       128 ptm\n136 pts\n\nBlock devices:\n";
+/// What `ps(1)` finds the names of terminals by.
+const TTY_DRIVERS: &str = "\
+/dev/tty             /dev/tty        5       0 system:/dev/tty
+/dev/console         /dev/console    5       1 system:console
+/dev/ptmx            /dev/ptmx       5       2 system
+pty_slave            /dev/pts      136 0-1048575 pty:slave
+pty_master           /dev/ptm      128 0-1048575 pty:master
+";
+const LINE_DISCIPLINES: &str = "n_tty       0\n";
 
 fn version(kernel: &Kernel) -> String {
     let config = &kernel.config;

@@ -28,7 +28,7 @@ pub(super) const READ_AHEAD: usize = 4095;
 /// Bytes under way in one direction before a writer waits.
 const UNDER_WAY: usize = 16 << 10;
 /// What the sentry's own memory for a pair is charged as, bytes.
-const COST: u64 = 48 << 10;
+const COST: u64 = 64 << 10;
 
 /// What both ends share.
 pub(super) struct State {
@@ -369,16 +369,19 @@ impl Pair {
     }
 
     /// Makes a byte look as if the slave had sent it, or as if it came from the terminal
-    /// (`TIOCSTI`).
+    /// (`TIOCSTI`). It is lost where there is no room.
     pub(super) fn inject(&self, byte: u8, into_master: bool) {
-        if into_master {
-            self.act(|state, done| {
-                state.outgoing.push_back(byte);
-                done.to_master |= Ready::READABLE;
-            });
-        } else {
-            self.master_wrote(&[byte]);
-        }
+        self.act(|state, done| {
+            if into_master {
+                if state.room() > 0 {
+                    state.outgoing.push_back(byte);
+                    done.to_master |= Ready::READABLE;
+                }
+            } else if room(&state.incoming) > 0 {
+                state.incoming.push_back(byte);
+                state.pump(done);
+            }
+        });
     }
 
     /// Changes the settings; with `flush`, drops what has come in first.

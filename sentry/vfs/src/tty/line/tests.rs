@@ -7,6 +7,7 @@ use bevor_abi::termios::{
     ISTRIP, IUCLC, IUTF8, IXANY, IXON, NOFLSH, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, PARMRK,
     TIOCPKT_FLUSHREAD, TIOCPKT_START, TIOCPKT_STOP, VEOF, VEOL, VEOL2, VERASE, VMIN, VTIME, XTABS,
 };
+use proptest::prelude::*;
 
 struct Screen {
     shown: Vec<u8>,
@@ -335,4 +336,33 @@ fn a_line_too_long_loses_its_end_and_can_be_ended() {
     assert_eq!(bench.typed(&[b'x'; 10_000]), 4094);
     let mut raw = Bench::new(|settings| settings.lflag = 0);
     assert_eq!(raw.typed(&[b'x'; 10_000]), 4095);
+}
+
+proptest! {
+    /// Whatever is set and typed, nothing goes out without room, and no more is kept than Linux does.
+    #[test]
+    fn anything_stays_within_bounds(
+        modes in any::<[u32; 3]>(),
+        cc in any::<[u8; 19]>(),
+        steps in prop::collection::vec((0_u8..6, prop::collection::vec(any::<u8>(), 0..3000)), 1..12),
+    ) {
+        let mut bench = Bench::new(|settings| {
+            settings.iflag = modes[0];
+            settings.oflag = modes[1];
+            settings.lflag = modes[2];
+            settings.cc = cc;
+        });
+        for (step, bytes) in steps {
+            match step {
+                0 => bench.screen.room = bytes.len(),
+                1 => bench.change(|settings| settings.lflag ^= ICANON),
+                2 => prop_assert!(bench.line.read(bytes.len()).len() <= bytes.len()),
+                3 => prop_assert!(bench.written(&bytes) <= bytes.len()),
+                _ => prop_assert!(bench.typed(&bytes) <= bytes.len()),
+            }
+            prop_assert!(bench.line.queue.len() <= 4098);
+            prop_assert!(bench.line.echo.len() <= 4096);
+            prop_assert!(bench.line.readable_bytes() <= bench.line.queue.len());
+        }
+    }
 }
