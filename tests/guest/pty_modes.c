@@ -204,6 +204,91 @@ static void flow_and_packets(void)
 	close_pair();
 }
 
+static void stop_wait(const char *what, pid_t pid)
+{
+	wait_state(pid, pid, 'S');
+	sleep_ms(20);
+	out("%s: %d\n", what, waitpid(pid, 0, WNOHANG));
+}
+
+/* What waits goes on as soon as it can. */
+static void waiting(void)
+{
+	static char block[40000];
+	char buf[100];
+	open_pair();
+	put("\023");
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(write(slave, "held", 4));
+	stop_wait("output is stopped", pid);
+	put("\021");
+	reap("started", pid);
+	put("\023");
+	pid = fork();
+	if (pid == 0)
+		_exit(write(slave, "held", 4));
+	stop_wait("output is stopped", pid);
+	struct termios t = initial;
+	t.c_iflag &= ~IXON;
+	tcsetattr(slave, TCSANOW, &t);
+	reap("without IXON", pid);
+	T(tcflow(slave, TCOOFF));
+	pid = fork();
+	if (pid == 0)
+		_exit(write(slave, "held", 4));
+	stop_wait("output is suspended", pid);
+	T(tcflow(slave, TCOON));
+	reap("resumed", pid);
+	tcsetattr(slave, TCSANOW, &initial);
+	pid = fork();
+	if (pid == 0)
+		_exit(read(slave, buf, 10));
+	put("ab");
+	stop_wait("half a line", pid);
+	t = initial;
+	t.c_lflag &= ~ICANON;
+	tcsetattr(slave, TCSANOW, &t);
+	reap("becomes what there is", pid);
+	cfmakeraw(&t);
+	tcsetattr(slave, TCSAFLUSH, &t);
+	tcflush(master, TCIOFLUSH);
+	pid = fork();
+	if (pid == 0)
+		_exit(write(master, block, sizeof block) == sizeof block);
+	stop_wait("the master's writer", pid);
+	long total = 0;
+	while (total < (long)sizeof block)
+		total += read(slave, buf, sizeof buf);
+	reap("all written", pid);
+	pid = fork();
+	if (pid == 0)
+		_exit(write(slave, block, sizeof block) == sizeof block);
+	stop_wait("the slave's writer", pid);
+	for (total = 0; total < (long)sizeof block;)
+		total += read(master, buf, sizeof buf);
+	reap("all written", pid);
+	pid = fork();
+	if (pid == 0)
+		_exit(write(master, block, sizeof block) == sizeof block);
+	stop_wait("the master's writer", pid);
+	do {
+		tcflush(slave, TCIFLUSH);
+		sleep_ms(5);
+	} while (waitpid(pid, 0, WNOHANG) == 0);
+	pid = fork();
+	if (pid == 0) {
+		close(slave);
+		int got = read(master, buf, 10);
+		_exit(got == -1 && errno == EIO ? 7 : got);
+	}
+	stop_wait("the master's reader", pid);
+	close(slave);
+	reap("hung up", pid);
+	slave = open(name, O_RDWR | O_NOCTTY);
+	close_pair();
+}
+
 static void commands(void)
 {
 	int n = 7;
@@ -638,6 +723,7 @@ int main(void)
 {
 	editing();
 	flow_and_packets();
+	waiting();
 	commands();
 	timeouts();
 	closing();

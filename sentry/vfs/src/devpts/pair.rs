@@ -77,6 +77,7 @@ impl State {
         if self.incoming.is_empty() {
             return;
         }
+        let was_stopped = self.line.is_stopped();
         let mut incoming = std::mem::take(&mut self.incoming);
         let (line, mut way) = self.line(done);
         let taken = line.receive(incoming.make_contiguous(), &mut way);
@@ -86,6 +87,9 @@ impl State {
             done.to_master |= Ready::WRITABLE;
             if self.line.is_readable(false) {
                 done.to_slave |= Ready::READABLE;
+            }
+            if was_stopped && !self.line.is_stopped() {
+                done.to_slave |= Ready::WRITABLE;
             }
         }
     }
@@ -470,7 +474,9 @@ impl Terminal for Pair {
                 done.to_master |= Ready::HUP | Ready::READABLE;
             }
             state.status = 0;
+            state.incoming.clear();
             state.line.reset();
+            done.to_master |= Ready::WRITABLE;
             done.to_slave |= Ready::ALL;
         });
         if let Some(sessions) = self.sessions.upgrade() {
