@@ -84,6 +84,7 @@ const F_OFD_SETLK: u32 = 37;
 const F_OFD_SETLKW: u32 = 38;
 const F_SETLEASE: u32 = 1024;
 const F_GETLEASE: u32 = 1025;
+const F_DUPFD_QUERY: u32 = 1027;
 const F_DUPFD_CLOEXEC: u32 = 1030;
 const F_SETPIPE_SZ: u32 = 1031;
 const F_GETPIPE_SZ: u32 = 1032;
@@ -103,7 +104,7 @@ const F_UNLCK: u64 = 2;
 pub fn fcntl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
     let file = ctx.files().get_any(fd)?;
     let allowed_on_path =
-        matches!(command, F_DUPFD | F_DUPFD_CLOEXEC | F_GETFD | F_SETFD | F_GETFL);
+        matches!(command, F_DUPFD | F_DUPFD_CLOEXEC | F_DUPFD_QUERY | F_GETFD | F_SETFD | F_GETFL);
     if file.flags().has(OpenFlags::PATH) && !allowed_on_path {
         return Err(EBADF.because("O_PATH descriptor").into());
     }
@@ -123,6 +124,10 @@ pub fn fcntl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
             Ok(0)
         }
         F_GETFL => Ok(u64::from(file.flags().0)),
+        F_DUPFD_QUERY => {
+            let other = ctx.files().get_any(as_i32(arg)).map_err(|_| EBADF)?;
+            Ok(u64::from(other.id() == file.id()))
+        }
         F_SETFL => {
             file.set_status(OpenFlags(low_u32(arg)));
             Ok(0)

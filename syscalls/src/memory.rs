@@ -2,11 +2,12 @@
 //! `process_vm_readv(2)`.
 
 use bevor_abi::Errno;
+use bevor_abi::cap::CAP_SYS_NICE;
 use bevor_abi::conv::low_u32;
-use bevor_abi::errno::{EACCES, EINVAL, EPERM, ESRCH};
+use bevor_abi::errno::{EACCES, EBADF, EINVAL, EPERM, ESRCH};
 use bevor_abi::mman::{
-    MADV_HUGEPAGE, MADV_NORMAL, MAP_ANONYMOUS, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT,
-    PROT_EXEC, PROT_READ,
+    MADV_COLD, MADV_COLLAPSE, MADV_HUGEPAGE, MADV_NORMAL, MADV_PAGEOUT, MADV_WILLNEED,
+    MAP_ANONYMOUS, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT, PROT_EXEC, PROT_READ,
 };
 use bevor_abi::prctl::READ_IMPLIES_EXEC;
 use bevor_kernel::{Ctx, SysResult};
@@ -123,6 +124,61 @@ pub fn madvise(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, advice: i32) -> SysR
     };
     ctx.mm().madvise(addr.0, len, advice)?;
     Ok(0)
+}
+
+/// `mseal(2)`.
+///
+/// # Errors
+/// `EINVAL`, `ENOMEM`.
+pub fn mseal(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, flags: u64) -> SysResult {
+    if flags != 0 {
+        return Err(EINVAL.into());
+    }
+    ctx.mm().mseal(addr.0, len)?;
+    Ok(0)
+}
+
+/// `process_madvise(2)`: advice about another process's memory, as far as it goes.
+///
+/// # Errors
+/// `EBADF`, `EFAULT`, `EINVAL`, `EPERM`, `ESRCH`, and those of [`madvise`].
+pub fn process_madvise(
+    ctx: &mut Ctx<'_>,
+    pidfd: i32,
+    iov: UserAddr,
+    count: usize,
+    advice: i32,
+    flags: u64,
+) -> SysResult {
+    if flags != 0 {
+        return Err(EINVAL.into());
+    }
+    let ranges = ctx.mm().read_iovecs(iov, count)?;
+    let file = ctx.file(pidfd)?;
+    let pid = crate::pidfd::pid_of(&file).ok_or(EBADF)?;
+    let target = ctx.kernel().tree.lock().task(&pid).cloned().ok_or(ESRCH)?;
+    if !ctx.task().may_inspect(&target) {
+        return Err(EPERM.into());
+    }
+    let mm = target.mm().ok_or(ESRCH)?;
+    let known = u32::try_from(advice).map_err(|_| EINVAL)?;
+    // Of others only what loses nothing.
+    let harmless = matches!(known, MADV_COLD | MADV_PAGEOUT | MADV_WILLNEED | MADV_COLLAPSE);
+    if !harmless && !Arc::ptr_eq(&mm, ctx.mm()) {
+        return Err(EINVAL.because("not an advice for other processes").into());
+    }
+    if !Arc::ptr_eq(&mm, ctx.mm()) && !ctx.task().cred().has_cap(CAP_SYS_NICE) {
+        return Err(EPERM.because("needs CAP_SYS_NICE").into());
+    }
+    let mut done = 0;
+    for range in ranges.segments() {
+        match mm.madvise(range.addr.0, range.len, advice) {
+            Ok(()) => done += range.len,
+            Err(errno) if done == 0 => return Err(errno.into()),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
 }
 
 /// `mincore(2)`.

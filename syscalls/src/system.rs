@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 /// Longest host or domain name, bytes.
 const MAX_NAME: usize = 64;
 /// Most random bytes one call fills. Longer requests get that many: a worker serves others, too.
-const MAX_RANDOM: u64 = 1 << 20;
+const MAX_RANDOM: u64 = (1 << 25) - 1;
 /// Random bytes made at a time.
 const RANDOM_CHUNK: usize = 64 << 10;
 /// Size `dmesg` is told the kernel's log has, bytes.

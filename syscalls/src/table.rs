@@ -124,7 +124,7 @@ syscalls! {
     69 msgsnd(id: Int, msg: Addr, size: Size, flags: IpcFlags) => full msg::msgsnd;
     70 msgrcv(id: Int, msg: Addr, size: Size, kind: Long, flags: MsgrcvFlags) => full msg::msgrcv;
     71 msgctl(id: Int, cmd: MsgCmd, buf: Addr) => full msg::msgctl;
-    72 fcntl(fd: Fd, cmd: FcntlCmd, arg: Word) => partial fd::fcntl "record locks, file seals";
+    72 fcntl(fd: Fd, cmd: FcntlCmd, arg: Word) => partial fd::fcntl "no leases, no directory notification, no hints";
     73 flock(fd: Fd, operation: FlockOp) => full locks::flock;
     74 fsync(fd: Fd) => full fd::fsync;
     75 fdatasync(fd: Fd) => full fd::fdatasync;
@@ -370,7 +370,7 @@ syscalls! {
     315 sched_getattr(pid: Pid, attr: Out<SchedAttr>, size: Uint, flags: Hex) => full sched::sched_getattr;
     316 renameat2(old_dir: AtFd, old: Path, new_dir: AtFd, new: Path, flags: RenameFlags) => full link::renameat2;
     317 seccomp(op: SeccompOp, flags: SeccompFlags, args: Addr) => later;
-    318 getrandom(buf: Addr, count: Size, flags: RandomFlags) => partial system::getrandom "at most 1 MiB a call";
+    318 getrandom(buf: Addr, count: Size, flags: RandomFlags) => full system::getrandom;
     319 memfd_create(name: Text, flags: MemfdFlags) => partial memfd::memfd_create "huge pages";
     320 kexec_file_load(kernel: Fd, initrd: Fd, len: Size, cmdline: Text, flags: Word) => refused EPERM "no other kernel can be started";
     321 bpf(cmd: BpfCmd, attr: Addr, size: Uint) => refused EPERM "no programs in the kernel";
@@ -404,7 +404,7 @@ syscalls! {
     437 openat2(dir: AtFd, path: Path, how: In<OpenHow>, size: Size) => full open::openat2;
     438 pidfd_getfd(pidfd: Fd, target: Fd, flags: Hex) => full pidfd::pidfd_getfd;
     439 faccessat2(dir: AtFd, path: Path, mode: Access, flags: AccessFlags) => full stat::faccessat2;
-    440 process_madvise(pidfd: Fd, iov: InVec, iovcnt: Size, advice: Madvice, flags: Hex) => later;
+    440 process_madvise(pidfd: Fd, iov: InVec, iovcnt: Size, advice: Madvice, flags: Hex) => full memory::process_madvise;
     441 epoll_pwait2(fd: Fd, events: OutList<EpollEvent>, max: Int, timeout: In<Timespec>, mask: InSet, size: Size) => full event::epoll_pwait2;
     442 mount_setattr(dir: AtFd, path: Path, flags: AtFlags, attr: In<MountAttr>, size: Size) => later;
     443 quotactl_fd(fd: Fd, cmd: Hex, id: Int, addr: Addr) => refused ENOSYS "no file system with quotas";
@@ -426,7 +426,7 @@ syscalls! {
     459 lsm_get_self_attr(attr: LsmAttr, ctx: Addr, size: Addr, flags: Hex) => full lsm::lsm_get_self_attr;
     460 lsm_set_self_attr(attr: LsmAttr, ctx: Addr, size: Uint, flags: Hex) => full lsm::lsm_set_self_attr;
     461 lsm_list_modules(ids: Addr, size: Addr, flags: Hex) => full lsm::lsm_list_modules;
-    462 mseal(addr: Addr, len: Size, flags: Hex) => later;
+    462 mseal(addr: Addr, len: Size, flags: Hex) => full memory::mseal;
     463 setxattrat(dir: AtFd, path: Path, flags: AtFlags, name: Text, args: In<XattrArgs>, size: Size) => full xattr::setxattrat;
     464 getxattrat(dir: AtFd, path: Path, flags: AtFlags, name: Text, args: In<XattrArgs>, size: Size) => full xattr::getxattrat;
     465 listxattrat(dir: AtFd, path: Path, flags: AtFlags, list: OutBuf, size: Size) => full xattr::listxattrat;

@@ -198,6 +198,19 @@ fn is_known(advice: i32) -> bool {
     matches!(advice, MADV_NORMAL..=MADV_DONTNEED | MADV_FREE..=MADV_COLLAPSE)
 }
 
+/// Whether an advice loses contents, here or in children.
+fn is_discard(advice: i32) -> bool {
+    matches!(
+        advice,
+        MADV_FREE
+            | MADV_DONTNEED
+            | MADV_DONTNEED_LOCKED
+            | MADV_REMOVE
+            | MADV_DONTFORK
+            | MADV_WIPEONFORK
+    )
+}
+
 fn lock_range(addr: u64, len: u64) -> Result<Range<u64>, Errno> {
     let start = page_floor(addr);
     let len = len.checked_add(addr - start).and_then(page_ceil).ok_or(EINVAL)?;
@@ -302,6 +315,14 @@ impl State {
             covered = part.end;
             if matches!(advice, MADV_POPULATE_READ | MADV_POPULATE_WRITE) && gap {
                 return Err(ENOMEM.because("a gap in the range"));
+            }
+            if is_discard(advice)
+                && vma.is_sealed()
+                && vma.is_anon()
+                && !vma.is_shared()
+                && !vma.prot.write
+            {
+                return Err(EPERM.because("sealed and read-only (mseal)"));
             }
             if advice == MADV_REMOVE {
                 removed.push(Self::check_remove(&vma, vma_start, &part)?);

@@ -98,7 +98,7 @@ impl MemoryManager {
         let _ = self.change(|st| {
             let all = 0..st.layout.end;
             st.brk = 0..0;
-            st.munmap(all)
+            st.unmap(all)
         });
     }
 }
@@ -117,7 +117,15 @@ impl State {
         Ok(addr..end)
     }
 
+    /// Unmaps a range, unless a part of it is sealed.
     pub(super) fn munmap(&mut self, range: Range<u64>) -> Result<(), Errno> {
+        if self.vmas.overlapping(range.clone()).any(|(_, vma)| vma.is_sealed()) {
+            return Err(EPERM.because("sealed (mseal)"));
+        }
+        self.unmap(range)
+    }
+
+    fn unmap(&mut self, range: Range<u64>) -> Result<(), Errno> {
         let cuts = usize::from(self.vmas.get(range.start).is_some_and(|(at, _)| at < range.start))
             + usize::from(self.vmas.get(range.end).is_some_and(|(at, _)| at < range.end));
         if cuts == 2 {

@@ -6,7 +6,7 @@ use super::{MemoryManager, PROT_EXEC, PROT_READ, PROT_WRITE, State, prot_from_bi
 use crate::addr::{PAGE_SIZE, page_ceil};
 use crate::rangemap::Piece;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EACCES, EINVAL, ENOMEM};
+use bevor_abi::errno::{EACCES, EINVAL, ENOMEM, EPERM};
 use bevor_platform::Order;
 use bevor_platform::Prot;
 use std::ops::Range;
@@ -23,6 +23,28 @@ impl MemoryManager {
     /// `EACCES`.
     pub fn mprotect(&self, addr: u64, len: u64, prot: u32) -> Result<(), Errno> {
         self.change(|st| st.mprotect(addr, len, prot))
+    }
+
+    /// Seals a range (mseal(2)).
+    ///
+    /// # Errors
+    /// `EINVAL`: unaligned, overflow. `ENOMEM`: a gap in the range.
+    pub fn mseal(&self, addr: u64, len: u64) -> Result<(), Errno> {
+        if !addr.is_multiple_of(PAGE_SIZE) {
+            return Err(EINVAL.because("address not page aligned"));
+        }
+        let end = page_ceil(len).and_then(|len| addr.checked_add(len)).ok_or(EINVAL)?;
+        if end == addr {
+            return Ok(());
+        }
+        self.change(|st| {
+            if !st.vmas.covers(addr..end) {
+                return Err(ENOMEM.because("a gap in the range"));
+            }
+            st.check_map_count(2)?;
+            st.update_vmas(&(addr..end), |vma| vma.flags |= VmFlags::SEALED);
+            Ok(())
+        })
     }
 }
 
@@ -74,6 +96,9 @@ impl State {
     }
 
     fn protect_part(&mut self, vma: &Vma, part: &Range<u64>, prot: Prot) -> Result<(), Errno> {
+        if vma.is_sealed() {
+            return Err(EPERM.because("sealed (mseal)"));
+        }
         if vma.prot == prot {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use super::{MemoryManager, State};
 use crate::addr::{PAGE_SIZE, page_ceil};
 use crate::rangemap::Piece;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EAGAIN, EFAULT, EINVAL, ENOMEM};
+use bevor_abi::errno::{EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM};
 use bevor_platform::Order;
 use std::ops::Range;
 
@@ -70,6 +70,9 @@ impl State {
             return Err(EFAULT.because("nothing mapped there"));
         };
         let vma = vma.clone();
+        if vma.is_sealed() {
+            return Err(EPERM.because("sealed (mseal)"));
+        }
         let vma_end = vma_start + vma.len();
         self.check_map_count(4)?;
         if !fixed && !keep_old && old_len >= new_len {

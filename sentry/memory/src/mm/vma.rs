@@ -40,6 +40,8 @@ bitflags! {
         const RAND_READ = 1 << 13;
         /// Merging of equal pages wanted.
         const MERGEABLE = 1 << 14;
+        /// Cannot be unmapped, moved or given other rights (`mseal(2)`).
+        const SEALED = 1 << 15;
     }
 }
 
@@ -66,6 +68,10 @@ pub(crate) struct Vma {
 impl Vma {
     pub(crate) fn is_shared(&self) -> bool {
         self.flags.contains(VmFlags::SHARED)
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.flags.contains(VmFlags::SEALED)
     }
 
     pub(crate) fn is_anon(&self) -> bool {
