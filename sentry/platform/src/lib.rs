@@ -329,8 +329,8 @@ pub trait Space: Send + Sync + Any {
         false
     }
 
-    /// Makes `child`, which got a copy of this space's memory (`fork`), know the rewritten sites in it.
-    /// Call it before a thread of the child runs.
+    /// Makes `child`, which gets a copy of this space's memory (`fork`), know the rewritten sites in it.
+    /// Call it before the child's first orders, with which the trampolines are mapped.
     ///
     /// # Errors
     /// [`PlatformError::Gone`] or the host's refusal.

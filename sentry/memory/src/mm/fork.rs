@@ -69,6 +69,9 @@ impl MemoryManager {
             Self::from_parts(me.clone(), Arc::clone(&self.pool), account, child_state)
         });
         child.account.add(&child);
+        // Goes with the orders below.
+        let shared = self.space().share_patches(&*child.space());
+        shared.map_err(|_| bevor_abi::errno::ENOMEM)?;
         child.change(|st| {
             st.me = child.me.clone();
             for entry in st.files.values() {
@@ -76,8 +79,6 @@ impl MemoryManager {
             }
             Ok(())
         })?;
-        let shared = self.space().share_patches(&*child.space());
-        shared.map_err(|_| bevor_abi::errno::ENOMEM)?;
         Ok(child)
     }
 }

@@ -53,6 +53,8 @@ pub struct Stub {
     /// What the guest's orders made, as the host counts it. Held while orders are under way.
     mappings: Mutex<Mappings>,
     pub(super) patches: Patches,
+    /// Calls that go with the next orders.
+    first: Mutex<Vec<Call>>,
 }
 
 impl Stub {
@@ -70,6 +72,7 @@ impl Stub {
             registered_membarrier: AtomicBool::new(false),
             mappings: Mutex::new(Mappings::default()),
             patches: Patches::default(),
+            first: Mutex::default(),
         }
     }
 
@@ -296,7 +299,12 @@ impl Space for SystrapSpace {
     }
 
     fn apply(&self, orders: &[Order]) -> Result<(), PlatformError> {
-        let calls = orders.iter().map(call_of).collect::<Result<Vec<_>, _>>()?;
+        let mut calls = std::mem::take(&mut *self.stub.first.lock());
+        let first = calls.len();
+        calls.reserve(orders.len());
+        for order in orders {
+            calls.push(call_of(order)?);
+        }
         if calls.is_empty() {
             return if self.is_gone() { Err(PlatformError::Gone) } else { Ok(()) };
         }
@@ -307,7 +315,7 @@ impl Space for SystrapSpace {
             return Err(PlatformError::TooManyMappings);
         }
         let results = self.stub.run(&calls)?;
-        for (order, result) in orders.iter().zip(&results) {
+        for (order, result) in orders.iter().zip(results.iter().skip(first)) {
             if !is_error(*result) {
                 mappings.record(order);
             }
@@ -380,9 +388,7 @@ impl Space for SystrapSpace {
         let child: &dyn Any = child;
         let child = child.downcast_ref::<Self>().expect("a space of the same platform");
         let calls = child.stub.patches.inherit(&self.stub.core, &self.stub.patches);
-        if calls.is_empty() {
-            return Ok(());
-        }
-        child.stub.run_all("mapping trampolines", &calls).map(drop)
+        child.stub.first.lock().extend(calls);
+        if child.is_gone() { Err(PlatformError::Gone) } else { Ok(()) }
     }
 }
