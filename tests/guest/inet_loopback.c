@@ -110,6 +110,19 @@ int main(void)
 	s = accept4(l, NULL, NULL, SOCK_NONBLOCK);
 	CHECK(s >= 0);
 	T(recv(s, buf, 1, 0));
+	/* Sending to one that has closed: the first bytes vanish. */
+	int gone = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(connect(gone, (void *)&a, sizeof a));
+	fcntl(l, F_SETFL, 0);
+	int left = MUST(accept(l, NULL, NULL));
+	close(gone);
+	T(recv(left, buf, 1, 0));
+	T(send(left, "", 0, MSG_NOSIGNAL));
+	T(send(left, "first", 5, MSG_NOSIGNAL));
+	sleep_ms(5);
+	T(send(left, "second", 6, MSG_NOSIGNAL));
+	T(recv(left, buf, 1, 0));
+	close(left);
 	/* A reset. */
 	struct linger linger = { 1, 0 };
 	T(setsockopt(c, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));

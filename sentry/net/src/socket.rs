@@ -85,6 +85,8 @@ struct State {
     read_shut: bool,
     write_shut: bool,
     connected: bool,
+    /// The other end has answered, or will answer, that it is gone: TCP's reset.
+    reset: bool,
     peer_cred: Option<Ucred>,
 }
 
@@ -596,6 +598,10 @@ impl Socket {
                 // Room that came meanwhile has woken nobody.
                 target.room(wanted)?
             }
+            Err(errno) if errno == EPIPE && self.vanishes(wanted) => {
+                src.take_vec(wanted)?;
+                return Ok(wanted);
+            }
             Err(errno) if errno == EPIPE && !self.kind.connects() => {
                 return Err(ECONNREFUSED.into());
             }
@@ -606,6 +612,15 @@ impl Socket {
         let from = if self.kind.connects() { Addr::Unnamed } else { reachable(&self.local()) };
         target.push(data, from, ancillary)?;
         Ok(sent)
+    }
+
+    /// Whether bytes for the other end, which is gone, are taken all the same: a TCP connection
+    /// learns of that by what it sends first.
+    fn vanishes(&self, wanted: usize) -> bool {
+        let mut state = self.state.lock();
+        let first = self.family != AF_UNIX && self.kind.connects() && !state.reset;
+        state.reset |= first && wanted > 0;
+        first
     }
 
     /// Receives through `sink`.
@@ -681,6 +696,7 @@ impl Socket {
         let mut state = self.state.lock();
         if reset {
             state.error = Some(ECONNRESET);
+            state.reset = true;
         }
         drop(state);
         self.incoming.close_write();

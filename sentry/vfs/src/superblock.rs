@@ -136,11 +136,13 @@ impl std::fmt::Debug for Superblock {
     }
 }
 
-/// Draws the device number of a new file system without a device: major 0, as Linux does.
+/// Draws the device number of a new file system without a device: major 0, as Linux does. Files of
+/// the host keep their own numbers, of which those without a device begin at 1: these lie far above.
 #[must_use]
 pub fn next_anonymous_dev() -> u64 {
-    static NEXT: AtomicU32 = AtomicU32::new(20);
-    makedev(0, NEXT.fetch_add(1, Ordering::Relaxed))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 1 << 19;
+    makedev(0, FIRST | (NEXT.fetch_add(1, Ordering::Relaxed) & (FIRST - 1)))
 }
 
 /// What `mount(2)` gives a file system type.
