@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -225,6 +226,16 @@ fn children_of(parent: i32) -> Vec<i32> {
         .collect()
 }
 
+/// Kills a process; `false` if it has ended since it was found, as the stub of a program that was
+/// replaced does.
+fn killed(victim: i32) -> Result<bool, String> {
+    match kill(Pid::from_raw(victim), Signal::SIGKILL) {
+        Ok(()) => Ok(true),
+        Err(Errno::ESRCH) => Ok(false),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// Killing the command line takes everything down within a second.
 fn kill_the_cli(context: &Context, platform: Platform, user: User) -> Result<(), String> {
     let before = leaks::look();
@@ -256,7 +267,9 @@ fn kill_each_process(context: &Context, platform: Platform, user: User) -> Resul
         let Some(&victim) = below.get(index) else { break };
         index += 1;
         let name = describe(victim);
-        kill(Pid::from_raw(victim), Signal::SIGKILL).map_err(|error| error.to_string())?;
+        if !killed(victim)? {
+            continue;
+        }
         let started = Instant::now();
         let mut status = None;
         while status.is_none() && started.elapsed() < VANISH {
@@ -290,7 +303,9 @@ fn stub_of_a_child(context: &Context, platform: Platform, user: User) -> Result<
             return Err(format!("no process of {index} was the child's stub"));
         };
         index += 1;
-        kill(Pid::from_raw(victim), Signal::SIGKILL).map_err(|error| error.to_string())?;
+        if !killed(victim)? {
+            continue;
+        }
         thread::sleep(Duration::from_millis(700));
         let ended = sleeping.child.try_wait().map_err(|error| error.to_string())?;
         if ended.is_some_and(|status| status.success()) {
