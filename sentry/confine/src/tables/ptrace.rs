@@ -1,8 +1,9 @@
 //! Host calls of the ptrace platform: what its tracer adds to the sentry, what its stubs may make.
 //!
 //! Stub threads make host calls only when the tracer injects them, all at one instruction: the
-//! filter refuses every other instruction pointer. Guest threads run under `PTRACE_SYSEMU`, which
-//! stops before the filter sees a call; a second, empty table is put on them once they are prepared.
+//! filter refuses every other instruction pointer, and a call there without the tracer's *key* (see
+//! docs/decisions/filter.md). Guest threads run under `PTRACE_SYSEMU`, which stops before the filter
+//! sees a call.
 
 use crate::row::Row;
 use crate::{arg, form, row};
@@ -78,8 +79,8 @@ pub const SENTRY: &[Row] = &[
 
 /// Injected calls of a stub process's first thread, and those that prepare a guest thread.
 ///
-/// `@guest_end` is the end of the guest's addresses, `@guest_filter` the address of the guest
-/// thread's filter, `@orders` that of the page of orders, `@orders_fd` its file.
+/// `@guest_end` is the end of the guest's addresses, `@orders` the address of the page of orders,
+/// `@orders_fd` its file, `@key` what only the tracer knows.
 pub const AGENT: &[Row] = &[
     row!(
         SYS_mmap,
@@ -109,8 +110,19 @@ pub const AGENT: &[Row] = &[
     ),
     row!(
         SYS_munmap,
-        [form!(arg!(0: long addr < @guest_end), arg!(1: long len <= @guest_end))],
-        "unmaps guest memory",
+        [
+            form!(
+                arg!(0: long addr < @guest_end),
+                arg!(1: long len <= @guest_end),
+                arg!(5: long key == @key)
+            ),
+            form!(
+                arg!(0: long addr == @orders),
+                arg!(1: long len == 4096),
+                arg!(5: long key == @key)
+            ),
+        ],
+        "unmaps guest memory, and the filter's page once it is on",
         CONFORMANCE
     ),
     row!(
@@ -118,7 +130,8 @@ pub const AGENT: &[Row] = &[
         [form!(
             arg!(0: long addr < @guest_end),
             arg!(1: long len <= @guest_end),
-            arg!(2: long prot <= PROT_ALL)
+            arg!(2: long prot <= PROT_ALL),
+            arg!(5: long key == @key)
         )],
         "changes rights of guest memory",
         CONFORMANCE
@@ -126,12 +139,25 @@ pub const AGENT: &[Row] = &[
     row!(
         SYS_madvise,
         [
-            form!(arg!(0: long addr < @guest_end), arg!(2: int advice == libc::MADV_HUGEPAGE)),
-            form!(arg!(0: long addr < @guest_end), arg!(2: int advice == libc::MADV_NOHUGEPAGE)),
-            form!(arg!(0: long addr < @guest_end), arg!(2: int advice == libc::MADV_POPULATE_READ)),
             form!(
                 arg!(0: long addr < @guest_end),
-                arg!(2: int advice == libc::MADV_POPULATE_WRITE)
+                arg!(2: int advice == libc::MADV_HUGEPAGE),
+                arg!(5: long key == @key)
+            ),
+            form!(
+                arg!(0: long addr < @guest_end),
+                arg!(2: int advice == libc::MADV_NOHUGEPAGE),
+                arg!(5: long key == @key)
+            ),
+            form!(
+                arg!(0: long addr < @guest_end),
+                arg!(2: int advice == libc::MADV_POPULATE_READ),
+                arg!(5: long key == @key)
+            ),
+            form!(
+                arg!(0: long addr < @guest_end),
+                arg!(2: int advice == libc::MADV_POPULATE_WRITE),
+                arg!(5: long key == @key)
             ),
         ],
         "huge pages and early faulting of guest memory",
@@ -140,8 +166,8 @@ pub const AGENT: &[Row] = &[
     row!(
         SYS_clone,
         [
-            form!(arg!(0: long flags == CLONE_THREAD_FLAGS)),
-            form!(arg!(0: long flags == CLONE_SPACE_FLAGS)),
+            form!(arg!(0: long flags == CLONE_THREAD_FLAGS), arg!(5: long key == @key)),
+            form!(arg!(0: long flags == CLONE_SPACE_FLAGS), arg!(5: long key == @key)),
         ],
         "makes guest threads, and stub processes from the first one",
         CONFORMANCE
@@ -151,26 +177,25 @@ pub const AGENT: &[Row] = &[
         [form!(
             arg!(0: int first == 0),
             arg!(1: int last == u32::MAX),
-            arg!(2: int flags == CLOSE_RANGE_UNSHARE)
+            arg!(2: int flags == CLOSE_RANGE_UNSHARE),
+            arg!(5: long key == @key)
         )],
         "takes all descriptors from a guest thread before it runs guest code",
         CONFORMANCE
     ),
     row!(
-        SYS_seccomp,
-        [form!(
-            arg!(0: int operation == libc::SECCOMP_SET_MODE_FILTER),
-            arg!(1: int flags == 0),
-            arg!(2: long program == @guest_filter)
-        )],
-        "puts the empty table on a guest thread before it runs guest code",
-        CONFORMANCE
-    ),
-    row!(
         SYS_membarrier,
         [
-            form!(arg!(0: int cmd == REGISTER_SYNC_CORE), arg!(1: int flags == 0)),
-            form!(arg!(0: int cmd == SYNC_CORE), arg!(1: int flags == 0)),
+            form!(
+                arg!(0: int cmd == REGISTER_SYNC_CORE),
+                arg!(1: int flags == 0),
+                arg!(5: long key == @key)
+            ),
+            form!(
+                arg!(0: int cmd == SYNC_CORE),
+                arg!(1: int flags == 0),
+                arg!(5: long key == @key)
+            ),
         ],
         "serialises running guest threads",
         CONFORMANCE

@@ -165,7 +165,10 @@ impl Agent {
                         let flags = flag(libc::MAP_SHARED | libc::MAP_FIXED);
                         let prot = flag(libc::PROT_READ);
                         let args = [ORDERS, PAGE, prot, flags, flag(page.fd()), page.offset()];
-                        return Some((Step::MapPage(page), call_regs(libc::SYS_mmap, args)));
+                        return Some((
+                            Step::MapPage(page),
+                            call_regs(libc::SYS_mmap, args, self.pages.key()),
+                        ));
                     }
                     self.batches = Batches::Never;
                 }
@@ -179,13 +182,14 @@ impl Agent {
                         })
                         .collect();
                     if page.write(calls.as_flattened()).is_ok() {
-                        return Some((Step::Batch(batch.len()), batch_regs(batch.len())));
+                        let regs = batch_regs(batch.len(), self.pages.key());
+                        return Some((Step::Batch(batch.len()), regs));
                     }
                 }
             }
         }
         let (nr, args) = job.call()?;
-        Some((Step::One, call_regs(nr, args)))
+        Some((Step::One, call_regs(nr, args, self.pages.key())))
     }
 
     /// Handles a stop by `signal`.

@@ -11,7 +11,7 @@ use crate::arch::ptrace as arch;
 use crate::arch::ptrace::{Call, PAGE, trap};
 use crate::arch::xsave::XsaveLayout;
 use crate::mappings::Mappings;
-use crate::ptrace::host::{self, KICK, SigInfo, Tid};
+use crate::ptrace::host::{self, KICK, SigInfo};
 use crate::ptrace::link::Promise;
 use crate::ptrace::port::PortShared;
 use crate::ptrace::thread::ThreadShared;
@@ -51,10 +51,8 @@ pub struct Guest {
 
 /// What a guest thread is doing.
 pub enum GuestState {
-    /// Being prepared: its own filter comes after its descriptors are gone.
+    /// Being prepared: it gives up its descriptors.
     Closing(Promise<Arc<ThreadShared>>),
-    /// Being prepared: the filter.
-    Filtering(Promise<Arc<ThreadShared>>),
     /// Stopped.
     Parked,
     /// Resumed.
@@ -81,9 +79,15 @@ struct LastFault {
 
 impl Guest {
     /// Takes a thread that has stopped for the first time, and begins to prepare it.
-    pub fn prepare(shared: Arc<ThreadShared>, promise: Promise<Arc<ThreadShared>>) -> Self {
+    pub fn prepare(
+        shared: Arc<ThreadShared>,
+        promise: Promise<Arc<ThreadShared>>,
+        key: u64,
+    ) -> Self {
         let close = [0, u64::from(u32::MAX), CLOSE_RANGE_UNSHARE, 0, 0, 0];
-        inject(shared.tid, libc::SYS_close_range, close);
+        let regs = arch::call_regs(libc::SYS_close_range, close, key);
+        // A thread that cannot run is dying: its exit ends the preparation.
+        let _ = host::set_regs(shared.tid, &regs).and_then(|()| host::cont(shared.tid));
         Self {
             shared,
             state: GuestState::Closing(promise),
@@ -95,7 +99,7 @@ impl Guest {
 
     /// Whether it is being prepared.
     pub fn is_preparing(&self) -> bool {
-        matches!(self.state, GuestState::Closing(_) | GuestState::Filtering(_))
+        matches!(self.state, GuestState::Closing(_))
     }
 
     /// Handles a stop during preparation.
@@ -115,11 +119,6 @@ impl Guest {
         }
         self.state = match std::mem::replace(&mut self.state, GuestState::Parked) {
             GuestState::Closing(promise) => {
-                let mode = u64::from(libc::SECCOMP_SET_MODE_FILTER);
-                inject(tid, libc::SYS_seccomp, [mode, 0, arch::GUEST_FILTER, 0, 0, 0]);
-                GuestState::Filtering(promise)
-            }
-            GuestState::Filtering(promise) => {
                 self.regs = regs;
                 let shared = self.shared.clone();
                 promise.keep(host::set_xsave(tid, initial_fp).map(|()| shared).map_err(gone));
@@ -337,11 +336,6 @@ impl Guest {
             None => Access::Read,
         }
     }
-}
-
-fn inject(tid: Tid, nr: i64, args: [u64; 6]) {
-    // A thread that cannot run is dying: its exit ends the preparation.
-    let _ = host::set_regs(tid, &arch::call_regs(nr, args)).and_then(|()| host::cont(tid));
 }
 
 /// A stopped thread that refuses a request is dying.

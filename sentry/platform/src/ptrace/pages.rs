@@ -16,6 +16,8 @@ use crate::ptrace::host;
 pub struct OrderPages {
     file: File,
     slots: Mutex<Slots>,
+    /// What the filter wants of the tracer's calls; it is in no page.
+    key: u64,
 }
 
 #[derive(Default)]
@@ -26,7 +28,13 @@ struct Slots {
 
 impl OrderPages {
     pub fn new() -> io::Result<Self> {
-        Ok(Self { file: host::memory_file(c"bevor-orders")?, slots: Mutex::default() })
+        let (file, key) = (host::memory_file(c"bevor-orders")?, host::random()?);
+        Ok(Self { file, slots: Mutex::default(), key })
+    }
+
+    /// The key, for the registers of an injected call.
+    pub const fn key(&self) -> u64 {
+        self.key
     }
 
     /// The file's descriptor, which agents share.

@@ -48,7 +48,7 @@ impl Tracer {
         deaths: Sender<SpaceId>,
     ) -> Result<Self, PlatformError> {
         link.attach().map_err(|source| PlatformError::Host { what: "signal mask", source })?;
-        let zygote = zygote::make(pages.fd())?;
+        let zygote = zygote::make(pages.fd(), pages.key())?;
         let no_xsave = |source| PlatformError::Host { what: "XSAVE state of a stub", source };
         let image = host::get_xsave(zygote).map_err(no_xsave)?;
         let xsave = XsaveLayout::from_image(&image)
@@ -247,7 +247,7 @@ impl Tracer {
             }
             Birth::Thread(space, promise) => {
                 let shared = Arc::new(ThreadShared::new(space, tid));
-                self.guests.insert(tid, Guest::prepare(shared, promise));
+                self.guests.insert(tid, Guest::prepare(shared, promise, self.pages.key()));
             }
         }
     }

@@ -9,7 +9,7 @@ use bevor_confine::{BpfProgram, Options, Values, compile};
 
 use crate::PlatformError;
 use crate::arch::ptrace::{
-    CALL_IP, GUEST_END, GUEST_FILTER, ORDERS, PAGE, PAGE_LEN, REST, STUB, StubPage, call_regs,
+    CALL_IP, FILTER, GUEST_END, ORDERS, PAGE, PAGE_LEN, REST, STUB, StubPages, call_regs,
     call_result,
 };
 use crate::ptrace::host::{self, Tid};
@@ -17,9 +17,10 @@ use crate::ptrace::host::{self, Tid};
 /// `RSEQ_FLAG_UNREGISTER` (`linux/rseq.h`).
 const RSEQ_UNREGISTER: u64 = 1;
 
-/// Makes the zygote. The calling thread becomes the tracer of all stubs, and their parent.
-pub fn make(orders: RawFd) -> Result<Tid, PlatformError> {
-    let page = stub_page(orders)?;
+/// Makes the zygote. The calling thread becomes the tracer of all stubs, and their parent. `key`: see
+/// [`call_regs`].
+pub fn make(orders: RawFd, key: u64) -> Result<Tid, PlatformError> {
+    let pages = stub_pages(orders, key)?;
     let parent = std::process::id().cast_signed();
     // SAFETY: without CLONE_VM the child has its own copy of this thread's memory; it makes host
     // calls only and never returns.
@@ -34,13 +35,13 @@ pub fn make(orders: RawFd) -> Result<Tid, PlatformError> {
         )
     };
     if pid == 0 {
-        child(&page.image, parent);
+        child(&pages, parent);
     }
     let pid = Tid::try_from(pid).unwrap_or(-1);
     if pid < 0 {
         return Err(failed("clone of the first stub process"));
     }
-    let ready = prepare(pid, &page);
+    let ready = prepare(pid, key);
     if ready.is_err() {
         host::tgkill(pid, pid, libc::SIGKILL);
         while host::wait_for(pid).is_ok_and(|status| libc::WIFSTOPPED(status)) {}
@@ -52,26 +53,19 @@ fn failed(what: &'static str) -> PlatformError {
     PlatformError::Host { what, source: io::Error::last_os_error() }
 }
 
-fn stub_page(orders: RawFd) -> Result<StubPage, PlatformError> {
+fn stub_pages(orders: RawFd, key: u64) -> Result<StubPages, PlatformError> {
     let features = Features { ptrace: true, ..Features::default() };
     let values = Values::new()
         .with("guest_end", GUEST_END)
-        .with("guest_filter", GUEST_FILTER)
         .with("orders", ORDERS)
-        .with("orders_fd", u64::from(orders.cast_unsigned()));
-    let agent = Options { ip: Some(CALL_IP..CALL_IP + 1), ..Options::default() };
-    let program = |role, options: &Options| {
-        compile(rows(role, features), &values, options).map_err(|e| PlatformError::Host {
-            what: "filter of stub processes",
-            source: io::Error::other(e),
-        })
-    };
-    let guest = program(Role::Guest, &Options::default())?;
-    let agent = program(Role::Agent, &agent)?;
-    StubPage::new(&encode(&guest), &encode(&agent)).ok_or_else(|| PlatformError::Host {
-        what: "filters of stub processes",
-        source: io::Error::from_raw_os_error(libc::E2BIG),
-    })
+        .with("orders_fd", u64::from(orders.cast_unsigned()))
+        .with("key", key);
+    let options = Options { ip: Some(CALL_IP..CALL_IP + 1), ..Options::default() };
+    let failed = |source| PlatformError::Host { what: "filter of stub processes", source };
+    let program = compile(rows(Role::Agent, features), &values, &options)
+        .map_err(|e| failed(io::Error::other(e)))?;
+    StubPages::new(&encode(&program))
+        .ok_or_else(|| failed(io::Error::from_raw_os_error(libc::E2BIG)))
 }
 
 fn encode(program: &BpfProgram) -> Vec<[u8; 8]> {
@@ -85,8 +79,8 @@ fn encode(program: &BpfProgram) -> Vec<[u8; 8]> {
 
 /// Everything the new process does with the sentry's code. The last exit code names the step that
 /// failed.
-fn child(image: &[u8; PAGE_LEN], parent: Tid) -> ! {
-    let failed = child_steps(image, parent);
+fn child(pages: &StubPages, parent: Tid) -> ! {
+    let failed = child_steps(pages, parent);
     // SAFETY: ends this process.
     unsafe { libc::_exit(failed) }
 }
@@ -103,7 +97,7 @@ const STEPS: [&str; 7] = [
 ];
 
 /// Does the steps in order; the number of the one that failed.
-fn child_steps(image: &[u8; PAGE_LEN], parent: Tid) -> i32 {
+fn child_steps(pages: &StubPages, parent: Tid) -> i32 {
     const PTRACE_TRACEME: i64 = 0;
     const SYS_MSEAL: i64 = 462;
     /// `_LINUX_CAPABILITY_VERSION_3`.
@@ -142,10 +136,12 @@ fn child_steps(image: &[u8; PAGE_LEN], parent: Tid) -> i32 {
         }
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-        if libc::mmap(stub, PAGE_LEN, prot, flags, -1, 0) != stub {
+        if libc::mmap(stub, 2 * PAGE_LEN, prot, flags, -1, 0) != stub {
             return 6;
         }
-        std::ptr::copy_nonoverlapping(image.as_ptr(), stub.cast(), PAGE_LEN);
+        let filter = stub.cast::<u8>().add(PAGE_LEN);
+        std::ptr::copy_nonoverlapping(pages.code.as_ptr(), stub.cast(), PAGE_LEN);
+        std::ptr::copy_nonoverlapping(pages.filter.as_ptr(), filter, PAGE_LEN);
         if libc::mprotect(stub, PAGE_LEN, libc::PROT_READ | libc::PROT_EXEC) != 0 {
             return 6;
         }
@@ -156,8 +152,8 @@ fn child_steps(image: &[u8; PAGE_LEN], parent: Tid) -> i32 {
     0
 }
 
-/// Empties the stopped child, makes it traceable and puts the agent's filter on it.
-fn prepare(pid: Tid, page: &StubPage) -> Result<(), PlatformError> {
+/// Empties the stopped child, makes it traceable and puts the filter of all stub threads on it.
+fn prepare(pid: Tid, key: u64) -> Result<(), PlatformError> {
     let host = |what| move |source| PlatformError::Host { what, source };
     let status = host::wait_for(pid).map_err(host("waiting for the first stub process"))?;
     if !libc::WIFSTOPPED(status) {
@@ -173,7 +169,7 @@ fn prepare(pid: Tid, page: &StubPage) -> Result<(), PlatformError> {
     {
         let args =
             [rseq.addr, u64::from(rseq.len), RSEQ_UNREGISTER, u64::from(rseq.signature), 0, 0];
-        call(pid, libc::SYS_rseq, args).map_err(host("rseq of the first stub process"))?;
+        call(pid, libc::SYS_rseq, args, 0).map_err(host("rseq of the first stub process"))?;
     }
     for range in REST {
         unmap(pid, range.start, range.end).map_err(host("emptying the first stub process"))?;
@@ -181,16 +177,19 @@ fn prepare(pid: Tid, page: &StubPage) -> Result<(), PlatformError> {
     // The tracer reads guest instructions; the host allows that for dumpable processes only. Nothing
     // of the sentry is left to read.
     let args = [i64::from(libc::PR_SET_DUMPABLE).cast_unsigned(), 1, 0, 0, 0, 0];
-    call(pid, libc::SYS_prctl, args).map_err(host("PR_SET_DUMPABLE"))?;
+    call(pid, libc::SYS_prctl, args, 0).map_err(host("PR_SET_DUMPABLE"))?;
     let mode = u64::from(libc::SECCOMP_SET_MODE_FILTER);
-    call(pid, libc::SYS_seccomp, [mode, 0, page.agent_filter, 0, 0, 0])
+    call(pid, libc::SYS_seccomp, [mode, 0, FILTER, 0, 0, 0], 0)
         .map_err(host("filter of the first stub process"))?;
+    // The key is in it.
+    call(pid, libc::SYS_munmap, [FILTER, PAGE, 0, 0, 0, 0], key)
+        .map_err(host("unmapping the filter of the first stub process"))?;
     Ok(())
 }
 
 /// Unmaps a range, around mappings the host has sealed (its vDSO, on some hosts).
 fn unmap(pid: Tid, start: u64, end: u64) -> io::Result<()> {
-    match call(pid, libc::SYS_munmap, [start, end - start, 0, 0, 0, 0]) {
+    match call(pid, libc::SYS_munmap, [start, end - start, 0, 0, 0, 0], 0) {
         Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
             let half = start + (((end - start) / 2) & !(PAGE - 1));
             if half == start {
@@ -204,8 +203,8 @@ fn unmap(pid: Tid, start: u64, end: u64) -> io::Result<()> {
 }
 
 /// One injected call, waited for.
-fn call(pid: Tid, nr: i64, args: [u64; 6]) -> io::Result<u64> {
-    host::set_regs(pid, &call_regs(nr, args))?;
+fn call(pid: Tid, nr: i64, args: [u64; 6], key: u64) -> io::Result<u64> {
+    host::set_regs(pid, &call_regs(nr, args, key))?;
     loop {
         host::cont(pid)?;
         let status = host::wait_for(pid)?;

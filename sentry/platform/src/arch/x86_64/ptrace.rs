@@ -13,15 +13,16 @@ pub const PAGE: u64 = 4096;
 /// The same, as a length.
 pub const PAGE_LEN: usize = 4096;
 
-/// The one page of ours in a stub process: code and filter programs, never writable.
+/// The one page of ours in a stub process: code, never writable.
 pub const STUB: Range<u64> = GUEST_END + 0x10_0000..GUEST_END + 0x10_0000 + PAGE;
 /// What lies below and above the stub page and belongs to no guest and no stub.
-pub const REST: [Range<u64>; 2] = [0..STUB.start, STUB.end..TASK_SIZE];
+pub const REST: [Range<u64>; 2] = [0..STUB.start, STUB.end + PAGE..TASK_SIZE];
 
 /// Makes the calls from `r12` to `r13` until one fails, and stops by itself. Entered at its `syscall`
-/// instruction with `r12 == r13`, it makes the one call that is in the registers.
+/// instruction with `r12 == r13`, it makes the one call that is in the registers. `r14` holds the key,
+/// which the page of orders, being a guest's to read, does not.
 #[rustfmt::skip]
-const CODE: [u8; 54] = [
+const CODE: [u8; 61] = [
     0x49, 0x8b, 0x04, 0x24,             // 1: mov rax, [r12]
     0x49, 0x8b, 0x7c, 0x24, 0x08,       //    mov rdi, [r12 + 8]
     0x49, 0x8b, 0x74, 0x24, 0x10,       //    mov rsi, [r12 + 16]
@@ -29,16 +30,18 @@ const CODE: [u8; 54] = [
     0x4d, 0x8b, 0x54, 0x24, 0x20,       //    mov r10, [r12 + 32]
     0x4d, 0x8b, 0x44, 0x24, 0x28,       //    mov r8, [r12 + 40]
     0x4d, 0x8b, 0x4c, 0x24, 0x30,       //    mov r9, [r12 + 48]
+    0x83, 0xf8, 0x09,                   //    cmp eax, 9 (mmap has six arguments of its own)
+    0x4d, 0x0f, 0x45, 0xce,             //    cmovne r9, r14
     0x0f, 0x05,                         //    syscall
     0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff, //    cmp rax, -4095
     0x73, 0x09,                         //    jae 2f
     0x49, 0x83, 0xc4, 0x38,             //    add r12, 56
     0x4d, 0x39, 0xec,                   //    cmp r12, r13
-    0x72, 0xcb,                         //    jb 1b
+    0x72, 0xc4,                         //    jb 1b
     0xcc,                               // 2: int3
 ];
 /// The `syscall` instruction.
-const CALL: u64 = STUB.start + 0x22;
+const CALL: u64 = STUB.start + 0x29;
 /// Where the instruction pointer is when a filter sees an injected call.
 pub const CALL_IP: u64 = CALL + 2;
 /// Where it is once all calls have been answered.
@@ -51,8 +54,10 @@ const ORDER_LEN: u64 = 56;
 const ORDER_BYTES: usize = 56;
 /// How many calls fit the page.
 pub const MAX_BATCH: usize = PAGE_LEN / ORDER_BYTES;
-/// Offset of the filter programs in the stub page.
-const FILTERS: usize = 64;
+/// Where the filter lies, its key in it, until it is on: a page that no other stub process has.
+pub const FILTER: u64 = STUB.end;
+/// Offset of its program, after `struct sock_fprog`.
+const PROGRAM: usize = 16;
 
 /// Length of the leading registers in `struct user_regs_struct`, up to the segment bases, bytes.
 pub const REGS_WITHOUT_SEGMENTS: usize = 21 * 8;
@@ -67,46 +72,36 @@ const X32_BIT: u32 = 0x4000_0000;
 /// `AUDIT_ARCH_X86_64` of `PTRACE_GET_SYSCALL_INFO`.
 pub const AUDIT_ARCH: u32 = 0xc000_003e;
 
-/// The image of the stub page, with two `struct sock_fprog` in it: the guest threads' at
-/// [`GUEST_FILTER`], then the agent's.
-pub struct StubPage {
+/// What the first stub process has of ours.
+pub struct StubPages {
     /// What is written to [`STUB`].
-    pub image: [u8; PAGE_LEN],
-    /// Program of the agent's filter.
-    pub agent_filter: u64,
+    pub code: [u8; PAGE_LEN],
+    /// What is written to [`FILTER`]: a `struct sock_fprog` and its program.
+    pub filter: [u8; PAGE_LEN],
 }
 
-/// Address of the guest threads' filter; the agent's filter names it.
-pub const GUEST_FILTER: u64 = STUB.start + FILTERS as u64;
-
-impl StubPage {
-    /// Lays out the page. Instructions are eight bytes each, `struct sock_filter`. `None` when the
-    /// programs do not fit.
-    pub fn new(guest: &[[u8; 8]], agent: &[[u8; 8]]) -> Option<Self> {
-        let mut image = [0xcc_u8; PAGE_LEN];
-        image[..CODE.len()].copy_from_slice(&CODE);
-        let mut end = FILTERS;
-        let mut place = |program: &[[u8; 8]]| -> Option<u64> {
-            let at = end;
-            let code = at + 16;
-            end = code + program.len() * 8;
-            let room = image.get_mut(at..end)?;
-            // struct sock_fprog { unsigned short len; struct sock_filter *filter; }
-            room[..8].copy_from_slice(&u64::try_from(program.len()).ok()?.to_le_bytes());
-            let code = STUB.start + u64::try_from(code).ok()?;
-            room[8..16].copy_from_slice(&code.to_le_bytes());
-            room[16..].copy_from_slice(program.as_flattened());
-            Some(STUB.start + u64::try_from(at).ok()?)
-        };
-        place(guest)?;
-        let agent_filter = place(agent)?;
-        Some(Self { image, agent_filter })
+impl StubPages {
+    /// Lays out the pages. Instructions are eight bytes each, `struct sock_filter`. `None` when the
+    /// program does not fit.
+    pub fn new(program: &[[u8; 8]]) -> Option<Self> {
+        let mut code = [0xcc_u8; PAGE_LEN];
+        code[..CODE.len()].copy_from_slice(&CODE);
+        let mut filter = [0; PAGE_LEN];
+        // struct sock_fprog { unsigned short len; struct sock_filter *filter; }
+        filter[..8].copy_from_slice(&u64::try_from(program.len()).ok()?.to_le_bytes());
+        filter[8..PROGRAM].copy_from_slice(&(FILTER + PROGRAM as u64).to_le_bytes());
+        filter
+            .get_mut(PROGRAM..PROGRAM + 8 * program.len())?
+            .copy_from_slice(program.as_flattened());
+        Some(Self { code, filter })
     }
 }
 
-/// Registers that make a stopped stub thread do one call at the stub page.
-pub fn call_regs(nr: i64, args: [u64; 6]) -> UserRegs {
-    let [rdi, rsi, rdx, r10, r8, r9] = args;
+/// Registers that make a stopped stub thread do one call at the stub page. `key`: what the filter
+/// wants as the sixth argument of calls that have fewer.
+pub fn call_regs(nr: i64, args: [u64; 6], key: u64) -> UserRegs {
+    let [rdi, rsi, rdx, r10, r8, sixth] = args;
+    let r9 = if nr == libc::SYS_mmap { sixth } else { key };
     UserRegs {
         rax: nr.cast_unsigned(),
         rdi,
@@ -125,9 +120,10 @@ pub fn call_regs(nr: i64, args: [u64; 6]) -> UserRegs {
 }
 
 /// Registers that make it do the first calls in its page of orders.
-pub fn batch_regs(nr_calls: usize) -> UserRegs {
+pub fn batch_regs(nr_calls: usize, key: u64) -> UserRegs {
     let len = ORDER_LEN * nr_calls.min(MAX_BATCH) as u64;
-    UserRegs { rip: STUB.start, r12: ORDERS, r13: ORDERS + len, ..call_regs(0, [0; 6]) }
+    let (r12, r13) = (ORDERS, ORDERS + len);
+    UserRegs { rip: STUB.start, r12, r13, r14: key, ..call_regs(0, [0; 6], 0) }
 }
 
 /// A call as the page of orders holds it.
@@ -313,17 +309,15 @@ mod tests {
         let targets: Vec<u64> =
             code.iter().map(|i| i.near_branch_target()).filter(|&to| to != 0).collect();
         assert_eq!(targets, [last.ip(), STUB.start]);
-        const { assert!(CODE.len() <= FILTERS) };
     }
 
     #[test]
-    fn filters_are_placed_where_the_rows_say() {
-        let page = StubPage::new(&[[1; 8]], &[[2; 8], [3; 8]]).expect("three instructions fit");
-        assert_eq!(page.image[FILTERS + 16..FILTERS + 24], [1; 8]);
-        let at = usize::try_from(page.agent_filter - STUB.start).expect("inside the page");
-        assert_eq!(page.image[at], 2);
-        assert_eq!(page.image[at + 16..at + 24], [2; 8]);
-        assert!(StubPage::new(&[[0; 8]; 500], &[[0; 8]; 100]).is_none());
+    fn the_filter_has_its_length_and_place_before_it() {
+        let pages = StubPages::new(&[[2; 8], [3; 8]]).expect("two instructions fit");
+        assert_eq!(pages.filter[0], 2);
+        assert_eq!(pages.filter[8..16], (FILTER + 16).to_le_bytes());
+        assert_eq!(pages.filter[16..24], [2; 8]);
+        assert!(StubPages::new(&[[0; 8]; 600]).is_none());
     }
 
     #[test]
