@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use crate::case::{Platform, User};
 use crate::leaks;
 use crate::runner::Context;
+use crate::supervise;
 
 /// One check.
 pub struct Check {
@@ -177,7 +178,7 @@ impl Sleeping {
             if alive.is_empty() {
                 return Ok(());
             }
-            if started.elapsed() > VANISH {
+            if started.elapsed() > VANISH * supervise::slower() {
                 return Err(format!("still there after a second: {}", alive.join(", ")));
             }
             thread::sleep(Duration::from_millis(5));
@@ -272,7 +273,7 @@ fn kill_each_process(context: &Context, platform: Platform, user: User) -> Resul
         }
         let started = Instant::now();
         let mut status = None;
-        while status.is_none() && started.elapsed() < VANISH {
+        while status.is_none() && started.elapsed() < VANISH * supervise::slower() {
             status = sleeping.child.try_wait().map_err(|error| error.to_string())?;
             thread::sleep(Duration::from_millis(5));
         }
@@ -306,7 +307,7 @@ fn stub_of_a_child(context: &Context, platform: Platform, user: User) -> Result<
         if !killed(victim)? {
             continue;
         }
-        thread::sleep(Duration::from_millis(700));
+        thread::sleep(Duration::from_millis(700) * supervise::slower());
         let ended = sleeping.child.try_wait().map_err(|error| error.to_string())?;
         if ended.is_some_and(|status| status.success()) {
             let mut text = String::new();

@@ -87,7 +87,7 @@ pub fn run(order: &Order) -> Result<Outcome, String> {
 }
 
 /// By how much to extend time limits: `BEVOR_TEST_SLOWER`, for machines that are no measure.
-fn slower() -> u64 {
+pub fn slower() -> u32 {
     std::env::var("BEVOR_TEST_SLOWER").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
@@ -97,7 +97,7 @@ pub fn order(argv: Vec<String>, dir: &Path, user: User, timeout_s: u64, out: &Pa
         argv,
         dir: dir.to_owned(),
         id: user.id(),
-        timeout_ms: timeout_s * 1000 * slower(),
+        timeout_ms: timeout_s * 1000 * u64::from(slower()),
         stdin: None,
         env: Vec::new(),
         out: out.to_owned(),
