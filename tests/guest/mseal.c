@@ -1,7 +1,6 @@
-/* mseal, process_madvise, F_DUPFD_QUERY, and long getrandom. bevor-test: user=both */
+/* mseal, process_madvise, F_DUPFD_QUERY, and long getrandom. bevor-test: user=both kernel=6.10 */
 #include "t.h"
 #include <sys/random.h>
-#include <sys/utsname.h>
 
 #define PAGE 4096
 #ifndef SYS_mseal
@@ -11,14 +10,6 @@
 
 int main(void)
 {
-	struct utsname name;
-	int major = 0, minor = 0;
-	uname(&name);
-	sscanf(name.release, "%d.%d", &major, &minor);
-	if (major < 6 || (major == 6 && minor < 10)) {
-		out("the kernel has none of this yet\n");
-		return 0;
-	}
 	char *p = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	memset(p, 'm', 8 * PAGE);
 	T(syscall(SYS_mseal, p + 1, PAGE, 0));

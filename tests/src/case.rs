@@ -12,6 +12,7 @@
 //! | `flags=A,B` | more flags for the compiler |
 //! | `do=A,B` | more flags for `bevor do` |
 //! | `stderr=ignore` | standard error need not be the same |
+//! | `kernel=MAJOR.MINOR` | only where the host is at least that new: what it lacks it cannot show |
 //! | `exit=N` | the status that is expected: in Bevor for `hostile/`, on the host for the others (below 96) |
 
 use std::fmt;
@@ -106,6 +107,8 @@ pub struct Case {
     pub do_flags: Vec<String>,
     /// Compare standard error as well.
     pub compare_stderr: bool,
+    /// The least version of the host's kernel.
+    pub kernel: (u32, u32),
     /// Status that is expected, in Bevor of a hostile program, else on the host.
     pub exit: Option<i32>,
 }
@@ -126,8 +129,22 @@ pub fn find(places: &Places, folder: &str) -> Result<Vec<Case>, String> {
         };
         cases.push(read(folder, source)?);
     }
+    let host = host_version();
+    cases.retain(|case| case.kernel <= host);
     cases.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(cases)
+}
+
+/// The first two numbers of a version.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split(['.', '-']).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// The version of the host's kernel; the oldest of all where it is not told.
+fn host_version() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    version(release.trim()).unwrap_or_default()
 }
 
 fn read(folder: &str, source: Source) -> Result<Case, String> {
@@ -152,6 +169,7 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
         compiler_flags: Vec::new(),
         do_flags: Vec::new(),
         compare_stderr: true,
+        kernel: (0, 0),
         exit: None,
     };
     let Some(line) = text.lines().take(20).find_map(|line| line.split_once("bevor-test:")) else {
@@ -169,9 +187,23 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
             ("flags", value) => case.compiler_flags = list(value),
             ("do", value) => case.do_flags = list(value),
             ("stderr", "ignore") => case.compare_stderr = false,
+            ("kernel", value) => case.kernel = version(value).ok_or_else(wrong)?,
             ("exit", value) => case.exit = Some(value.parse().map_err(|_| wrong())?),
             _ => return Err(wrong()),
         }
     }
     Ok(case)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn versions_are_the_first_two_numbers() {
+        assert_eq!(version("6.1.0-37-amd64"), Some((6, 1)));
+        assert_eq!(version("6.10"), Some((6, 10)));
+        assert_eq!(version("6.18-rc1"), Some((6, 18)));
+        assert_eq!(version("six"), None);
+    }
 }
