@@ -295,7 +295,7 @@ fn kill_each_process(context: &Context, platform: Platform, user: User) -> Resul
 /// A killed stub is the SIGKILL of that one guest process, seen by its parent.
 fn stub_of_a_child(context: &Context, platform: Platform, user: User) -> Result<(), String> {
     use std::io::Read;
-    let script = "sleep 777 & echo x; wait $!; echo status $?; sleep 0.2; echo done";
+    let script = "sleep 777 & sleep 0.5; echo x; wait $!; echo status $?; sleep 0.2; echo done";
     let mut index = 0;
     loop {
         let mut sleeping = Sleeping::start(context, platform, user, script)?;
@@ -307,8 +307,12 @@ fn stub_of_a_child(context: &Context, platform: Platform, user: User) -> Result<
         if !killed(victim)? {
             continue;
         }
-        thread::sleep(Duration::from_millis(700) * supervise::slower());
-        let ended = sleeping.child.try_wait().map_err(|error| error.to_string())?;
+        let started = Instant::now();
+        let mut ended = None;
+        while ended.is_none() && started.elapsed() < 2 * VANISH * supervise::slower() {
+            thread::sleep(Duration::from_millis(20));
+            ended = sleeping.child.try_wait().map_err(|error| error.to_string())?;
+        }
         if ended.is_some_and(|status| status.success()) {
             let mut text = String::new();
             if let Some(stdout) = sleeping.child.stdout.as_mut() {
