@@ -6,7 +6,14 @@
 
 static volatile int fired;
 static volatile siginfo_t seen;
-static void on_signal(int sig, siginfo_t *info, void *context) { fired++; seen = *info; }
+static volatile int most_overruns;
+static void on_signal(int sig, siginfo_t *info, void *context)
+{
+	fired++;
+	seen = *info;
+	if (info->si_code == SI_TIMER && info->si_overrun > most_overruns)
+		most_overruns = info->si_overrun;
+}
 static void on_thread(union sigval value) { __atomic_add_fetch((int *)value.sival_ptr, 1, __ATOMIC_SEQ_CST); }
 
 static void wait_fired(int count)
@@ -131,10 +138,12 @@ int main(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	its = (struct itimerspec){ { 0, 1000000 }, { 0, 1000000 } };
 	fired = 0;
+	most_overruns = 0;
 	T(timer_settime(timer, 0, &its, NULL));
 	sleep_ms(20);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	CHECK(fired >= 1 && seen.si_overrun >= 5);
+	/* More signals may have come since, with fewer. */
+	CHECK(fired >= 1 && most_overruns >= 5);
 	CHECK(timer_getoverrun(timer) >= 0);
 	T(timer_delete(timer));
 	T(timer_delete(timer));
