@@ -1,16 +1,19 @@
 //! `bevor doctor`: can this host run sandboxes, and what would have to change.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bevor_confine::{landlock_abi, probe};
 use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 
 use crate::failure::{Attempt, FAILED, Failure};
+use crate::roles;
 use crate::surface::print;
 
 /// How a finding weighs.
@@ -181,10 +184,36 @@ fn seccomp() -> Finding {
     const WHAT: &str = "seccomp filters";
     match read("/proc/sys/kernel/seccomp/actions_avail") {
         Some(actions) if actions.contains("kill_process") && actions.contains("trap") => {
-            good(WHAT, "yes")
+            match filter_goes_on() {
+                Some(true) => good(WHAT, "yes"),
+                Some(false) => fatal(WHAT, "refused", "something around this shell refuses them"),
+                None => fatal(
+                    WHAT,
+                    "installing one hangs",
+                    "restart this host: its kernel is stuck (docs/decisions/filter.md)",
+                ),
+            }
         }
         _ => fatal(WHAT, "no", "the kernel needs CONFIG_SECCOMP_FILTER"),
     }
+}
+
+/// Has a process put a filter on itself. `None`: it hangs, out of reach of every signal.
+fn filter_goes_on() -> Option<bool> {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(OsStr::from_bytes(roles::PROBE.to_bytes()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else { return Some(false) };
+    let started = Instant::now();
+    while started.elapsed() < LIMIT {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status.success()),
+            Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+            Err(_) => return Some(false),
+        }
+    }
+    None
 }
 
 fn memfd_exec() -> Finding {

@@ -7,7 +7,8 @@ use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use bevor_confine::{
-    MountTree, cover, exit_now, private_mounts, privileges, uncover, use_one_heap,
+    MountTree, Threads, cover, exit_now, install, private_mounts, privileges, sock_filter, uncover,
+    use_one_heap,
 };
 use bevor_gofer::{Config, Confine, RootConfig, Sharing, Source, config::VERSION};
 use caps::Capability;
@@ -18,6 +19,9 @@ use crate::view::Export;
 pub const SENTRY: &CStr = c"sentry-role";
 /// Word that makes this process a gofer.
 pub const GOFER: &CStr = c"gofer-role";
+
+/// Word that makes this process one that puts a filter on itself, and ends.
+pub const PROBE: &CStr = c"filter-probe";
 
 /// Descriptors of a gofer: its configuration, its channel, then its roots.
 const GOFER_CONFIG_FD: i32 = 3;
@@ -45,6 +49,8 @@ pub fn of(word: &OsStr) -> Option<fn() -> !> {
         Some(bevor_boot::sentry_role)
     } else if word.as_encoded_bytes() == GOFER.to_bytes() {
         Some(gofer_role)
+    } else if word.as_encoded_bytes() == PROBE.to_bytes() {
+        Some(probe_role)
     } else {
         None
     }
@@ -73,6 +79,12 @@ pub fn gofer_config(exports: &[Export], by_root: bool) -> Config {
         max_descriptors: 0,
         max_handles: 0,
     }
+}
+
+/// The smallest filter: allows everything.
+fn probe_role() -> ! {
+    const ALLOW: sock_filter = sock_filter { code: 0x06, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW };
+    exit_now(i32::from(install(&[ALLOW], Threads::Caller).is_err()))
 }
 
 fn gofer_role() -> ! {
