@@ -51,5 +51,29 @@ pub const SITES: &[Site] = &[
     },
 ];
 
-/// The same, without the place.
-pub const ROWS: &[&[Row]] = &[SITES[0].rows, SITES[1].rows, SITES[2].rows];
+/// What the shared filter lets guest threads make at instructions of agents and of new threads: the
+/// calls there that want no key.
+const KEYLESS: &[Row] = &[
+    row!(
+        SYS_mmap,
+        [
+            form!(arg!(3: int flags == libc::MAP_SHARED | libc::MAP_FIXED)),
+            form!(arg!(3: int flags == libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_POPULATE)),
+        ],
+        "an agent's call, by a jump to it: fails, as a guest thread has no descriptor",
+        SYSTRAP
+    ),
+    row!(
+        SYS_rt_sigprocmask,
+        [form!(
+            arg!(0: int how == libc::SIG_SETMASK),
+            arg!(1: long set == @sigmask),
+            arg!(2: long old_set == 0)
+        )],
+        "a new thread's call, by a jump to it: sets the mask every guest thread has",
+        SYSTRAP
+    ),
+];
+
+/// The same, without the place, and what else guest threads can reach.
+pub const ROWS: &[&[Row]] = &[SITES[0].rows, SITES[1].rows, SITES[2].rows, KEYLESS];
