@@ -113,6 +113,9 @@ pub struct Do {
     /// Report how long each step of the start took
     #[arg(long, hide = true)]
     pub time_start: bool,
+    /// For Bevor's own tests: save and reload every waiting call
+    #[arg(long, hide = true)]
+    pub reload_waits: bool,
     /// The program and its arguments
     #[arg(
         required = true,

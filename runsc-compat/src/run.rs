@@ -70,6 +70,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         memory_bytes: args.memory,
         by_root,
         time_start: args.time_start,
+        reload_waits: args.reload_waits,
     };
     let mut sandbox = launch(Plan { sentry, exports: &view.exports, log })?;
 

@@ -77,8 +77,7 @@ fn queue(file: &File) -> Result<&QueueFile, Errno> {
 fn wait(
     ctx: &Ctx<'_>,
     file: &File,
-    queue: &WaitQueue,
-    number: u64,
+    (kind, queue): (ObjectKind, &WaitQueue),
     deadline: Option<u64>,
 ) -> Result<Block, Errno> {
     if file.nonblocking() {
@@ -87,7 +86,7 @@ fn wait(
     if ctx.timed_out() {
         return Err(ETIMEDOUT.into());
     }
-    Ok(Block::on_object(ObjectKind::Ipc, number, queue).until(deadline))
+    Ok(Block::on_object(kind, file.id(), queue).until(deadline))
 }
 
 /// `mq_timedsend(2)`.
@@ -125,7 +124,8 @@ pub fn mq_timedsend(
     if queue.send(text.clone(), priority, ctx)? {
         return Ok(0);
     }
-    let block = wait(ctx, &file, &queue.queue().senders, queue.number(), deadline)?;
+    let room = (ObjectKind::QueueRoom, &queue.queue().senders);
+    let block = wait(ctx, &file, room, deadline)?;
     Err(block.with_progress(Progress::Bytes(text)).into())
 }
 
@@ -151,7 +151,8 @@ pub fn mq_timedreceive(
         return Err(EMSGSIZE.into());
     }
     let Some(taken) = queue.receive() else {
-        return Err(wait(ctx, &file, &queue.queue().receivers, queue.number(), deadline)?.into());
+        let message = (ObjectKind::QueueMessage, &queue.queue().receivers);
+        return Err(wait(ctx, &file, message, deadline)?.into());
     };
     if !priority.is_null() {
         ctx.mm().write(priority, &taken.priority)?;

@@ -54,7 +54,7 @@ fn queue(ctx: &Ctx<'_>, id: i32, wanted: u32) -> Result<Arc<MessageQueue>, Errno
 /// A wait for the queue to change; signals always end it.
 fn wait(queue: &MessageQueue) -> Block {
     let object = u64::from(queue.id.cast_unsigned());
-    Block::on_object(ObjectKind::Ipc, object, &queue.queue).restarting(Restart::Never)
+    Block::on_object(ObjectKind::Messages, object, &queue.queue).restarting(Restart::Never)
 }
 
 /// `msgsnd(2)`.

@@ -113,7 +113,7 @@ pub fn semtimedop(
     }
     set.note_waiting(me, Some(waits));
     let object = u64::from(id.cast_unsigned());
-    let block = Block::on_object(ObjectKind::Ipc, object, &set.queue);
+    let block = Block::on_object(ObjectKind::Semaphores, object, &set.queue);
     Err(block.restarting(Restart::Never).until(deadline).into())
 }
 

@@ -266,7 +266,7 @@ pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResul
             Err(if socket.family == AF_UNIX { EAGAIN } else { EINPROGRESS }.into())
         }
         Err(Connecting::Wait(queue)) => {
-            Err(Block::on_object(ObjectKind::Pool, file.id(), &queue).into())
+            Err(Block::on_object(ObjectKind::Backlog, file.id(), &queue).into())
         }
     }
 }

@@ -1,4 +1,4 @@
-/* epoll: level, edge, one-shot, exclusive, nested; eventfd; signalfd; pidfd. bevor-test: user=both */
+/* epoll: level, edge, one-shot, exclusive, nested; eventfd; signalfd; pidfd. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <poll.h>
 #include <sys/epoll.h>

@@ -1,4 +1,4 @@
-/* execve in a process with threads: all others go, the pid stays. */
+/* execve in a process with threads: all others go, the pid stays. bevor-test: waits=reloaded */
 #include "t.h"
 
 static char self[PATH_MAX];

@@ -1,4 +1,4 @@
-/* futex operations without the C library. */
+/* futex operations without the C library. bevor-test: waits=reloaded */
 #include "t.h"
 #include <linux/futex.h>
 

@@ -1,4 +1,4 @@
-/* TCP and UDP over the loopback, IPv4 and IPv6. bevor-test: user=both */
+/* TCP and UDP over the loopback, IPv4 and IPv6. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <arpa/inet.h>
 #include <net/if.h>

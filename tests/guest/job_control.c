@@ -1,4 +1,4 @@
-/* A controlling terminal: foreground groups, ^C ^Z ^\, SIGTTIN, SIGTTOU, SIGHUP, SIGWINCH. bevor-test: user=both */
+/* A controlling terminal: foreground groups, ^C ^Z ^\, SIGTTIN, SIGTTOU, SIGHUP, SIGWINCH. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <sys/ioctl.h>
 #include <termios.h>

@@ -1,4 +1,4 @@
-/* Pipes and fifos. bevor-test: user=both */
+/* Pipes and fifos. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <poll.h>
 #include <sys/ioctl.h>

@@ -1,4 +1,4 @@
-/* poll, select and what makes files ready. bevor-test: user=both */
+/* poll, select and what makes files ready. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <poll.h>
 #include <sys/select.h>

@@ -1,4 +1,4 @@
-/* POSIX message queues. bevor-test: user=both flags=-lrt */
+/* POSIX message queues. bevor-test: user=both flags=-lrt waits=reloaded */
 #include "t.h"
 #include <mqueue.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-/* Pseudo-terminals: line discipline, window size, termios. bevor-test: user=both */
+/* Pseudo-terminals: line discipline, window size, termios. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <poll.h>
 #include <sys/ioctl.h>

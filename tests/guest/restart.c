@@ -1,4 +1,4 @@
-/* Which blocked calls a handler interrupts, and which go on with SA_RESTART. bevor-test: user=both timeout=60 */
+/* Which blocked calls a handler interrupts, and which go on with SA_RESTART. bevor-test: user=both timeout=60 waits=reloaded */
 #include "t.h"
 #include <linux/futex.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-/* Handlers, masks, flags, queues, siginfo. bevor-test: user=both */
+/* Handlers, masks, flags, queues, siginfo. bevor-test: user=both waits=reloaded */
 #include "t.h"
 
 static volatile int count, last, nested, depth, max_depth;

@@ -1,4 +1,4 @@
-/* posix_spawn, system, popen. bevor-test: user=both */
+/* posix_spawn, system, popen. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <spawn.h>
 

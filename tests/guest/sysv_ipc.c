@@ -1,4 +1,4 @@
-/* System V shared memory, semaphores and messages. bevor-test: user=both */
+/* System V shared memory, semaphores and messages. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <sys/ipc.h>
 #include <sys/msg.h>

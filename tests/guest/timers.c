@@ -1,4 +1,4 @@
-/* Sleeping, interval timers, POSIX timers, timerfd, clocks. bevor-test: user=both */
+/* Sleeping, interval timers, POSIX timers, timerfd, clocks. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <sys/timerfd.h>
 #include <sys/timex.h>

@@ -1,4 +1,4 @@
-/* sendfile, copy_file_range, splice, tee, vmsplice. bevor-test: user=both */
+/* sendfile, copy_file_range, splice, tee, vmsplice. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <sys/sendfile.h>
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-/* Unix sockets: stream, datagram, seqpacket, descriptors and credentials. bevor-test: user=both */
+/* Unix sockets: stream, datagram, seqpacket, descriptors and credentials. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -319,6 +319,26 @@ int main(void)
 		iv[i] = (struct iovec){ three_bufs[i], 10 };
 	T(recvmmsg(s[1], mm, 3, 0, NULL));
 	out("%u %u %u\n", mm[0].msg_len, mm[1].msg_len, mm[2].msg_len);
+	/* A listener with no room lets whom connects wait. */
+	struct sockaddr_un full = { AF_UNIX, "crowded" };
+	int queue = MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	MUST(bind(queue, (void *)&full, sizeof full));
+	MUST(listen(queue, 0));
+	int first = MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	T(connect(first, (void *)&full, sizeof full));
+	int waits = MUST(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	T(connect(waits, (void *)&full, sizeof full));
+	fcntl(waits, F_SETFL, 0);
+	pid_t connecting = MUST(fork());
+	if (connecting == 0) {
+		T(connect(waits, (void *)&full, sizeof full));
+		_exit(0);
+	}
+	usleep(100000);
+	int accepted = accept(queue, NULL, NULL);
+	waitpid(connecting, NULL, 0);
+	CHECK(accepted > 0);
+	CHECK(accept(queue, NULL, NULL) > 0);
 	unscratch();
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* wait4, waitid, their options and siginfo, orphans, SIGCHLD. bevor-test: user=both */
+/* wait4, waitid, their options and siginfo, orphans, SIGCHLD. bevor-test: user=both waits=reloaded */
 #include "t.h"
 #include <sys/prctl.h>
 

@@ -12,6 +12,7 @@ Run Bevor's tests: every program on the host kernel first, then in Bevor.
   -j N                 tests at once (default: number of processors)
   --platform WHICH     systrap, ptrace or both (default)
   --user WHICH         root, user or both (default)
+  --reload-waits       save and reload every waiting call in every sandbox
   --native-only        run programs on the host only, twice, and compare the two
   --no-cargo           leave out fmt, clippy and the workspace's own unit tests
   --bevor PATH         the binary under test (default: beside this one)
@@ -34,6 +35,8 @@ pub struct Options {
     pub platforms: Vec<Platform>,
     /// Users to run as.
     pub users: Vec<User>,
+    /// Every sandbox saves and reloads its waiting calls.
+    pub reload_waits: bool,
     /// Only check that the programs give the same answer twice on the host.
     pub native_only: bool,
     /// Leave out checks that run cargo.
@@ -63,6 +66,7 @@ pub fn parse(argv: &[String]) -> Result<Parsed, String> {
         jobs: std::thread::available_parallelism().map_or(2, usize::from),
         platforms: vec![Platform::Systrap, Platform::Ptrace],
         users: vec![User::Root, User::Ordinary],
+        reload_waits: false,
         native_only: false,
         no_cargo: false,
         bevor: None,
@@ -100,6 +104,7 @@ pub fn parse(argv: &[String]) -> Result<Parsed, String> {
                     other => return Err(format!("--user {other}: root, user or both")),
                 }
             }
+            "--reload-waits" => options.reload_waits = true,
             "--native-only" => options.native_only = true,
             "--no-cargo" => options.no_cargo = true,
             "--bevor" => options.bevor = Some(value()?.to_owned()),

@@ -13,6 +13,7 @@
 //! | `do=A,B` | more flags for `bevor do` |
 //! | `stderr=ignore` | standard error need not be the same |
 //! | `kernel=MAJOR.MINOR` | only where the host is at least that new: what it lacks it cannot show |
+//! | `waits=reloaded` | also with every waiting call saved and reloaded (with `--full` all of `guest/` are) |
 //! | `exit=N` | the status that is expected: in Bevor for `hostile/`, on the host for the others (below 96) |
 
 use std::fmt;
@@ -109,6 +110,8 @@ pub struct Case {
     pub compare_stderr: bool,
     /// The least version of the host's kernel.
     pub kernel: (u32, u32),
+    /// Also with every waiting call saved and reloaded.
+    pub reload_waits: bool,
     /// Status that is expected, in Bevor of a hostile program, else on the host.
     pub exit: Option<i32>,
 }
@@ -170,6 +173,7 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
         do_flags: Vec::new(),
         compare_stderr: true,
         kernel: (0, 0),
+        reload_waits: false,
         exit: None,
     };
     let Some(line) = text.lines().take(20).find_map(|line| line.split_once("bevor-test:")) else {
@@ -186,6 +190,7 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
             ("user", "ordinary") => case.users = vec![User::Ordinary],
             ("flags", value) => case.compiler_flags = list(value),
             ("do", value) => case.do_flags = list(value),
+            ("waits", "reloaded") => case.reload_waits = true,
             ("stderr", "ignore") => case.compare_stderr = false,
             ("kernel", value) => case.kernel = version(value).ok_or_else(wrong)?,
             ("exit", value) => case.exit = Some(value.parse().map_err(|_| wrong())?),

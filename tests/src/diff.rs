@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::case::{Case, Platform, User};
 use crate::places::make_dir;
 use crate::report::Verdict;
-use crate::runner::Context;
+use crate::runner::{Context, RELOAD_WAITS};
 use crate::supervise::{self, Outcome};
 
 /// How much longer than the host a run in Bevor may take.
@@ -31,21 +31,23 @@ pub fn run(context: &Context, case: &Case, user: User) -> Vec<Verdict> {
         return vec![twice(context, case, user, &stem, argv, &native, &native_name)];
     }
     let mut verdicts = Vec::new();
-    for &platform in &context.options.platforms {
-        let name = format!("{}@{platform}/{user}", case.name);
+    for (platform, reload_waits) in ways(context, case) {
+        let side = format!("{platform}{}", if reload_waits { "+reload" } else { "" });
+        let name = format!("{}@{side}/{user}", case.name);
         let words = if on_host(case) {
             argv.clone()
         } else {
-            context.bevor_do(platform, &case.do_flags, &argv)
+            let mut flags = case.do_flags.clone();
+            flags.extend(reload_waits.then(|| RELOAD_WAITS.to_owned()));
+            context.bevor_do(platform, &flags, &argv)
         };
         let limit = case.timeout_s * SLOWER;
-        let verdict = match one_run(context, case, user, &stem, &platform.to_string(), words, limit)
-        {
+        let verdict = match one_run(context, case, user, &stem, &side, words, limit) {
             Ok(outcome) => judge(&name, case, &native, &outcome),
             Err(message) => Verdict::fail(&name, &message),
         };
         if verdict.passed() && !context.options.keep {
-            let _ = fs::remove_dir_all(context.places.out.join(&stem).join(platform.to_string()));
+            let _ = fs::remove_dir_all(context.places.out.join(&stem).join(&side));
         }
         verdicts.push(verdict);
     }
@@ -53,6 +55,21 @@ pub fn run(context: &Context, case: &Case, user: User) -> Vec<Verdict> {
         let _ = fs::remove_dir_all(context.places.out.join(&stem));
     }
     verdicts
+}
+
+/// How a case runs in Bevor: on each platform, and perhaps once more on the first of them with its
+/// waiting calls saved and reloaded.
+fn ways(context: &Context, case: &Case) -> Vec<(Platform, bool)> {
+    let platforms = &context.options.platforms;
+    let mut ways: Vec<_> = platforms.iter().map(|&platform| (platform, false)).collect();
+    let every = context.options.full && case.name.starts_with("guest/");
+    if (every || case.reload_waits)
+        && !context.options.reload_waits
+        && let Some(&first) = platforms.first()
+    {
+        ways.push((first, true));
+    }
+    ways
 }
 
 /// Whether the script itself stays on the host and only what it starts with
@@ -94,7 +111,8 @@ fn one_run(
     let mut order = supervise::order(argv, &dir, user, timeout_s, &out);
     if on_host(case) {
         let run = if in_bevor {
-            format!("{} do --platform={side} --", context.places.bevor.display())
+            let reload = if context.options.reload_waits { RELOAD_WAITS } else { "" };
+            format!("{} do --platform={side} {reload} --", context.places.bevor.display())
         } else {
             String::new()
         };

@@ -15,6 +15,9 @@ use crate::places::Places;
 use crate::report::{Report, Verdict};
 use crate::{cargo_checks, hostile, leaks, lifecycle, pyreg};
 
+/// Has a sandbox save and reload every waiting call.
+pub const RELOAD_WAITS: &str = "--reload-waits";
+
 /// What every test can see.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -29,7 +32,11 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// The command line of one run in Bevor.
     pub fn bevor_do(&self, platform: Platform, flags: &[String], argv: &[String]) -> Vec<String> {
-        diff::bevor_do(&self.places.bevor, platform, flags, argv)
+        let mut all = flags.to_vec();
+        if self.options.reload_waits && !flags.iter().any(|flag| flag == RELOAD_WAITS) {
+            all.push(RELOAD_WAITS.to_owned());
+        }
+        diff::bevor_do(&self.places.bevor, platform, &all, argv)
     }
 }
 

@@ -29,6 +29,9 @@ pub struct SentryConfig {
     /// Milliseconds of each step of the start are logged to standard error.
     #[serde(default)]
     pub time_start: bool,
+    /// For tests: saves and reloads every waiting call.
+    #[serde(default)]
+    pub reload_waits: bool,
 }
 
 /// A way to run guest code.

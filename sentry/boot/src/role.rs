@@ -78,6 +78,7 @@ fn run() -> Result<(), String> {
         observe_every_call: config.strace,
         cpuinfo,
         nr_cpus: cpus,
+        reload_waits: config.reload_waits,
         memory_bytes: config.memory_bytes.unwrap_or(memory.total_memory()),
         ..Config::default()
     };

@@ -60,6 +60,7 @@ fn config(by_root: bool) -> SentryConfig {
         memory_bytes: None,
         by_root,
         time_start: false,
+        reload_waits: false,
     }
 }
 

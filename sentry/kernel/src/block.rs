@@ -100,16 +100,18 @@ pub enum ObjectKind {
     Futex,
     /// A record or whole-file lock.
     FileLock,
-    /// A System V semaphore set, message queue or POSIX message queue.
-    Ipc,
+    /// A System V semaphore set of the caller's namespace, by its id.
+    Semaphores,
+    /// A System V message queue of the caller's namespace, by its id.
+    Messages,
+    /// Room in a POSIX message queue, by the number of the open file description.
+    QueueRoom,
+    /// A message in a POSIX message queue, by the number of the open file description.
+    QueueMessage,
     /// A `vfork` parent's child.
     Vfork,
-    /// Asynchronous I/O.
-    Aio,
-    /// A fifo waiting for its other end.
-    Fifo,
-    /// Work a blocking pool thread does.
-    Pool,
+    /// The full backlog of whom a socket connects to, by the number of the connecting description.
+    Backlog,
     /// The other threads of a group, for `execve`.
     Siblings,
 }
@@ -145,6 +147,8 @@ pub struct Block {
     pub wanted_signals: u64,
     /// Where an interruption writes the time left, a `struct timespec` (`nanosleep`).
     pub write_left: Option<u64>,
+    /// The call is made as if for the first time when it goes on.
+    pub afresh: bool,
 }
 
 impl Block {
@@ -159,6 +163,7 @@ impl Block {
             restart,
             wanted_signals: 0,
             write_left: None,
+            afresh: false,
         }
     }
 
@@ -238,6 +243,7 @@ impl Block {
             restart: self.restart,
             wanted_signals: self.wanted_signals,
             write_left: self.write_left,
+            afresh: self.afresh,
         }
     }
 }
@@ -270,6 +276,8 @@ pub struct BlockRecord {
     pub wanted_signals: u64,
     /// See [`Block::write_left`].
     pub write_left: Option<u64>,
+    /// See [`Block::afresh`].
+    pub afresh: bool,
 }
 
 impl BlockRecord {
@@ -287,6 +295,7 @@ impl BlockRecord {
             restart: self.restart,
             wanted_signals: self.wanted_signals,
             write_left: self.write_left,
+            afresh: self.afresh,
         }
     }
 }

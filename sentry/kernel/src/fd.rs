@@ -114,6 +114,14 @@ impl FdTable {
         Ok(file)
     }
 
+    /// The description of this number, if a descriptor leads to it.
+    #[must_use]
+    pub fn find(&self, id: u64) -> Option<Arc<File>> {
+        let slots = self.slots.read();
+        let mut files = slots.entries.iter().flatten().map(|entry| &entry.file);
+        files.find(|file| file.id() == id).cloned()
+    }
+
     /// Installs `file` at the lowest free number, at least `low`, below `limit`.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub struct Config {
     pub version: String,
     /// Whether set-user-ID programs gain privileges (inside the sandbox's own ids).
     pub allow_suid: bool,
+    /// For tests: every waiting call is saved and loaded again when it parks and when it is woken.
+    pub reload_waits: bool,
 }
 
 impl Default for Config {
@@ -45,6 +47,7 @@ impl Default for Config {
             release: "6.18.0-bevor".into(),
             version: "#1 SMP PREEMPT_DYNAMIC Bevor".into(),
             allow_suid: true,
+            reload_waits: false,
         }
     }
 }

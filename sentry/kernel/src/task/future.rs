@@ -1,6 +1,6 @@
 //! The one hand-written future of every task: run the guest, await its next event, serve it.
 
-use super::{Machine, Task};
+use super::{Machine, Task, reload};
 use crate::block::{Block, ObjectKind, Restart, Source, Stop};
 use crate::ctx::Ctx;
 use crate::executor::Worker;
@@ -39,8 +39,20 @@ struct Waiting {
     block: Block,
     _registrations: Vec<Registration>,
     timer: Option<TimerId>,
-    /// The call is made as if for the first time when it goes on.
-    afresh: bool,
+    /// Where it is between being saved and loaded; only while that is tested.
+    saved: Saved,
+}
+
+/// Where a wait is between being saved and loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Saved {
+    /// It was not since it was made or woken.
+    #[default]
+    No,
+    /// It was loaded, and its handler has to look once more.
+    Loaded,
+    /// It was loaded and has parked.
+    Parked,
 }
 
 /// How a look at pending signals ended.
@@ -208,7 +220,7 @@ impl TaskFuture {
         waiting: Option<Box<Waiting>>,
         timed_out: bool,
     ) -> Step {
-        let resumed = waiting.as_ref().filter(|waiting| !waiting.afresh);
+        let resumed = waiting.as_ref().filter(|waiting| !waiting.block.afresh);
         let timed_out = timed_out && resumed.is_some();
         let resumed = resumed.map(|waiting| &waiting.block);
         let result = Ctx::dispatch(task, &mut self.machine, resumed, timed_out);
@@ -235,9 +247,8 @@ impl TaskFuture {
     fn restart(&mut self, task: &Arc<Task>) -> Step {
         // Where the signal turns out to do nothing the call is made again a little later.
         let again_ns = bevor_base::clock::monotonic_ns().saturating_add(RESTART_DELAY_NS);
-        let block = Block::new(Restart::Sys).until(Some(again_ns));
-        let waiting = Waiting { afresh: true, ..Self::register(task, block) };
-        self.interrupt(task, Box::new(waiting))
+        let block = Block { afresh: true, ..Block::new(Restart::Sys) }.until(Some(again_ns));
+        self.interrupt(task, Box::new(Self::register(task, block)))
     }
 
     fn wait(task: &Arc<Task>, block: Block, waiting: Option<Box<Waiting>>) -> Step {
@@ -247,8 +258,9 @@ impl TaskFuture {
                 Step::Waiting(waiting)
             }
             other => {
-                let next = Self::register(task, block);
+                let mut next = Self::register(task, block);
                 if let Some(old) = other {
+                    next.saved = old.saved;
                     drop(old.finish(task));
                 } else {
                     task.counters.voluntary_switches.fetch_add(1, Ordering::Relaxed);
@@ -278,7 +290,7 @@ impl TaskFuture {
         let timer = block
             .deadline_ns
             .map(|deadline_ns| task.kernel.timers.arm(deadline_ns, task.clone() as Arc<dyn Timed>));
-        Waiting { block, _registrations: registrations, timer, afresh: false }
+        Waiting { block, _registrations: registrations, timer, saved: Saved::default() }
     }
 
     /// A waiting call was polled: retries it, ends it, or parks the task.
@@ -286,11 +298,16 @@ impl TaskFuture {
         let now_ns = bevor_base::clock::monotonic_ns();
         let timed_out = waiting.block.deadline_ns.is_some_and(|deadline| deadline <= now_ns);
         if task.sched.take_woken() || timed_out {
+            let waiting = self.reload_on_wake(task, waiting);
             return Some(self.syscall(task, Some(waiting), timed_out));
         }
         if task.sched.take_attention() {
             return Some(self.interrupt(task, waiting));
         }
+        let waiting = match self.reload_on_park(task, waiting) {
+            Ok(parked) => parked,
+            Err(loaded) => return Some(Step::Waiting(loaded)),
+        };
         if let Some(thread) = &self.machine.thread {
             thread.rest();
         }
@@ -299,6 +316,44 @@ impl TaskFuture {
             return None;
         }
         Some(std::mem::replace(&mut self.step, Step::Dead))
+    }
+
+    /// While that is tested: what waits is saved and loaded before its handler looks at what woke it.
+    fn reload_on_wake(&self, task: &Arc<Task>, waiting: Box<Waiting>) -> Box<Waiting> {
+        // Only what parked: a handler that looks again is not to be sent back for ever.
+        if waiting.saved != Saved::Parked {
+            return waiting;
+        }
+        Box::new(Waiting { saved: Saved::No, ..self.reload(task, *waiting) })
+    }
+
+    /// While that is tested: what is about to park is saved and loaded once, and its handler looks
+    /// again, since the registrations were gone meanwhile (`Err`).
+    fn reload_on_park(
+        &self,
+        task: &Arc<Task>,
+        mut waiting: Box<Waiting>,
+    ) -> Result<Box<Waiting>, Box<Waiting>> {
+        if !task.kernel.config.reload_waits || waiting.saved == Saved::Parked {
+            return Ok(waiting);
+        }
+        if waiting.saved == Saved::Loaded {
+            waiting.saved = Saved::Parked;
+            return Ok(waiting);
+        }
+        let loaded = Waiting { saved: Saved::Loaded, ..self.reload(task, *waiting) };
+        task.sched.set_woken();
+        Err(Box::new(loaded))
+    }
+
+    /// Makes of a wait what is written of it, and a wait of that.
+    fn reload(&self, task: &Arc<Task>, waiting: Waiting) -> Waiting {
+        let saved = reload::save(&waiting.block);
+        if let Some(timer) = waiting.timer {
+            task.kernel.timers.disarm(timer);
+        }
+        drop(waiting);
+        Self::register(task, reload::load(task, &self.machine.files, saved))
     }
 
     /// A signal, a stop or a kill came while a call waited.

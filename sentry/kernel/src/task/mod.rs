@@ -5,6 +5,7 @@
 
 mod future;
 mod machine;
+mod reload;
 mod sched;
 
 pub use future::{Flow, TaskFuture};

@@ -179,6 +179,14 @@ impl Table {
     }
 }
 
+/// The wait of this number, while it is known.
+#[must_use]
+pub fn find_wait(id: u64) -> Option<Wait> {
+    let table = TABLE.lock();
+    let mut waiters = table.files.values().flat_map(|locks| &locks.waiters);
+    waiters.find(|waiter| waiter.id == id).map(|waiter| Wait { id, queue: waiter.queue.clone() })
+}
+
 /// Sets a record lock without waiting (`F_SETLK`).
 ///
 /// # Errors

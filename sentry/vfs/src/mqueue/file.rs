@@ -25,12 +25,6 @@ impl QueueFile {
         &self.inode.queue
     }
 
-    /// A number of the queue, for those who wait.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.inode.ino()
-    }
-
     /// Adds a message, as [`Queue::send`] does.
     ///
     /// # Errors
