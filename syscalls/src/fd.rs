@@ -1,11 +1,14 @@
 //! Descriptors: `dup(2)`, `fcntl(2)`, `ioctl(2)`, `fsync(2)`.
 
+use crate::async_io::{
+    F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG,
+};
 use bevor_abi::Errno;
 use bevor_abi::conv::{as_i32, low_u32};
 use bevor_abi::errno::{EBADF, EINVAL, ENOTTY};
 use bevor_kernel::{Ctx, SysResult, limits};
 use bevor_memory::UserAddr;
-use bevor_vfs::file::{AsyncOwner, File, OpenFlags};
+use bevor_vfs::file::{File, OpenFlags};
 use std::sync::Arc;
 
 /// Tells a file that a descriptor of it was closed, and drops the caller's record locks on it.
@@ -73,12 +76,6 @@ const F_SETFL: u32 = 4;
 const F_GETLK: u32 = 5;
 const F_SETLK: u32 = 6;
 const F_SETLKW: u32 = 7;
-const F_SETOWN: u32 = 8;
-const F_GETOWN: u32 = 9;
-const F_SETSIG: u32 = 10;
-const F_GETSIG: u32 = 11;
-const F_SETOWN_EX: u32 = 15;
-const F_GETOWN_EX: u32 = 16;
 const F_OFD_GETLK: u32 = 36;
 const F_OFD_SETLK: u32 = 37;
 const F_OFD_SETLKW: u32 = 38;
@@ -90,9 +87,6 @@ const F_SETPIPE_SZ: u32 = 1031;
 const F_GETPIPE_SZ: u32 = 1032;
 const F_ADD_SEALS: u32 = 1033;
 const F_GET_SEALS: u32 = 1034;
-/// `F_OWNER_TID`, `F_OWNER_PID`, `F_OWNER_PGRP`.
-const F_OWNER_PID: i32 = 1;
-const F_OWNER_PGRP: i32 = 2;
 /// `F_UNLCK`.
 const F_UNLCK: u64 = 2;
 
@@ -129,14 +123,19 @@ pub fn fcntl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
             Ok(u64::from(other.id() == file.id()))
         }
         F_SETFL => {
-            file.set_status(OpenFlags(low_u32(arg)));
+            let wanted = OpenFlags(low_u32(arg));
+            let on = wanted.has(OpenFlags::ASYNC);
+            if on != file.flags().has(OpenFlags::ASYNC) {
+                crate::async_io::switch(ctx, &file, fd, on);
+            }
+            file.set_status(wanted);
             Ok(0)
         }
         F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => {
             crate::locks::fcntl(ctx, &file, command, UserAddr(arg))
         }
-        F_SETOWN | F_GETOWN | F_SETOWN_EX | F_GETOWN_EX | F_SETSIG | F_GETSIG => {
-            owner(ctx, &file, command, arg)
+        F_SETOWN | F_GETOWN | F_SETOWN_EX | F_GETOWN_EX | F_SETSIG | F_GETSIG | F_GETOWNER_UIDS => {
+            crate::async_io::owner(ctx, &file, command, arg)
         }
         F_GETLEASE => Ok(F_UNLCK),
         F_SETLEASE if arg == F_UNLCK => Err(bevor_abi::errno::EAGAIN.into()),
@@ -147,61 +146,12 @@ pub fn fcntl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
     }
 }
 
-/// The commands about who gets `SIGIO`.
-fn owner(ctx: &Ctx<'_>, file: &File, command: u32, arg: u64) -> SysResult {
-    let mut owner = file.owner.lock();
-    match command {
-        F_SETOWN => {
-            let id = as_i32(arg);
-            let kind = if id < 0 { F_OWNER_PGRP } else { F_OWNER_PID };
-            let id = id.checked_abs().ok_or(EINVAL)?;
-            if id != 0 && ctx.task().pid().namespace().find(id).is_none() {
-                return Err(bevor_abi::errno::ESRCH.into());
-            }
-            *owner = AsyncOwner { kind, id, ..*owner };
-            Ok(0)
-        }
-        F_GETOWN => {
-            let id = if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id };
-            Ok(bevor_abi::conv::sign_extend(id))
-        }
-        F_SETOWN_EX => {
-            let [kind, id] = ctx.mm().read::<[i32; 2]>(UserAddr(arg))?;
-            if !(0..=F_OWNER_PGRP).contains(&kind) {
-                return Err(EINVAL.into());
-            }
-            if id != 0 && ctx.task().pid().namespace().find(id).is_none() {
-                return Err(bevor_abi::errno::ESRCH.into());
-            }
-            *owner = AsyncOwner { kind, id, ..*owner };
-            Ok(0)
-        }
-        F_GETOWN_EX => {
-            let shown = [owner.kind, owner.id];
-            drop(owner);
-            ctx.mm().write(UserAddr(arg), &shown)?;
-            Ok(0)
-        }
-        F_SETSIG => {
-            let signo = as_i32(arg);
-            if !(0..=64).contains(&signo) {
-                return Err(EINVAL.into());
-            }
-            owner.signo = signo;
-            Ok(0)
-        }
-        _ => Ok(u64::from(owner.signo.cast_unsigned())),
-    }
-}
-
 const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
 const FIONBIO: u32 = 0x5421;
 const FIOASYNC: u32 = 0x5452;
 const FIGETBSZ: u32 = 2;
 const FIOQSIZE: u32 = 0x5460;
-/// `O_ASYNC`.
-const O_ASYNC: u32 = 0o20_000;
 
 /// `ioctl(2)`: the commands every file knows, then the file's own.
 ///
@@ -218,7 +168,13 @@ pub fn ioctl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
     match command {
         FIOCLEX | FIONCLEX => ctx.files().set_close_on_exec(fd, command == FIOCLEX)?,
         FIONBIO => switch(OpenFlags::NONBLOCK)?,
-        FIOASYNC => switch(O_ASYNC)?,
+        FIOASYNC => {
+            let on = ctx.mm().read::<i32>(UserAddr(arg))? != 0;
+            let change = on != file.flags().has(OpenFlags::ASYNC);
+            if change && !crate::async_io::switch(ctx, &file, fd, on) {
+                return Err(ENOTTY.into());
+            }
+        }
         FIGETBSZ => {
             let attr = file.inode().attr()?;
             ctx.mm().write(UserAddr(arg), &attr.blksize)?;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod async_io;
 pub mod attr;
 pub mod barrier;
 pub mod clock;

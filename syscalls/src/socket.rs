@@ -412,11 +412,8 @@ fn no_wait(file: &File, flags: u32) -> bool {
 fn do_send(ctx: &Ctx<'_>, fd: i32, message: &Outgoing, flags: u32) -> SysResult {
     let file = ctx.file(fd)?;
     let socket = of(&file)?;
-    if flags & MSG_OOB != 0 {
-        return Err(EOPNOTSUPP.because("out-of-band data").into());
-    }
     let before = ctx.resumed().map_or(0, |block| block.done);
-    let result = send_part(ctx, socket, message, before);
+    let result = send_part(ctx, socket, message, before, flags & MSG_OOB != 0);
     let wait = |done: u64| {
         let timeout = socket.options.lock().send_timeout_ns;
         let deadline =
@@ -448,6 +445,7 @@ fn send_part(
     socket: &Arc<Socket>,
     message: &Outgoing,
     before: u64,
+    urgent: bool,
 ) -> Result<usize, Errno> {
     let to = match message.name {
         Some((at, len)) if !at.is_null() && len > 0 => {
@@ -478,6 +476,9 @@ fn send_part(
     }
     let vecs = crate::io::skip(&message.vecs, before)?;
     let mut src = IoSrc::user(ctx.mm(), vecs);
+    if urgent {
+        return socket.send_urgent(&mut src, ancillary);
+    }
     socket.send(&mut src, to.as_ref(), ancillary)
 }
 
@@ -616,8 +617,12 @@ fn do_receive(
 ) -> Result<(Arc<File>, Taken, u64), Stop> {
     let file = ctx.file(fd)?;
     let socket = of(&file)?;
-    if flags & MSG_OOB != 0 {
-        return Err(EINVAL.because("no out-of-band data").into());
+    // UDP does not look at the flag.
+    if flags & MSG_OOB != 0 && !is_udp(socket) {
+        let byte = socket.receive_urgent(flags & MSG_PEEK != 0)?;
+        let bytes = IoDst::user(ctx.mm(), vecs.clone()).put(&[byte])?;
+        let taken = Taken { bytes, ..Taken::default() };
+        return Ok((file.clone(), taken, bytes as u64));
     }
     let before = ctx.resumed().map_or(0, |block| block.done);
     let mut dst = IoDst::user(ctx.mm(), crate::io::skip(vecs, before)?);
@@ -749,6 +754,9 @@ fn receive_message(ctx: &Ctx<'_>, fd: i32, at: UserAddr, flags: u32) -> SysResul
     let (file, mut taken, done) = do_receive(ctx, fd, &vecs, flags)?;
     let socket = of(&file)?;
     let mut shown = flags & MSG_CMSG_CLOEXEC;
+    if socket.kind == Kind::Stream {
+        shown |= flags & MSG_OOB;
+    }
     if socket.kind != Kind::Stream && taken.message > taken.bytes {
         shown |= MSG_TRUNC;
     }

@@ -2,14 +2,17 @@
 
 use crate::addr::Addr;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EAGAIN, EPIPE};
+use bevor_abi::conv::usize_of;
+use bevor_abi::errno::{EAGAIN, EINVAL, EPIPE};
 use bevor_abi::socket::Ucred;
 use bevor_base::{Ready, WaitQueue};
+use bevor_vfs::fasync::{AsyncList, Band};
 use bevor_vfs::file::File;
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes a queue holds by default (`/proc/sys/net/core/wmem_default`).
 pub const DEFAULT_BYTES: usize = 212_992;
@@ -17,6 +20,33 @@ pub const DEFAULT_BYTES: usize = 212_992;
 const JOINED_BYTES: usize = 65_536;
 /// Messages a datagram inbox holds (`max_dgram_qlen` and some).
 const MAX_MESSAGES: usize = 512;
+
+/// How the two ends of a queue hear of it.
+#[derive(Debug, Default)]
+pub struct Ears {
+    /// Who waits.
+    pub queue: WaitQueue,
+    /// Who is sent signals.
+    pub listeners: AsyncList,
+    /// A writer met a full queue and has not heard of room since.
+    starved: AtomicBool,
+}
+
+impl Ears {
+    /// Notes that a writer was told that there is no room.
+    pub fn note_no_room(&self) {
+        if !self.listeners.is_empty() {
+            self.starved.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Tells listeners of room, if they miss it.
+    fn tell_room(&self) {
+        if self.starved.load(Ordering::SeqCst) && self.starved.swap(false, Ordering::SeqCst) {
+            self.listeners.tell(Band::Out);
+        }
+    }
+}
 
 /// What travels beside the bytes.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +111,16 @@ impl Item {
     }
 }
 
+/// The mark in a stream that urgent data leaves (`tcp(7)`, `MSG_OOB`).
+#[derive(Debug)]
+struct Mark {
+    /// Place of the urgent byte, counted from the beginning of the stream.
+    at: u64,
+    byte: u8,
+    /// Whether it was taken with `MSG_OOB`.
+    taken: bool,
+}
+
 #[derive(Debug)]
 struct Inner {
     items: VecDeque<Item>,
@@ -88,6 +128,41 @@ struct Inner {
     capacity: usize,
     write_closed: bool,
     read_closed: bool,
+    /// Bytes that were read, for marks.
+    position: u64,
+    mark: Option<Mark>,
+    /// `SO_OOBINLINE`: the urgent byte is read like any other.
+    inline: bool,
+}
+
+impl Inner {
+    /// Bytes before the mark; `None` if there is none, or none that stops a read.
+    fn before_mark(&self) -> Option<u64> {
+        self.mark.as_ref().map(|mark| mark.at.saturating_sub(self.position))
+    }
+
+    /// Whether the next byte is an urgent one that reads leave out.
+    fn hides_next(&self) -> bool {
+        !self.inline && self.before_mark() == Some(0)
+    }
+
+    /// Moves on by `count` bytes.
+    fn advance(&mut self, count: usize) {
+        self.bytes -= count;
+        self.position += count as u64;
+        if self.mark.as_ref().is_some_and(|mark| mark.at < self.position) {
+            self.mark = None;
+        }
+    }
+
+    /// Takes the next byte out; answers what is left of the item it was in.
+    fn skip_one(&mut self) -> Option<Item> {
+        let first = self.items.front_mut()?;
+        first.taken += 1;
+        let empty = first.taken >= first.data.len();
+        self.advance(1);
+        if empty { self.items.pop_front() } else { None }
+    }
 }
 
 /// A queue of messages.
@@ -96,10 +171,10 @@ pub struct Channel {
     inner: Mutex<Inner>,
     /// Whether message boundaries are kept.
     messages: bool,
-    /// Woken when something can be read.
-    reader: WaitQueue,
-    /// Woken when there is room: the one who writes, or all who met a full inbox.
-    writers: Mutex<Vec<WaitQueue>>,
+    /// Hears when something can be read.
+    reader: Arc<Ears>,
+    /// Hear when there is room: the one who writes, or all who met a full inbox.
+    writers: Mutex<Vec<Arc<Ears>>>,
 }
 
 /// What a read took.
@@ -118,24 +193,27 @@ pub struct Taken {
 impl Channel {
     /// An empty queue read by the owner of `reader`.
     #[must_use]
-    pub fn new(messages: bool, reader: WaitQueue) -> Arc<Self> {
+    pub fn new(messages: bool, reader: Arc<Ears>) -> Arc<Self> {
         let inner = Inner {
             items: VecDeque::new(),
             bytes: 0,
             capacity: DEFAULT_BYTES,
             write_closed: false,
             read_closed: false,
+            position: 0,
+            mark: None,
+            inline: false,
         };
         Arc::new(Self { inner: Mutex::new(inner), messages, reader, writers: Mutex::default() })
     }
 
-    /// Sets whose queue is woken when there is room in a stream.
-    pub fn set_writer(&self, writer: WaitQueue) {
+    /// Sets who hears when there is room in a stream.
+    pub fn set_writer(&self, writer: Arc<Ears>) {
         *self.writers.lock() = vec![writer];
     }
 
-    /// Whether an inbox has no room for a message. If so, `writer` is woken once it has.
-    pub fn is_full(&self, writer: &WaitQueue) -> bool {
+    /// Whether an inbox has no room for a message. If so, `writer` hears once it has.
+    pub fn is_full(&self, writer: &Arc<Ears>) -> bool {
         let full = {
             let inner = self.inner.lock();
             !inner.read_closed
@@ -147,10 +225,10 @@ impl Channel {
         full
     }
 
-    /// Makes sure that `writer` is woken when there is room in an inbox.
-    pub fn note_writer(&self, writer: &WaitQueue) {
+    /// Makes sure that `writer` hears when there is room in an inbox.
+    pub fn note_writer(&self, writer: &Arc<Ears>) {
         let mut writers = self.writers.lock();
-        if !writers.iter().any(|known| known.same(writer)) {
+        if !writers.iter().any(|known| Arc::ptr_eq(known, writer)) {
             writers.push(writer.clone());
         }
     }
@@ -165,7 +243,10 @@ impl Channel {
         let woken = if self.messages { std::mem::take(&mut *writers) } else { writers.clone() };
         drop(writers);
         for writer in woken {
-            writer.wake(ready);
+            writer.queue.wake(ready);
+            if self.messages || self.is_writable() {
+                writer.tell_room();
+            }
         }
     }
 
@@ -192,11 +273,33 @@ impl Channel {
     /// # Errors
     /// `EPIPE`.
     pub fn push(&self, data: Vec<u8>, from: Addr, ancillary: Ancillary) -> Result<(), Errno> {
+        self.append(data, from, ancillary, false)
+    }
+
+    /// Adds bytes of a stream whose last one is urgent.
+    ///
+    /// # Errors
+    /// `EPIPE`.
+    pub fn push_urgent(&self, data: Vec<u8>, ancillary: Ancillary) -> Result<(), Errno> {
+        self.append(data, Addr::Unnamed, ancillary, true)
+    }
+
+    fn append(
+        &self,
+        data: Vec<u8>,
+        from: Addr,
+        ancillary: Ancillary,
+        urgent: bool,
+    ) -> Result<(), Errno> {
         let mut inner = self.inner.lock();
         if inner.read_closed || inner.write_closed {
             return Err(EPIPE.into());
         }
         inner.bytes += data.len();
+        if let Some(&byte) = data.last().filter(|_| urgent) {
+            let at = inner.position + inner.bytes as u64 - 1;
+            inner.mark = Some(Mark { at, byte, taken: false });
+        }
         let joins = !self.messages && ancillary.files.is_empty();
         let sender = ancillary.cred;
         match inner.items.back_mut() {
@@ -206,8 +309,38 @@ impl Channel {
             _ => inner.items.push_back(Item { data, taken: 0, from, ancillary }),
         }
         drop(inner);
-        self.reader.wake(Ready::READABLE);
+        self.reader.queue.wake(Ready::READABLE | Ready::PRI.when(urgent));
+        self.reader.listeners.tell(Band::In);
         Ok(())
+    }
+
+    /// Takes the urgent byte (`MSG_OOB`), or only looks at it.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none, or it is read like any other.
+    pub fn take_urgent(&self, peek: bool) -> Result<u8, Errno> {
+        let mut inner = self.inner.lock();
+        let inline = inner.inline;
+        let mark = inner.mark.as_mut().filter(|mark| !inline && !mark.taken).ok_or(EINVAL)?;
+        mark.taken = !peek;
+        Ok(mark.byte)
+    }
+
+    /// Whether an urgent byte waits to be taken.
+    #[must_use]
+    pub fn has_urgent(&self) -> bool {
+        self.inner.lock().mark.as_ref().is_some_and(|mark| !mark.taken)
+    }
+
+    /// Whether the next byte is the urgent one (`SIOCATMARK`).
+    #[must_use]
+    pub fn is_at_mark(&self) -> bool {
+        self.inner.lock().before_mark() == Some(0)
+    }
+
+    /// Sets whether urgent bytes are read like any other (`SO_OOBINLINE`).
+    pub fn set_inline(&self, inline: bool) {
+        self.inner.lock().inline = inline;
     }
 
     /// Takes bytes through `sink`, which answers how many it took of a piece. For streams goes on
@@ -224,7 +357,16 @@ impl Channel {
         sink: &mut dyn FnMut(&[u8]) -> Result<usize, Errno>,
     ) -> Result<Taken, Errno> {
         let mut inner = self.inner.lock();
-        let Some(first) = inner.items.front() else {
+        // Reads leave the urgent byte out, and stop before it.
+        let mut hidden = usize::from(inner.hides_next() && max > 0);
+        let skipped = if hidden > 0 && !peek { inner.skip_one() } else { None };
+        if !peek {
+            hidden = 0;
+        }
+        let before_mark = inner.before_mark().filter(|&before| before > 0);
+        let max = before_mark.map_or(max, |before| max.min(usize_of(before)));
+        let only_hidden = inner.bytes == hidden && hidden > 0;
+        let Some(first) = inner.items.front().filter(|_| !only_hidden) else {
             if inner.write_closed || inner.read_closed {
                 return Ok(Taken::default());
             }
@@ -244,7 +386,12 @@ impl Channel {
             if later && (self.messages || other_sender || taken.bytes >= max) {
                 break;
             }
-            let rest = item.data.get(item.taken..).unwrap_or_default();
+            let rest = item.data.get(item.taken + hidden..).unwrap_or_default();
+            hidden = 0;
+            if rest.is_empty() && peek && !self.messages {
+                index += 1;
+                continue;
+            }
             let piece = rest.get(..rest.len().min(max - taken.bytes)).unwrap_or_default();
             let copied = match sink(piece) {
                 Ok(copied) => copied,
@@ -268,13 +415,14 @@ impl Channel {
                 } else {
                     item.taken += copied;
                 }
-                inner.bytes -= freed;
+                inner.advance(freed);
             }
             if self.messages || short || with_files || taken.bytes >= max {
                 break;
             }
         }
         drop(inner);
+        drop(skipped);
         if let Some(errno) = failure.filter(|_| taken.bytes == 0) {
             return Err(errno);
         }
@@ -287,7 +435,7 @@ impl Channel {
     /// Nothing will be written any more.
     pub fn close_write(&self) {
         self.inner.lock().write_closed = true;
-        self.reader.wake(Ready::READABLE | Ready::RDHUP | Ready::HUP);
+        self.reader.queue.wake(Ready::READABLE | Ready::RDHUP | Ready::HUP);
     }
 
     /// Nothing will be read any more. Answers whether bytes were lost.
@@ -297,6 +445,7 @@ impl Channel {
         let lost = inner.bytes > 0;
         let items = std::mem::take(&mut inner.items);
         inner.bytes = 0;
+        inner.mark = None;
         drop(inner);
         // Descriptors on their way close without the lock.
         drop(items);
@@ -308,7 +457,8 @@ impl Channel {
     #[must_use]
     pub fn is_readable(&self) -> bool {
         let inner = self.inner.lock();
-        !inner.items.is_empty() || inner.write_closed || inner.read_closed
+        let nothing = inner.items.is_empty() || (inner.hides_next() && inner.bytes == 1);
+        !nothing || inner.write_closed || inner.read_closed
     }
 
     /// Whether the writer has closed.
@@ -337,6 +487,7 @@ impl Channel {
         if self.messages {
             return inner.items.front().map_or(0, |item| item.data.len());
         }
-        inner.bytes
+        let before_mark = inner.before_mark().filter(|_| !inner.inline);
+        before_mark.map_or(inner.bytes, usize_of)
     }
 }

@@ -18,6 +18,7 @@ const SO_TYPE: u32 = 3;
 const SO_ERROR: u32 = 4;
 const SO_SNDBUF: u32 = 7;
 const SO_RCVBUF: u32 = 8;
+const SO_OOBINLINE: u32 = 10;
 const SO_LINGER: u32 = 13;
 const SO_REUSEPORT: u32 = 15;
 const SO_PASSCRED: u32 = 16;
@@ -37,7 +38,7 @@ const TCP_INFO_BYTES: usize = 248;
 
 /// Options of level `SOL_SOCKET` that are a stored number and change nothing on a loopback without
 /// packets.
-const STORED: [u32; 16] = [1, 5, 6, 9, 10, 12, 18, 29, 35, 36, 37, 40, 43, 46, 47, 60];
+const STORED: [u32; 15] = [1, 5, 6, 9, 12, 18, 29, 35, 36, 37, 40, 43, 46, 47, 60];
 
 /// What the code looks at, and the numbers that are only kept.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +49,8 @@ pub struct Options {
     pub reuse_port: bool,
     /// `SO_PASSCRED`.
     pub pass_cred: bool,
+    /// `SO_OOBINLINE`.
+    pub oob_inline: bool,
     /// `IPV6_V6ONLY`.
     pub v6_only: bool,
     /// `SO_RCVTIMEO`.
@@ -106,6 +109,12 @@ pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(),
             let off = int(value)?;
             options.linger = [i32::from(off != 0), int(value.get(4..).unwrap_or_default())?];
         }
+        (SOL_SOCKET, SO_OOBINLINE) => {
+            let inline = int(value)? != 0;
+            options.oob_inline = inline;
+            drop(options);
+            socket.set_inline(inline);
+        }
         (SOL_SOCKET, option) if STORED.contains(&option) => {
             options.stored.insert((level, option), int(value)?);
         }
@@ -147,6 +156,7 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
         (SOL_SOCKET, SO_REUSEADDR) => flag(options.reuse_addr),
         (SOL_SOCKET, SO_REUSEPORT) => flag(options.reuse_port),
         (SOL_SOCKET, SO_PASSCRED) => flag(options.pass_cred),
+        (SOL_SOCKET, SO_OOBINLINE) => flag(options.oob_inline),
         (SOL_SOCKET, SO_RCVTIMEO) => time(options.receive_timeout_ns),
         (SOL_SOCKET, SO_SNDTIMEO) => time(options.send_timeout_ns),
         (SOL_SOCKET, SO_SNDBUF) => bytes(options.send_bytes),

@@ -4,14 +4,16 @@
 //!
 //! Lock order: `Socket::state` of a client → `Socket::state` of a listener → channels.
 
-use crate::addr::{Addr, canonical, is_local};
-use crate::channel::{Ancillary, Channel, Taken};
+mod send;
+
+use crate::addr::{Addr, is_local};
+use crate::channel::{Ancillary, Channel, Ears, Taken};
 use crate::namespace::{self, NetNamespace, PortRequest, Transport};
-use crate::netlink::{self, Link};
+use crate::netlink::Link;
 use crate::options::Options;
 use bevor_abi::errno::{
-    EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EDESTADDRREQ, EINVAL, EISCONN,
-    EMSGSIZE, ENETUNREACH, ENOTCONN, ENOTTY, EOPNOTSUPP, EPERM, EPIPE, EPROTOTYPE,
+    EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINVAL, EISCONN, ENETUNREACH,
+    ENOTCONN, ENOTTY, EOPNOTSUPP, EPROTOTYPE,
 };
 use bevor_abi::ioctl::{FIONREAD, TIOCOUTQ};
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Ucred};
@@ -19,12 +21,13 @@ use bevor_abi::{Code, Errno};
 use bevor_base::{Ready, WaitQueue};
 use bevor_memory::{IoDst, IoSrc, UserAddr};
 use bevor_vfs::caller::Caller;
+use bevor_vfs::fasync::{AsyncList, Band, Owner};
 use bevor_vfs::file::{File, FileOps};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Type of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +60,8 @@ impl Kind {
     }
 }
 
+/// Whether the next byte is the urgent one.
+const SIOCATMARK: u32 = 0x8905;
 /// Largest datagram.
 const MAX_DATAGRAM: usize = 212_960;
 /// Largest UDP payload.
@@ -104,6 +109,8 @@ pub struct Socket {
     pub kind: Kind,
     ns: Arc<NetNamespace>,
     queue: WaitQueue,
+    ears: Arc<Ears>,
+    owner: OnceLock<Arc<Owner>>,
     incoming: Arc<Channel>,
     state: Mutex<State>,
     /// Options.
@@ -137,14 +144,16 @@ impl Socket {
         cred: Ucred,
         netlink: Option<Link>,
     ) -> Arc<Self> {
-        let queue = WaitQueue::new();
+        let ears = Arc::new(Ears::default());
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             family,
             kind,
             ns,
-            incoming: Channel::new(kind.keeps_messages(), queue.clone()),
-            queue,
+            incoming: Channel::new(kind.keeps_messages(), ears.clone()),
+            queue: ears.queue.clone(),
+            ears,
+            owner: OnceLock::new(),
             state: Mutex::default(),
             options: Mutex::default(),
             cred,
@@ -169,7 +178,7 @@ impl Socket {
         state.other = Some(Arc::downgrade(other));
         state.connected = true;
         state.peer_cred = Some(other.cred);
-        other.incoming.set_writer(self.queue.clone());
+        other.incoming.set_writer(self.ears.clone());
     }
 
     fn arc(&self) -> Result<Arc<Self>, Errno> {
@@ -469,7 +478,11 @@ impl Socket {
             backlog.waiting.push_back(server);
         }
         target.queue.wake(Ready::READABLE);
+        target.ears.listeners.tell(Band::In);
         self.queue.wake(Ready::WRITABLE);
+        if self.family != AF_UNIX {
+            self.ears.listeners.tell(Band::Out);
+        }
         Ok(())
     }
 
@@ -488,139 +501,6 @@ impl Socket {
             };
             local.set_ip(ip);
         }
-    }
-
-    /// Where a message goes, and whether it came from there: `None` if nobody is there.
-    fn destination(&self, to: Option<&Destination>) -> Result<Option<Arc<Channel>>, Errno> {
-        let mut state = self.state.lock();
-        if let Some(code) = state.error.take() {
-            return Err(code.into());
-        }
-        if state.write_shut {
-            return Err(EPIPE.into());
-        }
-        let is_unix = self.family == AF_UNIX;
-        if self.kind.connects() {
-            let none = if is_unix { ENOTCONN } else { EPIPE };
-            return state.outgoing.clone().map(Some).ok_or_else(|| none.into());
-        }
-        if !is_unix {
-            let peer = match (to, &state.peer) {
-                (Some(Destination::Inet(to)), _) | (None, Addr::Inet(to)) => *to,
-                _ => return Err(EDESTADDRREQ.into()),
-            };
-            drop(state);
-            self.autobind()?;
-            return Ok(self.receiver(peer).map(|socket| socket.incoming.clone()));
-        }
-        let other = match to {
-            Some(Destination::Socket(to)) => to.clone(),
-            _ => {
-                let other = state.other.as_ref().ok_or(ENOTCONN)?;
-                other.upgrade().ok_or(ECONNREFUSED)?
-            }
-        };
-        drop(state);
-        self.may_send(&other)?;
-        Ok(Some(other.incoming.clone()))
-    }
-
-    /// Whether a unix datagram socket takes messages of this one: of the right kind, and connected
-    /// to nobody else.
-    fn may_send(&self, other: &Self) -> Result<(), Errno> {
-        if other.kind != self.kind {
-            return Err(EPROTOTYPE.into());
-        }
-        let theirs = other.state.lock().other.clone();
-        if theirs.is_some_and(|theirs| !std::ptr::eq(theirs.as_ptr(), self)) {
-            return Err(EPERM.because("connected to another socket"));
-        }
-        Ok(())
-    }
-
-    /// The socket a datagram to `to` reaches: one connected to this socket, or to nobody.
-    fn receiver(&self, to: SocketAddr) -> Option<Arc<Self>> {
-        let Addr::Inet(own) = reachable(&self.local()) else { return None };
-        let found = self.ns.find_port(Transport::Udp, to);
-        let peer = |socket: &Arc<Self>| match &socket.state.lock().peer {
-            Addr::Inet(peer) => Some((canonical(peer.ip()), peer.port())),
-            _ => None,
-        };
-        let own = Some((canonical(own.ip()), own.port()));
-        let connected = found.iter().find(|socket| peer(socket) == own);
-        connected.or_else(|| found.iter().find(|socket| peer(socket).is_none())).cloned()
-    }
-
-    /// Sends one message, or a part of a stream.
-    ///
-    /// # Errors
-    /// `EAGAIN`, `ECONNRESET`, `EDESTADDRREQ`, `EMSGSIZE`, `ENOTCONN`, `EPERM`, `EPIPE`, `EFAULT`.
-    pub fn send(
-        &self,
-        src: &mut IoSrc<'_>,
-        to: Option<&Destination>,
-        ancillary: Ancillary,
-    ) -> Result<usize, Errno> {
-        let wanted = usize::try_from(src.remaining()).unwrap_or(usize::MAX);
-        if let Some(link) = &self.netlink {
-            link.bind(&self.ns, 0, link.groups(), self.cred.pid)?;
-            let to = match to {
-                Some(Destination::Netlink { port, groups }) => Some((*port, *groups)),
-                _ => None,
-            };
-            return netlink::send(self, link, src, to);
-        }
-        let target = self.destination(to)?;
-        let is_udp = self.family != AF_UNIX && !self.kind.connects();
-        let limit = if is_udp { MAX_UDP } else { MAX_DATAGRAM };
-        if self.kind.keeps_messages() && wanted > limit {
-            return Err(EMSGSIZE.into());
-        }
-        let Some(target) = target else {
-            // Nobody takes the datagram; a connected sender learns of that with its next call.
-            src.take_vec(wanted)?;
-            let mut state = self.state.lock();
-            if state.connected && to.is_none() {
-                state.error = Some(ECONNREFUSED);
-            }
-            drop(state);
-            self.queue.wake(Ready::READABLE | Ready::ERR);
-            return Ok(wanted);
-        };
-        let room = match target.room(wanted) {
-            // UDP loses what does not fit.
-            Err(errno) if errno == EAGAIN && is_udp => {
-                src.take_vec(wanted)?;
-                return Ok(wanted);
-            }
-            Err(errno) if errno == EAGAIN && !self.kind.connects() => {
-                target.note_writer(&self.queue);
-                // Room that came meanwhile has woken nobody.
-                target.room(wanted)?
-            }
-            Err(errno) if errno == EPIPE && self.vanishes(wanted) => {
-                src.take_vec(wanted)?;
-                return Ok(wanted);
-            }
-            Err(errno) if errno == EPIPE && !self.kind.connects() => {
-                return Err(ECONNREFUSED.into());
-            }
-            room => room?,
-        };
-        let data = src.take_vec(room)?;
-        let sent = data.len();
-        let from = if self.kind.connects() { Addr::Unnamed } else { reachable(&self.local()) };
-        target.push(data, from, ancillary)?;
-        Ok(sent)
-    }
-
-    /// Whether bytes for the other end, which is gone, are taken all the same: a TCP connection
-    /// learns of that by what it sends first.
-    fn vanishes(&self, wanted: usize) -> bool {
-        let mut state = self.state.lock();
-        let first = self.family != AF_UNIX && self.kind.connects() && !state.reset;
-        state.reset |= first && wanted > 0;
-        first
     }
 
     /// Receives through `sink`.
@@ -677,12 +557,18 @@ impl Socket {
             return Err(ENOTCONN.into());
         }
         let (reads, writes) = (how != 1, how != 0);
+        let news = writes && !state.write_shut;
         state.read_shut |= reads;
         state.write_shut |= writes;
         let outgoing = state.outgoing.clone();
+        let other = state.other.clone();
         drop(state);
         if writes && let Some(outgoing) = outgoing {
             outgoing.close_write();
+        }
+        if news && let Some(other) = other.and_then(|other| other.upgrade()) {
+            let both = if self.family == AF_UNIX { reads } else { other.state.lock().write_shut };
+            other.ears.listeners.tell(if both { Band::HangUp } else { Band::In });
         }
         if reads && self.kind.connects() && self.family == AF_UNIX {
             self.incoming.close_write();
@@ -698,9 +584,19 @@ impl Socket {
             state.error = Some(ECONNRESET);
             state.reset = true;
         }
+        let write_shut = state.write_shut;
         drop(state);
+        let is_unix = self.family == AF_UNIX;
+        let knew = self.incoming.is_write_closed();
         self.incoming.close_write();
         self.queue.wake(Ready::ALL);
+        match (is_unix, reset) {
+            (true, _) => self.ears.listeners.tell(Band::HangUp),
+            (false, true) => self.ears.listeners.tell(Band::Error),
+            (false, false) if knew => {}
+            (false, false) if write_shut => self.ears.listeners.tell(Band::HangUp),
+            (false, false) => self.ears.listeners.tell(Band::In),
+        }
     }
 
     fn close(&self) {
@@ -842,16 +738,21 @@ impl FileOps for SocketFile {
         let writable = match (&state.outgoing, inbox) {
             (Some(outgoing), _) => outgoing.is_writable() || state.write_shut,
             (None, Some(other)) => {
-                other.upgrade().is_none_or(|other| !other.incoming.is_full(&socket.queue))
+                other.upgrade().is_none_or(|other| !other.incoming.is_full(&socket.ears))
             }
             (None, None) => true,
         };
+        if !writable {
+            socket.ears.note_no_room();
+        }
+        let is_unix = socket.family == AF_UNIX;
         let shut_both = state.write_shut && (ended || state.read_shut);
         let gone = state.outgoing.as_ref().is_some_and(|outgoing| outgoing.is_read_closed());
         Ready::READABLE.when(readable)
             | Ready::WRITABLE.when(writable)
             | Ready::RDHUP.when(ended || state.read_shut)
-            | Ready::HUP.when(shut_both || (ended && gone))
+            | Ready::PRI.when(socket.kind == Kind::Stream && incoming.has_urgent())
+            | Ready::HUP.when(shut_both || state.reset || (ended && gone && is_unix))
             | Ready::ERR.when(state.error.is_some())
     }
 
@@ -859,11 +760,20 @@ impl FileOps for SocketFile {
         Some(&self.0.queue)
     }
 
+    fn async_list(&self) -> Option<&AsyncList> {
+        Some(&self.0.ears.listeners)
+    }
+
+    fn owner_made(&self, owner: &Arc<Owner>) {
+        let _ = self.0.owner.set(owner.clone());
+    }
+
     fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
         let _ = file;
         let count = match cmd {
             FIONREAD if self.0.is_listening() => return Err(EINVAL.into()),
             FIONREAD => self.0.incoming.pending(),
+            SIOCATMARK if self.0.kind == Kind::Stream => usize::from(self.0.incoming.is_at_mark()),
             TIOCOUTQ => {
                 let outgoing = self.0.state.lock().outgoing.clone();
                 outgoing.map_or(0, |outgoing| outgoing.pending())

@@ -1,6 +1,7 @@
 //! Open file descriptions (`open(2)`) and the operations behind them.
 
 use crate::caller::Caller;
+use crate::fasync::{AsyncList, Owner};
 use crate::inode::InodeRef;
 use crate::locks;
 use crate::meta::access_times;
@@ -14,8 +15,8 @@ use bevor_base::{Ready, WaitQueue};
 use bevor_memory::{IoDst, IoSrc, Mappable};
 use parking_lot::{Mutex, MutexGuard};
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Flags of `open(2)`, the kernel's `O_*` bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
@@ -30,8 +31,10 @@ impl OpenFlags {
     pub const NONBLOCK: u32 = 0o4000;
     /// `O_PATH`.
     pub const PATH: u32 = 0o10_000_000;
-    /// The flags `fcntl(F_SETFL)` may change.
-    pub const SETFL: u32 = 0o2000 | 0o4000 | 0o20_000 | 0o40_000 | 0o1_000_000;
+    /// `O_ASYNC`.
+    pub const ASYNC: u32 = 0o20_000;
+    /// The flags `fcntl(F_SETFL)` may change; [`File::set_async`] changes `O_ASYNC`.
+    pub const SETFL: u32 = 0o2000 | 0o4000 | 0o40_000 | 0o1_000_000;
 
     /// Whether all bits of `flag` are set.
     #[must_use]
@@ -191,6 +194,23 @@ pub trait FileOps: Send + Sync + Any {
         None
     }
 
+    /// The list of those who are sent signals when [`FileOps::poll`] changes; `None` if `O_ASYNC`
+    /// does nothing for files of this kind.
+    fn async_list(&self) -> Option<&AsyncList> {
+        None
+    }
+
+    /// The terminal whose foreground group gets the signals unless somebody is named; `None` for
+    /// whoever set `O_ASYNC`.
+    fn async_terminal(&self) -> Option<u64> {
+        None
+    }
+
+    /// Told once, before the description gets its first owner (`F_SETOWN`).
+    fn owner_made(&self, owner: &Arc<Owner>) {
+        let _ = owner;
+    }
+
     /// `ioctl(2)` beyond the generic ones (`FIONBIO`, `FIOCLEX`, `FIOASYNC`…).
     ///
     /// # Errors
@@ -324,18 +344,7 @@ pub struct File {
     /// What it is counted as among the users of its inode.
     counted: Mutex<Option<Use>>,
     /// `fcntl(F_SETOWN, F_SETSIG)`: who gets `SIGIO`.
-    pub owner: Mutex<AsyncOwner>,
-}
-
-/// Whom `SIGIO` goes to (`fcntl(2)`, "Managing signals").
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct AsyncOwner {
-    /// `F_OWNER_TID`, `F_OWNER_PID` or `F_OWNER_PGRP`.
-    pub kind: i32,
-    /// The id of that kind, 0 for nobody.
-    pub id: i32,
-    /// The signal, 0 for `SIGIO` without details.
-    pub signo: i32,
+    owner: OnceLock<Arc<Owner>>,
 }
 
 impl File {
@@ -352,7 +361,7 @@ impl File {
             position: Mutex::new(0),
             has_locks: AtomicBool::new(false),
             counted: Mutex::new(None),
-            owner: Mutex::default(),
+            owner: OnceLock::new(),
         })
     }
 
@@ -428,6 +437,35 @@ impl File {
         let keep = self.flags.load(Ordering::Relaxed) & !OpenFlags::SETFL;
         self.flags.store(keep | (flags.0 & OpenFlags::SETFL), Ordering::Relaxed);
         self.ops.flags_changed(self);
+    }
+
+    /// Who gets `SIGIO` (`F_SETOWN`, `F_SETSIG`).
+    pub fn owner(&self) -> &Arc<Owner> {
+        self.owner.get_or_init(|| {
+            let owner = Arc::default();
+            self.ops.owner_made(&owner);
+            owner
+        })
+    }
+
+    /// The same, if anybody has ever asked for it.
+    #[must_use]
+    pub fn known_owner(&self) -> Option<&Arc<Owner>> {
+        self.owner.get()
+    }
+
+    /// Sets or clears `O_ASYNC` for a program that knows the description as `fd`. Answers whether
+    /// files of this kind have it.
+    pub fn set_async(&self, fd: i32, on: bool) -> bool {
+        let Some(list) = self.ops.async_list() else { return false };
+        if on {
+            list.add(self, fd);
+            self.flags.fetch_or(OpenFlags::ASYNC, Ordering::Relaxed);
+        } else {
+            list.remove(self);
+            self.flags.fetch_and(!OpenFlags::ASYNC, Ordering::Relaxed);
+        }
+        true
     }
 
     /// Whether operations must not wait.
@@ -594,6 +632,11 @@ impl Drop for File {
         notify::file(self, closed);
         if let Some(kind) = self.counted.get_mut().take() {
             usage::end(self.path.inode(), kind);
+        }
+        if self.flags().has(OpenFlags::ASYNC)
+            && let Some(list) = self.ops.async_list()
+        {
+            list.remove(self);
         }
         if *self.has_locks.get_mut() {
             locks::description_gone(self);

@@ -13,6 +13,7 @@ pub mod dentry;
 pub mod dev;
 pub mod devpts;
 pub mod event;
+pub mod fasync;
 pub mod file;
 pub mod gofer;
 pub mod host;

@@ -5,6 +5,7 @@
 mod arch;
 pub mod deliver;
 pub mod info;
+pub mod io;
 mod pending;
 pub mod send;
 

@@ -3,6 +3,7 @@
 use crate::caller::Caller;
 use crate::devpts::Pair;
 use crate::devpts::ioctl;
+use crate::fasync::AsyncList;
 use crate::file::{File, FileOps};
 use crate::mount::Mount;
 use bevor_abi::Errno;
@@ -76,6 +77,10 @@ impl FileOps for MasterFile {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.pair.master_queue)
+    }
+
+    fn async_list(&self) -> Option<&AsyncList> {
+        Some(&self.pair.master_listeners)
     }
 
     fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {

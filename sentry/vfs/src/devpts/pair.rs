@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::devpts::{DevPts, PTYS, SlaveFile};
+use crate::fasync::{AsyncList, Band};
 use crate::file::{FileOps, OpenFlags};
 use crate::inode::{FileTime, FileType, NewAttr};
 use crate::meta::Meta;
@@ -87,6 +88,7 @@ impl State {
             done.to_master |= Ready::WRITABLE;
             if self.line.is_readable(false) {
                 done.to_slave |= Ready::READABLE;
+                done.slave_input = true;
             }
             if was_stopped && !self.line.is_stopped() {
                 done.to_slave |= Ready::WRITABLE;
@@ -104,6 +106,9 @@ fn room(bytes: &VecDeque<u8>) -> usize {
 pub(super) struct Done {
     pub(super) to_master: Ready,
     pub(super) to_slave: Ready,
+    /// Bytes came that a read would get: listeners are told only of those.
+    pub(super) master_input: bool,
+    pub(super) slave_input: bool,
     pub(super) signals: Vec<Signal>,
 }
 
@@ -126,6 +131,7 @@ impl Outlet for Way<'_> {
         if !bytes.is_empty() {
             self.outgoing.extend(bytes);
             self.done.to_master |= Ready::READABLE;
+            self.done.master_input = true;
         }
     }
 
@@ -158,6 +164,8 @@ pub struct Pair {
     state: Mutex<State>,
     pub(super) master_queue: WaitQueue,
     pub(super) slave_queue: WaitQueue,
+    pub(super) master_listeners: AsyncList,
+    pub(super) slave_listeners: AsyncList,
     /// Owner, permissions and times of the slave's entry.
     pub(super) meta: Mutex<Meta>,
 }
@@ -193,6 +201,8 @@ impl Pair {
             }),
             master_queue: WaitQueue::new(),
             slave_queue: WaitQueue::new(),
+            master_listeners: AsyncList::new(),
+            slave_listeners: AsyncList::new(),
             meta: Mutex::new(Meta::new(FileType::CharDevice, attr)),
         }))
     }
@@ -220,6 +230,12 @@ impl Pair {
         }
         if done.to_slave.any() {
             self.slave_queue.wake(done.to_slave);
+        }
+        if done.master_input {
+            self.master_listeners.tell(Band::In);
+        }
+        if done.slave_input {
+            self.slave_listeners.tell(Band::In);
         }
         if !done.signals.is_empty()
             && let Some(sessions) = self.sessions.upgrade()
@@ -380,6 +396,7 @@ impl Pair {
                 if state.room() > 0 {
                     state.outgoing.push_back(byte);
                     done.to_master |= Ready::READABLE;
+                    done.master_input = true;
                 }
             } else if room(&state.incoming) > 0 {
                 state.incoming.push_back(byte);

@@ -3,8 +3,9 @@
 use crate::caller::Caller;
 use crate::devpts::Pair;
 use crate::devpts::ioctl;
+use crate::fasync::AsyncList;
 use crate::file::{File, FileOps, ReadTurn};
-use crate::tty::job_control;
+use crate::tty::{Terminal, job_control};
 use bevor_abi::Errno;
 use bevor_abi::conv::usize_of;
 use bevor_abi::errno::{EAGAIN, EIO};
@@ -169,6 +170,14 @@ impl FileOps for SlaveFile {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.pair.slave_queue)
+    }
+
+    fn async_list(&self) -> Option<&AsyncList> {
+        Some(&self.pair.slave_listeners)
+    }
+
+    fn async_terminal(&self) -> Option<u64> {
+        Some(self.pair.id())
     }
 
     fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {

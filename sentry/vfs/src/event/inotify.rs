@@ -1,6 +1,7 @@
 //! `inotify(7)`.
 
 use crate::caller::Caller;
+use crate::fasync::{AsyncList, Band};
 use crate::file::{File, FileOps};
 use crate::inode::InodeRef;
 use crate::notify::{self, Event, Watch, Watcher};
@@ -32,6 +33,14 @@ pub struct Inotify(Arc<Instance>);
 struct Instance {
     state: Mutex<State>,
     queue: WaitQueue,
+    listeners: AsyncList,
+}
+
+impl Instance {
+    fn wake(&self) {
+        self.queue.wake(Ready::READABLE);
+        self.listeners.tell(Band::In);
+    }
 }
 
 #[derive(Default)]
@@ -129,7 +138,7 @@ impl Watcher for Mark {
         };
         drop(state);
         drop(ended);
-        instance.queue.wake(Ready::READABLE);
+        instance.wake();
     }
 }
 
@@ -137,7 +146,11 @@ impl Inotify {
     /// An instance without watches.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Instance { state: Mutex::default(), queue: WaitQueue::new() }))
+        Self(Arc::new(Instance {
+            state: Mutex::default(),
+            queue: WaitQueue::new(),
+            listeners: AsyncList::new(),
+        }))
     }
 
     /// Watches `inode` for the events in `mask`; a watch it has already is changed. Returns the
@@ -189,7 +202,7 @@ impl Inotify {
     pub fn remove(&self, wd: i32) -> Result<(), Errno> {
         let ended = self.0.state.lock().end(wd);
         drop(ended.ok_or(EINVAL)?);
-        self.0.queue.wake(Ready::READABLE);
+        self.0.wake();
         Ok(())
     }
 }
@@ -234,6 +247,10 @@ impl FileOps for Inotify {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.0.queue)
+    }
+
+    fn async_list(&self) -> Option<&AsyncList> {
+        Some(&self.0.listeners)
     }
 
     fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {

@@ -1,6 +1,7 @@
 //! An open end of a pipe.
 
 use crate::caller::Caller;
+use crate::fasync::AsyncList;
 use crate::file::{File, FileOps, OpenFlags};
 use crate::pipe::Pipe;
 use bevor_abi::Errno;
@@ -100,6 +101,10 @@ impl FileOps for PipeEnd {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(self.pipe.queue())
+    }
+
+    fn async_list(&self) -> Option<&AsyncList> {
+        Some(self.pipe.listeners())
     }
 
     fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {

@@ -10,6 +10,7 @@ mod inode;
 pub use end::PipeEnd;
 pub use inode::{FifoNode, PipeInode};
 
+use crate::fasync::{AsyncList, Band};
 use crate::file::{File, OpenFlags};
 use crate::mount::Path;
 use bevor_abi::Errno;
@@ -32,6 +33,7 @@ pub const MAX_CAPACITY: usize = 1 << 20;
 pub struct Pipe {
     state: Mutex<State>,
     queue: WaitQueue,
+    listeners: AsyncList,
 }
 
 struct State {
@@ -70,13 +72,22 @@ impl Pipe {
             readers_seen: 0,
             writers_seen: 0,
         };
-        Arc::new(Self { state: Mutex::new(state), queue: WaitQueue::new() })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            queue: WaitQueue::new(),
+            listeners: AsyncList::new(),
+        })
     }
 
     /// Woken when anything about the pipe changes.
     #[must_use]
     pub const fn queue(&self) -> &WaitQueue {
         &self.queue
+    }
+
+    /// Who is sent signals when anything about the pipe changes.
+    pub(super) const fn listeners(&self) -> &AsyncList {
+        &self.listeners
     }
 
     /// Bytes in the pipe (`FIONREAD`).
@@ -147,6 +158,7 @@ impl Pipe {
         if wake {
             self.queue.wake(Ready::WRITABLE);
         }
+        self.listeners.tell_writers(Band::Out);
         result
     }
 
@@ -181,6 +193,7 @@ impl Pipe {
         drop(state);
         if result.as_ref().is_ok_and(|&done| done > 0) {
             self.queue.wake(Ready::READABLE);
+            self.listeners.tell_readers(Band::In);
         }
         result
     }
@@ -231,9 +244,11 @@ impl Pipe {
         drop(to_state);
         if wake_writers {
             self.queue.wake(Ready::WRITABLE);
+            self.listeners.tell_writers(Band::Out);
         }
         if done > 0 {
             to.queue.wake(Ready::READABLE);
+            to.listeners.tell_readers(Band::In);
         }
         Ok(done)
     }
@@ -267,8 +282,13 @@ impl Pipe {
         if state.readers == 0 && state.writers == 0 {
             state.ring = Ring::default();
         }
+        let half = (state.readers == 0) != (state.writers == 0);
         drop(state);
         self.queue.wake(Ready::READABLE | Ready::WRITABLE | Ready::HUP | Ready::ERR);
+        if half {
+            self.listeners.tell_readers(Band::In);
+            self.listeners.tell_writers(Band::Out);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
