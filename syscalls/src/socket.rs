@@ -1,14 +1,16 @@
 //! `socket(2)` and its relatives.
 
+mod control;
+
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_NET_ADMIN;
 use bevor_abi::errno::{
-    EADDRINUSE, EAFNOSUPPORT, EAGAIN, EBADF, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINPROGRESS,
-    EINVAL, EISCONN, EMSGSIZE, ENETUNREACH, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE,
-    EPROTONOSUPPORT, ESOCKTNOSUPPORT,
+    EADDRINUSE, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINPROGRESS, EINVAL,
+    EISCONN, EMSGSIZE, ENETUNREACH, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE, EPROTONOSUPPORT,
+    ESOCKTNOSUPPORT,
 };
 use bevor_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
-use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Cmsghdr, Mmsghdr, Msghdr, Ucred};
+use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Mmsghdr, Msghdr, Ucred};
 use bevor_abi::time::Timespec;
 use bevor_base::Ready;
 use bevor_base::clock::monotonic_ns;
@@ -19,6 +21,7 @@ use bevor_memory::{IoDst, IoSrc, IoVecs, UserAddr};
 use bevor_net::addr::is_local;
 use bevor_net::channel::Taken;
 use bevor_net::netlink::Link;
+use bevor_net::packet::Packet;
 use bevor_net::{Addr, Ancillary, Connecting, Destination, Kind, Socket, SocketFile};
 use bevor_vfs::anon;
 use bevor_vfs::file::{File, OpenFlags};
@@ -26,24 +29,17 @@ use bevor_vfs::inode::{FileType, MAY_WRITE};
 use bevor_vfs::namei::{self, perm};
 use bevor_vfs::{At, FsContext, LastLink};
 use std::sync::Arc;
-use zerocopy::{FromBytes, IntoBytes};
 
 const MSG_OOB: u32 = 1;
 const MSG_PEEK: u32 = 2;
-const MSG_CTRUNC: u32 = 8;
 const MSG_TRUNC: u32 = 0x20;
 const MSG_DONTWAIT: u32 = 0x40;
 const MSG_WAITALL: u32 = 0x100;
 const MSG_NOSIGNAL: u32 = 0x4000;
 const MSG_WAITFORONE: u32 = 0x1_0000;
 const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
-const SOL_SOCKET: u32 = 1;
-const SCM_RIGHTS: u32 = 1;
-const SCM_CREDENTIALS: u32 = 2;
-/// Most descriptors of one message (`SCM_MAX_FD`).
-const SCM_MAX_FD: usize = 253;
-/// Most bytes of control messages.
-const MAX_CONTROL: u64 = 1 << 16;
+/// UDP-Lite, as a protocol of `SOCK_DGRAM`.
+const IPPROTO_UDPLITE: i32 = 136;
 /// Longest address.
 const MAX_ADDR: usize = 128;
 
@@ -63,7 +59,7 @@ fn kind_of(family: u16, kind: u32, protocol: i32) -> Result<Kind, Errno> {
     let fits = match (family, sort) {
         (AF_UNIX, _) => matches!(protocol, 0 | 1),
         (_, Kind::Stream) => matches!(protocol, 0 | 6),
-        _ => matches!(protocol, 0 | 17),
+        _ => matches!(protocol, 0 | 17 | IPPROTO_UDPLITE),
     };
     if fits { Ok(sort) } else { Err(EPROTONOSUPPORT.into()) }
 }
@@ -105,7 +101,11 @@ pub fn socket(ctx: &mut Ctx<'_>, family: i32, kind: u32, protocol: i32) -> SysRe
         Socket::netlink(Link::new(kind & 0xf, protocol, admin)?, ns.id, own_cred(ctx))
     } else {
         let (family, sort) = new_socket(ctx, family, kind, protocol)?;
-        Socket::new(family, sort, ns.id, own_cred(ctx))
+        if family != AF_UNIX && sort == Kind::Datagram && protocol == IPPROTO_UDPLITE {
+            Socket::udp_lite(family, ns.id, own_cred(ctx))
+        } else {
+            Socket::new(family, sort, ns.id, own_cred(ctx))
+        }
     };
     Ok(u64::from(install(ctx, socket, kind)?.cast_unsigned()))
 }
@@ -468,11 +468,12 @@ fn send_part(
     if to.is_none() && is_udp(socket) && socket.peer().is_err() {
         return Err(EDESTADDRREQ.into());
     }
-    let mut ancillary = Ancillary { files: Vec::new(), cred: Some(own_cred(ctx)) };
+    let mut ancillary =
+        Ancillary { files: Vec::new(), cred: Some(own_cred(ctx)), packet: Packet::default() };
     if let Some((at, len)) = message.control
         && before == 0
     {
-        read_control(ctx, at, len, &mut ancillary)?;
+        control::read(ctx, socket, (at, len), &mut ancillary)?;
     }
     let vecs = crate::io::skip(&message.vecs, before)?;
     let mut src = IoSrc::user(ctx.mm(), vecs);
@@ -480,63 +481,6 @@ fn send_part(
         return socket.send_urgent(&mut src, ancillary);
     }
     socket.send(&mut src, to.as_ref(), ancillary)
-}
-
-fn read_control(
-    ctx: &Ctx<'_>,
-    at: UserAddr,
-    len: u64,
-    ancillary: &mut Ancillary,
-) -> Result<(), Errno> {
-    if len > MAX_CONTROL {
-        return Err(bevor_abi::errno::ENOBUFS.into());
-    }
-    let mut bytes = vec![0; usize::try_from(len).map_err(|_| EINVAL)?];
-    ctx.mm().read_bytes(at, &mut bytes)?;
-    let mut rest = bytes.as_slice();
-    while let Ok((head, _)) = Cmsghdr::read_from_prefix(rest) {
-        let whole = usize::try_from(head.cmsg_len).map_err(|_| EINVAL)?;
-        let data = rest.get(size_of::<Cmsghdr>()..whole).ok_or(EINVAL)?;
-        match (head.cmsg_level, head.cmsg_type) {
-            (SOL_SOCKET, SCM_RIGHTS) => {
-                for fd in data.chunks_exact(4) {
-                    let fd = fd.try_into().map(i32::from_ne_bytes).map_err(|_| EINVAL)?;
-                    ancillary.files.push(ctx.files().get_any(fd).map_err(|_| EBADF)?);
-                }
-                if ancillary.files.len() > SCM_MAX_FD {
-                    return Err(EINVAL.because("too many descriptors"));
-                }
-            }
-            (SOL_SOCKET, SCM_CREDENTIALS) => {
-                let cred = Ucred::read_from_bytes(data).map_err(|_| EINVAL)?;
-                ancillary.cred = Some(check_cred(ctx, cred)?);
-            }
-            (SOL_SOCKET, _) => return Err(EINVAL.into()),
-            _ => {}
-        }
-        rest = rest.get(whole.next_multiple_of(8)..).unwrap_or_default();
-    }
-    Ok(())
-}
-
-/// Who may claim which credentials (`unix(7)`).
-fn check_cred(ctx: &Ctx<'_>, claimed: Ucred) -> Result<Ucred, Errno> {
-    let cred = ctx.task().cred();
-    /// `CAP_SETGID`, `CAP_SETUID`, `CAP_SYS_ADMIN`.
-    const CAP_SETGID: u32 = 6;
-    const CAP_SETUID: u32 = 7;
-    const CAP_SYS_ADMIN: u32 = 21;
-    let uid_ok = [cred.ruid, cred.euid, cred.suid].contains(&claimed.uid);
-    let gid_ok = [cred.rgid, cred.egid, cred.sgid].contains(&claimed.gid);
-    let pid_ok = claimed.pid == ctx.task().tgid();
-    if (uid_ok || cred.has_cap(CAP_SETUID))
-        && (gid_ok || cred.has_cap(CAP_SETGID))
-        && (pid_ok || cred.has_cap(CAP_SYS_ADMIN))
-    {
-        Ok(claimed)
-    } else {
-        Err(EPERM.into())
-    }
 }
 
 /// `sendto(2)`.
@@ -688,62 +632,6 @@ pub fn recvfrom(
     Ok(length(socket, &taken, done, flags))
 }
 
-/// Writes control messages; answers the bytes used and `MSG_CTRUNC` if something did not fit.
-fn write_control(
-    ctx: &Ctx<'_>,
-    socket: &Socket,
-    taken: &mut Taken,
-    header: &Msghdr,
-    flags: u32,
-) -> Result<(u64, u32), Errno> {
-    let head = size_of::<Cmsghdr>();
-    let room = usize::try_from(header.msg_controllen.min(MAX_CONTROL)).unwrap_or(0);
-    let mut out: Vec<u8> = Vec::new();
-    let mut truncated = 0;
-    let put = |out: &mut Vec<u8>, kind: u32, data: &[u8]| {
-        let length = head + data.len();
-        let message = Cmsghdr { cmsg_len: length as u64, cmsg_level: SOL_SOCKET, cmsg_type: kind };
-        out.extend_from_slice(message.as_bytes());
-        out.extend_from_slice(data);
-        let padded = out.len().next_multiple_of(8).min(room);
-        out.resize(padded.max(out.len()), 0);
-    };
-    if socket.options.lock().pass_cred {
-        let nobody = Ucred { pid: 0, uid: 65_534, gid: 65_534 };
-        let cred = taken.ancillary.cred.unwrap_or(nobody);
-        if room >= head + 12 {
-            put(&mut out, SCM_CREDENTIALS, cred.as_bytes());
-        } else {
-            truncated = MSG_CTRUNC;
-        }
-    }
-    let files = std::mem::take(&mut taken.ancillary.files);
-    if !files.is_empty() {
-        let left = room.saturating_sub(out.len() + head);
-        let fit = if room > out.len() + head { left / 4 } else { 0 };
-        if fit < files.len() {
-            truncated = MSG_CTRUNC;
-        }
-        let mut fds = Vec::new();
-        for file in files.into_iter().take(fit) {
-            match ctx.install(file, flags & MSG_CMSG_CLOEXEC != 0) {
-                Ok(fd) => fds.extend_from_slice(&fd.to_ne_bytes()),
-                Err(_) => {
-                    truncated = MSG_CTRUNC;
-                    break;
-                }
-            }
-        }
-        if !fds.is_empty() {
-            put(&mut out, SCM_RIGHTS, &fds);
-        }
-    }
-    if !out.is_empty() {
-        ctx.mm().write_bytes(UserAddr(header.msg_control), &out)?;
-    }
-    Ok((out.len() as u64, truncated))
-}
-
 fn receive_message(ctx: &Ctx<'_>, fd: i32, at: UserAddr, flags: u32) -> SysResult {
     let header = ctx.mm().read::<Msghdr>(at)?;
     let count = usize::try_from(header.msg_iovlen).map_err(|_| EMSGSIZE)?;
@@ -768,7 +656,7 @@ fn receive_message(ctx: &Ctx<'_>, fd: i32, at: UserAddr, flags: u32) -> SysResul
         ctx.mm().write_bytes(UserAddr(header.msg_name), cut)?;
         name_len = i32::try_from(bytes.len()).unwrap_or(0);
     }
-    let (control_len, truncated) = write_control(ctx, socket, &mut taken, &header, flags)?;
+    let (control_len, truncated) = control::write(ctx, socket, &mut taken, &header, flags)?;
     let answer = Msghdr {
         msg_namelen: if header.msg_name == 0 { header.msg_namelen } else { name_len },
         msg_controllen: control_len,

@@ -1,6 +1,7 @@
 //! One direction of a connection, or the inbox of a datagram socket: a bounded queue of messages.
 
 use crate::addr::Addr;
+use crate::packet::Packet;
 use bevor_abi::Errno;
 use bevor_abi::conv::usize_of;
 use bevor_abi::errno::{EAGAIN, EINVAL, EPIPE};
@@ -55,6 +56,8 @@ pub struct Ancillary {
     pub files: Vec<Arc<File>>,
     /// The sender, for `SCM_CREDENTIALS`.
     pub cred: Option<Ucred>,
+    /// Headers, for datagrams.
+    pub packet: Packet,
 }
 
 impl Drop for Ancillary {
@@ -376,7 +379,11 @@ impl Channel {
             bytes: 0,
             message: first.data.len(),
             from: first.from.clone(),
-            ancillary: Ancillary { files: Vec::new(), cred: first.ancillary.cred },
+            ancillary: Ancillary {
+                files: Vec::new(),
+                cred: first.ancillary.cred,
+                packet: first.ancillary.packet,
+            },
         };
         let mut index = 0;
         let mut failure = None;

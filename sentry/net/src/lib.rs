@@ -7,6 +7,7 @@ mod ioctl;
 pub mod namespace;
 pub mod netlink;
 pub mod options;
+pub mod packet;
 pub mod socket;
 
 pub use addr::Addr;

@@ -21,6 +21,8 @@ pub enum Transport {
     Tcp,
     /// UDP.
     Udp,
+    /// UDP-Lite.
+    UdpLite,
 }
 
 struct Bound {
@@ -201,7 +203,7 @@ impl Ports {
             // SO_REUSEADDR lets a port be shared unless somebody listens on it.
             let shareable = entry.reuse
                 && request.reuse
-                && (request.transport == Transport::Udp || !other.is_listening());
+                && (request.transport != Transport::Tcp || !other.is_listening());
             families_meet && addresses_meet && !shareable
         })
     }

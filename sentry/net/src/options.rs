@@ -1,17 +1,19 @@
 //! Socket options (`socket(7)`, `tcp(7)`, `ip(7)`, `ipv6(7)`).
 
 use crate::channel::DEFAULT_BYTES;
+use crate::packet;
 use crate::socket::Socket;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EINVAL, ENOPROTOOPT};
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, SOL_NETLINK};
 use std::collections::HashMap;
 
-const SOL_SOCKET: u32 = 1;
-const IPPROTO_IP: u32 = 0;
+pub(crate) const SOL_SOCKET: u32 = 1;
+pub(crate) const IPPROTO_IP: u32 = 0;
 const IPPROTO_TCP: u32 = 6;
 const IPPROTO_UDP: u32 = 17;
-const IPPROTO_IPV6: u32 = 41;
+const IPPROTO_UDPLITE: u32 = 136;
+pub(crate) const IPPROTO_IPV6: u32 = 41;
 
 const SO_REUSEADDR: u32 = 2;
 const SO_TYPE: u32 = 3;
@@ -38,7 +40,7 @@ const TCP_INFO_BYTES: usize = 248;
 
 /// Options of level `SOL_SOCKET` that are a stored number and change nothing on a loopback without
 /// packets.
-const STORED: [u32; 15] = [1, 5, 6, 9, 12, 18, 29, 35, 36, 37, 40, 43, 46, 47, 60];
+const STORED: [u32; 13] = [1, 5, 6, 9, 12, 18, 36, 37, 40, 43, 46, 47, 60];
 
 /// What the code looks at, and the numbers that are only kept.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +65,23 @@ pub struct Options {
     receive_bytes: i32,
     /// `SO_LINGER`: whether to linger, and the seconds.
     pub linger: [i32; 2],
+    /// Which of the options that ask for times of arrival is on.
+    pub timestamp: Option<u32>,
     stored: HashMap<(u32, u32), i32>,
+}
+
+impl Options {
+    /// The size of the receive buffer, if one was asked for.
+    #[must_use]
+    pub fn receive_buffer(&self) -> Option<usize> {
+        usize::try_from(self.receive_bytes).ok().filter(|&bytes| bytes != 0)
+    }
+
+    /// The number last given for an option that is only kept.
+    #[must_use]
+    pub fn stored(&self, level: u32, option: u32) -> Option<i32> {
+        self.stored.get(&(level, option)).copied()
+    }
 }
 
 fn int(value: &[u8]) -> Result<i32, Errno> {
@@ -115,6 +133,10 @@ pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(),
             drop(options);
             socket.set_inline(inline);
         }
+        (SOL_SOCKET, option) if packet::is_timestamp(option) => {
+            options.timestamp = (int(value)? != 0).then_some(option);
+            packet::want_times();
+        }
         (SOL_SOCKET, option) if STORED.contains(&option) => {
             options.stored.insert((level, option), int(value)?);
         }
@@ -123,7 +145,7 @@ pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(),
         (SOL_NETLINK, 1..=12) if socket.family == AF_NETLINK => {
             options.stored.insert((level, option), int(value)?);
         }
-        (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_IPV6, option)
+        (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_UDPLITE | IPPROTO_IPV6, option)
             if matches!(socket.family, AF_INET | AF_INET6) && option < 80 =>
         {
             let stored = match value {
@@ -157,6 +179,9 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
         (SOL_SOCKET, SO_REUSEPORT) => flag(options.reuse_port),
         (SOL_SOCKET, SO_PASSCRED) => flag(options.pass_cred),
         (SOL_SOCKET, SO_OOBINLINE) => flag(options.oob_inline),
+        (SOL_SOCKET, option) if packet::is_timestamp(option) => {
+            flag(options.timestamp == Some(option))
+        }
         (SOL_SOCKET, SO_RCVTIMEO) => time(options.receive_timeout_ns),
         (SOL_SOCKET, SO_SNDTIMEO) => time(options.send_timeout_ns),
         (SOL_SOCKET, SO_SNDBUF) => bytes(options.send_bytes),
@@ -172,6 +197,7 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
                 socket.link().map_or(0, |link| i32::try_from(link.protocol()).unwrap_or(0))
             }
             (_, 1) => 6,
+            _ if socket.lite => 136,
             _ => 17,
         }),
         (SOL_SOCKET, SO_ERROR) => {
@@ -214,7 +240,7 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
             Ok(info)
         }
         (IPPROTO_TCP, TCP_MAXSEG) if matches!(socket.family, AF_INET | AF_INET6) => number(65_483),
-        (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_IPV6, option)
+        (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_UDPLITE | IPPROTO_IPV6, option)
             if matches!(socket.family, AF_INET | AF_INET6) && option < 80 =>
         {
             number(options.stored.get(&(level, option)).copied().unwrap_or(0))

@@ -11,6 +11,7 @@ use crate::channel::{Ancillary, Channel, Ears, Taken};
 use crate::namespace::{self, NetNamespace, PortRequest, Transport};
 use crate::netlink::Link;
 use crate::options::Options;
+use crate::packet::Packet;
 use bevor_abi::errno::{
     EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINVAL, EISCONN, ENETUNREACH,
     ENOTCONN, ENOTTY, EOPNOTSUPP, EPROTOTYPE,
@@ -107,6 +108,8 @@ pub struct Socket {
     pub family: u16,
     /// Type.
     pub kind: Kind,
+    /// Whether it is a UDP-Lite one.
+    pub lite: bool,
     ns: Arc<NetNamespace>,
     queue: WaitQueue,
     ears: Arc<Ears>,
@@ -120,6 +123,13 @@ pub struct Socket {
     netlink: Option<Link>,
 }
 
+/// What is special about a new socket.
+enum Special {
+    No,
+    Lite,
+    Netlink(Link),
+}
+
 impl Socket {
     /// An unconnected socket of network namespace `ns`.
     #[must_use]
@@ -130,11 +140,17 @@ impl Socket {
     /// A netlink socket.
     #[must_use]
     pub fn netlink(link: Link, ns: u64, cred: Ucred) -> Arc<Self> {
-        Self::make(AF_NETLINK, Kind::Datagram, NetNamespace::of(ns), cred, Some(link))
+        Self::make(AF_NETLINK, Kind::Datagram, NetNamespace::of(ns), cred, Special::Netlink(link))
+    }
+
+    /// An unconnected UDP-Lite socket (`udplite(7)`).
+    #[must_use]
+    pub fn udp_lite(family: u16, ns: u64, cred: Ucred) -> Arc<Self> {
+        Self::make(family, Kind::Datagram, NetNamespace::of(ns), cred, Special::Lite)
     }
 
     fn with(family: u16, kind: Kind, ns: Arc<NetNamespace>, cred: Ucred) -> Arc<Self> {
-        Self::make(family, kind, ns, cred, None)
+        Self::make(family, kind, ns, cred, Special::No)
     }
 
     fn make(
@@ -142,13 +158,19 @@ impl Socket {
         kind: Kind,
         ns: Arc<NetNamespace>,
         cred: Ucred,
-        netlink: Option<Link>,
+        special: Special,
     ) -> Arc<Self> {
+        let (lite, netlink) = match special {
+            Special::No => (false, None),
+            Special::Lite => (true, None),
+            Special::Netlink(link) => (false, Some(link)),
+        };
         let ears = Arc::new(Ears::default());
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             family,
             kind,
+            lite,
             ns,
             incoming: Channel::new(kind.keeps_messages(), ears.clone()),
             queue: ears.queue.clone(),
@@ -186,7 +208,11 @@ impl Socket {
     }
 
     const fn transport(&self) -> Transport {
-        if matches!(self.kind, Kind::Datagram) { Transport::Udp } else { Transport::Tcp }
+        match self.kind {
+            Kind::Datagram if self.lite => Transport::UdpLite,
+            Kind::Datagram => Transport::Udp,
+            _ => Transport::Tcp,
+        }
     }
 
     /// Whether it accepts connections.
@@ -455,7 +481,12 @@ impl Socket {
         }
         self.specialise(addr);
         let server = Self::with(target.family, target.kind, target.ns.clone(), target.cred);
-        *server.options.lock() = target.options.lock().clone();
+        let options = target.options.lock().clone();
+        if let Some(bytes) = options.receive_buffer() {
+            server.set_receive_buffer(bytes);
+        }
+        server.set_inline(options.oob_inline);
+        *server.options.lock() = options;
         {
             let mut listener = target.state.lock();
             let local = match addr {
@@ -718,7 +749,7 @@ impl FileOps for SocketFile {
     fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
         let _ = (file, at);
         let cred = Some(self.0.cred);
-        self.0.send(src, None, Ancillary { files: Vec::new(), cred })
+        self.0.send(src, None, Ancillary { files: Vec::new(), cred, packet: Packet::default() })
     }
 
     fn poll(&self) -> Ready {

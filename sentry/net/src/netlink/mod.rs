@@ -6,6 +6,7 @@ mod route;
 use crate::addr::Addr;
 use crate::channel::Ancillary;
 use crate::namespace::NetNamespace;
+use crate::packet::Packet;
 use crate::socket::Socket;
 use bevor_abi::Errno;
 use bevor_abi::errno::{ECONNREFUSED, EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT};
@@ -155,7 +156,8 @@ fn serve(socket: &Socket, link: &Link, request: &Request<'_>) {
 
 /// Puts a message of the kernel into a socket's inbox; one that is full loses it, as on Linux.
 pub fn deliver(socket: &Socket, message: Vec<u8>) {
-    let kernel = Ancillary { files: Vec::new(), cred: Some(Ucred { pid: 0, uid: 0, gid: 0 }) };
+    let cred = Some(Ucred { pid: 0, uid: 0, gid: 0 });
+    let kernel = Ancillary { files: Vec::new(), cred, packet: Packet::default() };
     let inbox = socket.inbox();
     if inbox.room(message.len()).is_ok() {
         // A socket that is closed meanwhile needs no answer.

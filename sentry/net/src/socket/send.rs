@@ -2,8 +2,8 @@
 
 use crate::addr::{Addr, canonical};
 use crate::channel::{Ancillary, Channel};
-use crate::namespace::Transport;
 use crate::netlink;
+use crate::packet::Packet;
 use crate::socket::{Destination, Kind, MAX_DATAGRAM, MAX_UDP, Socket, reachable};
 use bevor_abi::Errno;
 use bevor_abi::errno::{
@@ -68,7 +68,7 @@ impl Socket {
     /// The socket a datagram to `to` reaches: one connected to this socket, or to nobody.
     fn receiver(&self, to: SocketAddr) -> Option<Arc<Self>> {
         let Addr::Inet(own) = reachable(&self.local()) else { return None };
-        let found = self.ns.find_port(Transport::Udp, to);
+        let found = self.ns.find_port(self.transport(), to);
         let peer = |socket: &Arc<Self>| match &socket.state.lock().peer {
             Addr::Inet(peer) => Some((canonical(peer.ip()), peer.port())),
             _ => None,
@@ -109,7 +109,7 @@ impl Socket {
         &self,
         src: &mut IoSrc<'_>,
         to: Option<&Destination>,
-        ancillary: Ancillary,
+        mut ancillary: Ancillary,
         urgent: bool,
     ) -> Result<usize, Errno> {
         let wanted = usize::try_from(src.remaining()).unwrap_or(usize::MAX);
@@ -175,9 +175,26 @@ impl Socket {
             }
             return Ok(sent);
         }
-        let from = if self.kind.connects() { Addr::Unnamed } else { reachable(&self.local()) };
+        let mut from = if self.kind.connects() { Addr::Unnamed } else { reachable(&self.local()) };
+        if is_udp {
+            self.complete(to, &mut from, &mut ancillary.packet);
+        }
         target.push(data, from, ancillary)?;
         Ok(sent)
+    }
+
+    /// Fills in the headers of a datagram, and the source they say.
+    fn complete(&self, to: Option<&Destination>, from: &mut Addr, packet: &mut Packet) {
+        let peer = match to {
+            Some(Destination::Inet(to)) => Addr::Inet(*to),
+            _ => self.state.lock().peer.clone(),
+        };
+        if let Addr::Inet(to) = reachable(&peer) {
+            packet.complete(self, to);
+        }
+        if let (Addr::Inet(from), Some(ip)) = (from, packet.from) {
+            from.set_ip(ip);
+        }
     }
 
     /// Tells the owner of urgent data.
