@@ -20,9 +20,10 @@ static sigset_t watched;
 static void told(const char *what)
 {
 	siginfo_t info, last = { 0 };
-	struct timespec grace = { 0, 20 * 1000000 };
+	struct timespec grace = { 0, 200 * 1000000 };
 	int count = 0;
 	while (sigtimedwait(&watched, &info, &grace) > 0) {
+		grace.tv_nsec = 30 * 1000000;
 		if (count && last.si_signo == info.si_signo && last.si_code == info.si_code &&
 		    last.si_fd == info.si_fd && last.si_band == info.si_band)
 			continue;

@@ -13,9 +13,10 @@ static int is_unix;
 static void told(const char *what)
 {
 	siginfo_t info;
-	struct timespec grace = { 0, 20 * 1000000 };
+	struct timespec grace = { 0, 200 * 1000000 };
 	int urgent = 0, priority = 0;
 	while (sigtimedwait(&watched, &info, &grace) > 0) {
+		grace.tv_nsec = 30 * 1000000;
 		urgent |= info.si_signo == SIGURG;
 		priority |= info.si_signo == RT && info.si_code == POLL_PRI;
 	}
