@@ -16,8 +16,9 @@ use crate::{Context, Notify, PlatformError, Port, Thread, Token, Wake};
 /// While guests run, a sleeping worker looks at them this often, whatever it was told: a lost wake-up
 /// costs time, never a hang.
 const RESCAN_NS: u64 = 500_000_000;
-/// A guest that is kept to some cores may compute this long before it is set free.
-const PLACED_NS: u64 = 2_000_000;
+/// The first look comes this soon: a thread gives up waking a worker that was held up on its way to sleep.
+/// A guest that is kept to some cores is set free then, since it computes.
+const FIRST_LOOK_NS: u64 = 2_000_000;
 
 #[derive(Debug)]
 struct Running {
@@ -148,12 +149,11 @@ impl Port for SystrapPort {
     }
 
     fn next(&mut self, deadline_ns: Option<u64>) -> Wake {
+        let mut look = FIRST_LOOK_NS;
         loop {
             if let Some(wake) = self.scan() {
                 return wake;
             }
-            let placed = self.running.iter().any(|r| r.thread.is_placed());
-            let look = if placed { PLACED_NS } else { RESCAN_NS };
             let mut timeout = (!self.running.is_empty()).then_some(look);
             if let Some(deadline) = deadline_ns {
                 let left = deadline.saturating_sub(host::now_ns());
@@ -167,6 +167,7 @@ impl Port for SystrapPort {
             if timeout == Some(look) && !self.is_ready() {
                 self.running.iter().for_each(|r| r.thread.release_again());
                 self.unpin_guests();
+                look = RESCAN_NS;
             }
         }
     }

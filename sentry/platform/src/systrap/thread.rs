@@ -143,11 +143,6 @@ impl ThreadShared {
         }
     }
 
-    /// Whether it may not run everywhere.
-    pub(super) fn is_placed(&self) -> bool {
-        self.place.load(Relaxed) != Place::Anywhere.number()
-    }
-
     /// Whether resuming it takes a wake-up.
     pub(super) fn sleeps(&self) -> bool {
         self.up.u32(up::SLEEP).load(Relaxed) != 0

@@ -259,9 +259,11 @@ guest_wait_ip:
     jmp guest_go
 
 # The worker sleeps, or is about to: wake until someone was woken, or the worker is awake, or has
-# taken the event and let this thread go on.
+# taken the event and let this thread go on. Not for ever: another thread may have woken it, and it waits
+# for this very processor. If it was only about to sleep, it soon looks again by itself.
 guest_ring:
-    mov eax, 202                    # futex(bell, FUTEX_WAKE, INT_MAX)
+    mov r12d, {RINGS}
+5:  mov eax, 202                    # futex(bell, FUTEX_WAKE, INT_MAX)
     mov rdi, r13
     mov esi, 1
     mov edx, 0x7fffffff
@@ -275,7 +277,9 @@ guest_wake_ip:
     jne guest_wait
     cmp [r15 + {DOWN_GO}], r14d
     jne guest_wait
-    jmp guest_ring
+    dec r12d
+    jnz 5b
+    jmp guest_wait
 
 guest_go:
     rdtsc

@@ -56,8 +56,12 @@ global_asm!(
     STACK_T = const layout::DOWN + down::STACK_T,
 );
 
+/// How often a thread wakes a worker that seems to sleep: a few microseconds.
+const RINGS: u32 = 16;
+
 global_asm!(
     include_str!("guest.s"),
+    RINGS = const RINGS,
     KICK_SIGNAL = const KICK_SIGNAL,
     AREA = const layout::AREA,
     UP_DONE = const layout::UP + up::DONE,
