@@ -1,6 +1,7 @@
 //! The systrap platform against the suite every platform must pass, and what is its own.
 
 mod conformance;
+mod reuse;
 mod walls;
 
 use std::fs::File;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         Case { name: "systrap::no_agent_call_without_the_key", run: no_agent_call_without_the_key },
         Case { name: "systrap::nothing_else_is_mapped", run: nothing_else_is_mapped },
     ];
-    conformance::main(&platform, &[&own, walls::CASES].concat())
+    conformance::main(&platform, &[&own, reuse::CASES, walls::CASES].concat())
 }
 
 guest_code!(jump, "mov r9, rbp", "jmp r12");
@@ -44,6 +45,7 @@ fn the_stubs_calls_are_harmless(platform: &dyn Platform) {
     drop(world);
     let calls = [
         libc::SYS_getpid,
+        libc::SYS_rt_sigreturn,
         libc::SYS_mmap,
         libc::SYS_munmap,
         libc::SYS_clone,

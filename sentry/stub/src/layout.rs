@@ -72,6 +72,8 @@ pub mod up {
     pub const SCRATCH_END: u64 = 0x200;
     /// Value of [`SIG`] after a patched call.
     pub const PATCHED: u32 = 0;
+    /// Value of [`SIG`] after `down::RESET`: no signal's number.
+    pub const CLEAN: u32 = 0x100;
 }
 
 /// Offsets in the `DOWN` page.
@@ -109,6 +111,8 @@ pub mod down {
     pub const LOAD_FP: u32 = 2;
     /// Flag: save the extended state to `UP_XSAVE` and park again; nothing runs.
     pub const SAVE_FP: u32 = 4;
+    /// Flag: forget all a guest may have left in the CPU and park again; nothing runs.
+    pub const RESET: u32 = 8;
 }
 
 /// Number of 8-byte words of `UserRegs`.

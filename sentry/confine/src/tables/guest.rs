@@ -41,14 +41,6 @@ pub const SITES: &[Site] = &[
             SYSTRAP
         )],
     },
-    Site {
-        symbol: "guest_sigreturn_ip",
-        rows: &[row!(
-            SYS_rt_sigreturn,
-            "leaves the handler of a kick that came while the stub ran",
-            SYSTRAP
-        )],
-    },
 ];
 
 /// What the shared filter lets guest threads make at instructions of agents and of new threads: the
@@ -76,4 +68,4 @@ const KEYLESS: &[Row] = &[
 ];
 
 /// The same, without the place, and what else guest threads can reach.
-pub const ROWS: &[&[Row]] = &[SITES[0].rows, SITES[1].rows, SITES[2].rows, KEYLESS];
+pub const ROWS: &[&[Row]] = &[SITES[0].rows, SITES[1].rows, KEYLESS];

@@ -20,6 +20,7 @@ pub const ROWS: &[Row] = &[
             form!(arg!(1: int op & FUTEX_OP == libc::FUTEX_WAIT)),
             form!(arg!(1: int op & FUTEX_OP == libc::FUTEX_WAKE)),
             form!(arg!(1: int op & FUTEX_OP == libc::FUTEX_WAIT_BITSET)),
+            form!(arg!(1: int op == libc::FUTEX_CMP_REQUEUE), arg!(2: int nr_wake == 0)),
         ],
         "locks, parked workers, hand-over to stub threads and the gofer",
         SURFACE

@@ -45,7 +45,7 @@ pub struct EventFds {
 impl EventFds {
     /// Makes `count` of them.
     pub fn new(count: usize) -> io::Result<Self> {
-        let free = (0..count).map(|_| host::eventfd()).collect::<io::Result<_>>()?;
+        let free = (0..count).map(|_| host::waiting_eventfd()).collect::<io::Result<_>>()?;
         Ok(Self { free: Mutex::new(free), returned: Condvar::new() })
     }
 
@@ -59,10 +59,38 @@ impl EventFds {
         }
     }
 
+    /// Takes one back that was, or may have been, written once more than it was read.
+    fn drain(&self, fd: OwnedFd) {
+        if host::eventfd_poll(fd.as_raw_fd(), 0) {
+            host::eventfd_take(fd.as_raw_fd());
+        }
+        self.give_back(fd);
+    }
+
     fn give_back(&self, fd: OwnedFd) {
         self.free.lock().push(fd);
         self.returned.notify_one();
     }
+}
+
+/// What the next batch must know of those before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Go {
+    /// Number of the last one.
+    number: u32,
+    /// End of the orders that were ever written, an offset in the page.
+    written: u64,
+}
+
+/// The batch under way.
+#[derive(Debug, Default)]
+struct Flight {
+    /// Its eventfd, for whoever notices the agent's death.
+    fd: Option<RawFd>,
+    /// The eventfd of a batch that was given up, while the agent may be about to write it.
+    lost: Option<OwnedFd>,
+    /// The process is reaped.
+    ended: bool,
 }
 
 /// The sentry's end of one agent.
@@ -71,9 +99,8 @@ pub struct Agent {
     down: Part,
     up: Part,
     /// Held for a batch.
-    go: Mutex<u32>,
-    /// The eventfd of the batch that runs, for whoever notices the agent's death.
-    in_flight: Mutex<Option<RawFd>>,
+    go: Mutex<Go>,
+    flight: Mutex<Flight>,
     dead: AtomicBool,
     spin: AtomicU32,
     /// Its thread, 0 where it finds a processor by itself, and the processor it was last put on.
@@ -85,9 +112,9 @@ impl Agent {
     /// The agent whose pages are `down` and `up`.
     pub fn new(down: Part, up: Part, spin: u32) -> Self {
         let spin = AtomicU32::new(spin);
-        let (go, in_flight, dead) = (Mutex::new(0), Mutex::new(None), AtomicBool::new(false));
+        let (go, flight, dead) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let (tid, cpu) = (AtomicI32::new(0), AtomicUsize::new(usize::MAX));
-        Self { down, up, go, in_flight, dead, spin, tid, cpu }
+        Self { down, up, go, flight, dead, spin, tid, cpu }
     }
 
     /// Has the agent run where the caller of [`Agent::run`] does, who then sleeps at once: a plain
@@ -95,6 +122,33 @@ impl Agent {
     /// would wait for that to end.
     pub fn follow_callers(&self, tid: i32) {
         self.tid.store(tid, Relaxed);
+    }
+
+    /// The same agent for another guest. This one counts as dead.
+    pub fn succeed(&self) -> Self {
+        let go = self.go.lock();
+        // The count starts anew, and no number follows itself.
+        let number = u32::from(go.number == 1);
+        let next = Self {
+            down: self.down,
+            up: self.up,
+            go: Mutex::new(Go { number, written: go.written }),
+            flight: Mutex::default(),
+            dead: AtomicBool::new(self.is_dead()),
+            spin: AtomicU32::new(self.spin.load(Relaxed)),
+            tid: AtomicI32::new(self.tid.load(Relaxed)),
+            cpu: AtomicUsize::new(self.cpu.load(Relaxed)),
+        };
+        drop(go);
+        self.set_dead();
+        next
+    }
+
+    /// Clears what it was ordered to do, which guests can read.
+    pub fn forget_orders(&self) {
+        let mut go = self.go.lock();
+        self.down.clear(agent_down::ORDERS, go.written.saturating_sub(agent_down::ORDERS));
+        go.written = 0;
     }
 
     fn come_here(&self, tid: i32) {
@@ -115,16 +169,26 @@ impl Agent {
         self.dead.load(Acquire)
     }
 
-    /// The process is dead: fails the batch that runs and all later ones.
+    /// The process is dying: fails the batch that runs and all later ones.
     pub fn set_dead(&self) {
-        let in_flight = self.in_flight.lock();
+        let flight = self.flight.lock();
         self.dead.store(true, SeqCst);
-        if let Some(fd) = *in_flight {
+        if let Some(fd) = flight.fd {
             host::eventfd_write(fd);
         }
     }
 
-    fn submit(&self, go: &mut u32, calls: &[Call], event_fd: RawFd) {
+    /// The process is dead: it writes no eventfd any more.
+    pub fn set_ended(&self, fds: &EventFds) {
+        self.set_dead();
+        let mut flight = self.flight.lock();
+        flight.ended = true;
+        if let Some(fd) = flight.lost.take() {
+            fds.drain(fd);
+        }
+    }
+
+    fn submit(&self, go: &mut Go, calls: &[Call], event_fd: RawFd) {
         debug_assert!(calls.len() as u64 <= MAX_ORDERS);
         let mut at = agent_down::ORDERS;
         for call in calls {
@@ -138,8 +202,9 @@ impl Agent {
         let count = u32::try_from(calls.len()).expect("a batch fits its pages");
         self.down.u32(agent_down::COUNT).store(count, Relaxed);
         self.down.u32(agent_down::EVENT_FD).store(event_fd.cast_unsigned(), Relaxed);
-        *go = go.wrapping_add(1);
-        self.down.u32(agent_down::GO).store(*go, SeqCst);
+        go.written = go.written.max(at);
+        go.number = go.number.wrapping_add(1);
+        self.down.u32(agent_down::GO).store(go.number, SeqCst);
     }
 
     /// Runs `calls`, at most a page full, and appends what they returned to `results`. The results
@@ -147,8 +212,9 @@ impl Agent {
     pub fn run(&self, fds: &EventFds, calls: &[Call], results: &mut Vec<i64>) -> Result<(), Dead> {
         let mut go = self.go.lock();
         let fd = fds.take();
-        *self.in_flight.lock() = Some(fd.as_raw_fd());
-        if !self.is_dead() {
+        self.flight.lock().fd = Some(fd.as_raw_fd());
+        let submitted = !self.is_dead();
+        if submitted {
             self.submit(&mut go, calls, fd.as_raw_fd());
             let tid = self.tid.load(Relaxed);
             if tid != 0 {
@@ -157,22 +223,26 @@ impl Agent {
             host::futex_wake(self.down.u32(agent_down::GO));
             if tid == 0 {
                 let done = self.up.u32(agent_up::DONE);
-                clock::spin_until(self.spin.load(Relaxed), || done.load(Relaxed) == *go);
+                clock::spin_until(self.spin.load(Relaxed), || done.load(Relaxed) == go.number);
             }
-            while !host::eventfd_take(fd.as_raw_fd()) {
-                host::eventfd_poll(fd.as_raw_fd(), -1);
-            }
+            // Written by the agent, or for it once it is dead.
+            while !host::eventfd_take(fd.as_raw_fd()) {}
             for i in 0..calls.len() as u64 {
                 results.push(self.up.u64(agent_up::RESULTS + 8 * i).load(Relaxed).cast_signed());
             }
         }
-        // From here on nobody writes the eventfd: a live agent did so once, a dead one cannot.
-        *self.in_flight.lock() = None;
+        let mut flight = self.flight.lock();
+        flight.fd = None;
         if self.is_dead() {
-            host::eventfd_take(fd.as_raw_fd());
-            fds.give_back(fd);
+            // A killed agent may have got as far as its write: no other batch may see that.
+            if submitted && !flight.ended {
+                flight.lost = Some(fd);
+            } else {
+                fds.drain(fd);
+            }
             return Err(Dead);
         }
+        // A live agent writes once.
         fds.give_back(fd);
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::systrap::layout::{
 };
 use crate::systrap::patch::{MAX_REGIONS, REGION_LEN};
 use crate::systrap::region::{self, GUEST_END, Mapping, Region};
+use crate::systrap::reuse::Retired;
 use crate::systrap::space::Stub;
 use crate::systrap::thread::KickWatch;
 use crate::systrap::zygote::{self, Files};
@@ -96,6 +97,8 @@ pub struct Core {
 pub struct KeeperState {
     /// Spare processes.
     pub pool: Vec<Arc<Stub>>,
+    /// Processes whose guest is gone, to be emptied.
+    pub retired: Vec<Retired>,
     /// Slots to clean.
     pub dirty: Vec<u64>,
     /// Kicks must be watched.
@@ -272,14 +275,19 @@ impl Core {
             }
         };
         let (up, down) = self.slot(slot);
-        let id = SpaceId(self.next_id.fetch_add(1, Relaxed));
+        let id = self.new_id();
         let agent = Agent::new(down, up, self.spin);
         agent.follow_callers(pid);
-        let stub = Arc::new(Stub::new(self.clone(), id, pid, agent, slot));
+        let stub = Arc::new(Stub::new(self.clone(), id, pid, agent, vec![slot]));
         stubs.insert(pid, stub.clone());
         drop(stubs);
         stub.set_up().inspect_err(|_| stub.kill())?;
         Ok(stub)
+    }
+
+    /// A name for a new address space.
+    pub fn new_id(&self) -> SpaceId {
+        SpaceId(self.next_id.fetch_add(1, Relaxed))
     }
 
     /// Has the keeper free slots whose process is reaped. Their pages read as zero afterwards.
@@ -302,7 +310,7 @@ impl Core {
     /// The reaper's work for one dead child.
     pub fn reap(&self, pid: i32) {
         if pid == self.zygote_pid {
-            self.zygote.set_dead();
+            self.zygote.set_ended(&self.event_fds);
         }
         let stub = self.stubs.lock().remove(&pid);
         let unasked = stub.as_ref().is_some_and(|stub| stub.ended());

@@ -162,6 +162,13 @@ impl Part {
         unsafe { std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len()) }
     }
 
+    /// Clears bytes.
+    pub fn clear(&self, offset: u64, len: u64) {
+        let len = usize::try_from(len).expect("within a mapping");
+        // SAFETY: in bounds (asserted), in a writable window.
+        unsafe { std::ptr::write_bytes(self.at::<u8>(offset, len), 0, len) }
+    }
+
     /// Copies bytes in.
     pub fn write(&self, offset: u64, bytes: &[u8]) {
         let to = self.at::<u8>(offset, bytes.len());
@@ -195,10 +202,32 @@ pub fn futex_wake(word: &AtomicU32) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
 }
 
+/// How many wait for `word`, which holds `value`: 0, 1, or 2 for more. Nobody is woken.
+pub fn futex_waiters(word: &AtomicU32, value: u32) -> usize {
+    // To the queue they are in already, two at most; tells how many.
+    let (op, at) = (libc::FUTEX_CMP_REQUEUE, word.as_ptr());
+    // SAFETY: the word lives through the call.
+    let count = unsafe { libc::syscall(libc::SYS_futex, at, op, 0, 2_usize, at, value) };
+    usize::try_from(count).unwrap_or(0)
+}
+
+/// Sleeps for so many nanoseconds, or less.
+pub fn sleep(ns: u64) {
+    futex_wait(&AtomicU32::new(0), 0, Some(ns));
+}
+
 /// Makes an eventfd that never blocks a reader.
 pub fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: the call just made the descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes an eventfd whose readers wait.
+pub fn waiting_eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
     // SAFETY: the call just made the descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -217,11 +246,11 @@ pub fn eventfd_write(fd: RawFd) {
     unsafe { libc::write(fd, (&raw const one).cast(), 8) };
 }
 
-/// Waits until an eventfd was written, at most `timeout_ms` (-1: without limit).
-pub fn eventfd_poll(fd: RawFd, timeout_ms: i32) {
+/// Waits until an eventfd was written, at most `timeout_ms`. Tells whether it was.
+pub fn eventfd_poll(fd: RawFd, timeout_ms: i32) -> bool {
     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     // SAFETY: one live pollfd.
-    unsafe { libc::poll(&raw mut poll, 1, timeout_ms) };
+    unsafe { libc::poll(&raw mut poll, 1, timeout_ms) == 1 }
 }
 
 /// SIGKILL to a child that was not reaped yet.

@@ -47,8 +47,10 @@ fn keep(core: &Arc<Core>) {
             return;
         }
         let dirty = std::mem::take(&mut state.dirty);
-        let short = state.pool.len() < core.config.nr_spares && !broken;
-        if dirty.is_empty() && !short {
+        let retired = state.retired.pop();
+        let ready = state.pool.len() + usize::from(retired.is_some()) + state.retired.len();
+        let short = ready < core.config.nr_spares && !broken;
+        if dirty.is_empty() && retired.is_none() && !short {
             if state.kicks {
                 core.keeper_wake.wait_for(&mut state, LOOK);
                 state.kicks = false;
@@ -61,6 +63,9 @@ fn keep(core: &Arc<Core>) {
             continue;
         }
         drop(state);
+        if let Some(stub) = retired.and_then(|retired| core.empty(retired)) {
+            core.keeper.lock().pool.push(stub);
+        }
         dirty.into_iter().for_each(|slot| core.free_slot(slot));
         if short {
             match core.make_stub() {

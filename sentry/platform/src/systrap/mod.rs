@@ -5,6 +5,7 @@
 //! - a stub process ([`space`]) has an [`agent`], which carries out batches of mapping orders, and one
 //!   thread per guest thread ([`thread`]), which runs guest code;
 //! - a [`port`] lets parked threads go on and finds their events; it sleeps on a doorbell ([`bell`]);
+//! - a process whose guest is gone serves the next one ([`reuse`]);
 //! - two threads of the platform's own ([`keeper`]) reap dead processes and keep spares ready.
 //!
 //! Every shared page is written by one side only: `up` pages by a stub, `down` pages by the sentry.
@@ -24,6 +25,7 @@ mod pace;
 mod patch;
 mod port;
 mod region;
+mod reuse;
 mod space;
 mod thread;
 mod zygote;
@@ -137,14 +139,7 @@ impl Platform for Systrap {
 
     fn new_space(&self) -> Result<Arc<dyn Space>, PlatformError> {
         self.start();
-        let spare = loop {
-            let spare = self.core.keeper.lock().pool.pop();
-            if spare.as_ref().is_none_or(|stub| !stub.is_gone()) {
-                break spare;
-            }
-        };
-        self.core.keeper_wake.notify_one();
-        let stub = match spare {
+        let stub = match self.core.take_spare() {
             Some(stub) => stub,
             None => self.core.make_stub()?,
         };
@@ -182,7 +177,7 @@ impl Drop for Systrap {
     fn drop(&mut self) {
         let mut state = self.core.keeper.lock();
         state.stop = true;
-        let pool = std::mem::take(&mut state.pool);
+        let pool = (std::mem::take(&mut state.pool), std::mem::take(&mut state.retired));
         drop(state);
         drop(pool);
         self.core.keeper_wake.notify_all();

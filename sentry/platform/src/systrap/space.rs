@@ -13,7 +13,7 @@ use crate::systrap::agent::{Agent, Call, Dead};
 use crate::systrap::core::Core;
 use crate::systrap::host;
 use crate::systrap::layout::{
-    ALT_STACK, ALT_STACK_LEN, AREA, DOWN, MAX_AREAS, MAX_ORDERS, SLOT_LEN, UP, agent_down, down, up,
+    ALT_STACK, ALT_STACK_LEN, AREA, DOWN, MAX_AREAS, MAX_ORDERS, SLOT_LEN, UP, agent_down,
 };
 use crate::systrap::patch::Patches;
 use crate::systrap::region::GUEST_END;
@@ -28,10 +28,12 @@ const MAPPINGS_PER_THREAD: usize = 3;
 
 /// Whose doing the end of a process is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Life {
+pub(super) enum Life {
     Alive,
     /// Killed by us, not reaped.
     Killed,
+    /// It serves another guest, for which it has another [`Stub`].
+    Retired,
     /// Reaped: its pid may be another's.
     Reaped,
 }
@@ -44,12 +46,14 @@ pub struct Stub {
     pub(super) pid: i32,
     pub(super) agent: Agent,
     /// Slots in the shared files, freed with this.
-    slots: Mutex<Vec<u64>>,
-    life: Mutex<Life>,
-    next_area: AtomicU64,
+    pub(super) slots: Mutex<Vec<u64>>,
+    pub(super) life: Mutex<Life>,
+    pub(super) next_area: AtomicU64,
     pub(super) threads: Mutex<Vec<Arc<ThreadShared>>>,
-    spare: Mutex<Vec<Arc<ThreadShared>>>,
+    pub(super) spare: Mutex<Vec<Arc<ThreadShared>>>,
     registered_membarrier: AtomicBool,
+    /// CPU time it had consumed before its guest got it.
+    pub(super) cpu_before_ns: AtomicU64,
     /// What the guest's orders made, as the host counts it. Held while orders are under way.
     mappings: Mutex<Mappings>,
     pub(super) patches: Patches,
@@ -58,18 +62,25 @@ pub struct Stub {
 }
 
 impl Stub {
-    pub(super) fn new(core: Arc<Core>, id: SpaceId, pid: i32, agent: Agent, slot: u64) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        id: SpaceId,
+        pid: i32,
+        agent: Agent,
+        slots: Vec<u64>,
+    ) -> Self {
         Self {
             core,
             id,
             pid,
             agent,
-            slots: Mutex::new(vec![slot]),
+            slots: Mutex::new(slots),
             life: Mutex::new(Life::Alive),
             next_area: AtomicU64::new(0),
             threads: Mutex::new(Vec::new()),
             spare: Mutex::new(Vec::new()),
             registered_membarrier: AtomicBool::new(false),
+            cpu_before_ns: AtomicU64::new(0),
             mappings: Mutex::new(Mappings::default()),
             patches: Patches::default(),
             first: Mutex::default(),
@@ -111,7 +122,7 @@ impl Stub {
     /// Notes that the process ended and must be reaped now. Tells whether nobody asked for that.
     pub fn ended(&self) -> bool {
         let before = std::mem::replace(&mut *self.life.lock(), Life::Reaped);
-        self.agent.set_dead();
+        self.agent.set_ended(&self.core.event_fds);
         // Threads know their process: these lists would keep all of it alive for ever.
         self.threads.lock().clear();
         self.spare.lock().clear();
@@ -129,7 +140,11 @@ impl Stub {
         Ok(results)
     }
 
-    fn run_all(&self, what: &'static str, calls: &[Call]) -> Result<Vec<i64>, PlatformError> {
+    pub(super) fn run_all(
+        &self,
+        what: &'static str,
+        calls: &[Call],
+    ) -> Result<Vec<i64>, PlatformError> {
         let results = self.run(calls)?;
         match results.iter().find(|result| is_error(**result)) {
             Some(&result) => Err(host_error(what, result)),
@@ -172,13 +187,7 @@ impl Stub {
         self.slots.lock().push(slot);
         let area = core.region.area(index);
         let thread = Arc::new(ThreadShared::new(self.clone(), slot, area));
-        let page = &thread.down;
-        page.u64(down::STACK_T).store(area + ALT_STACK, Relaxed);
-        page.u64(down::STACK_T + 8).store(0, Relaxed);
-        page.u64(down::STACK_T + 16).store(ALT_STACK_LEN, Relaxed);
-        page.u64(down::BELL).store(core.region.bell(0), Relaxed);
-        page.u32(down::SPIN).store(core.spin, Relaxed);
-        page.u64(down::SCRATCH).store(area + UP + up::SCRATCH_END, Relaxed);
+        thread.write_constants();
         self.threads.lock().push(thread.clone());
 
         let (read, both) = (libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE);
@@ -281,7 +290,7 @@ fn call_of(order: &Order) -> Result<Call, PlatformError> {
     })
 }
 
-/// The kernel's handle of a stub process: its end kills the process.
+/// The kernel's handle of a stub process. With its end the process dies or is emptied.
 #[derive(Debug)]
 pub struct SystrapSpace {
     pub(super) stub: Arc<Stub>,
@@ -289,7 +298,9 @@ pub struct SystrapSpace {
 
 impl Drop for SystrapSpace {
     fn drop(&mut self) {
-        self.stub.kill();
+        if !self.stub.core.retire(&self.stub) {
+            self.stub.kill();
+        }
     }
 }
 
@@ -365,7 +376,8 @@ impl Space for SystrapSpace {
     }
 
     fn cpu_time_ns(&self) -> u64 {
-        if self.is_gone() { 0 } else { host::cpu_time_ns(self.stub.pid) }
+        let before = self.stub.cpu_before_ns.load(Relaxed);
+        if self.is_gone() { 0 } else { host::cpu_time_ns(self.stub.pid).saturating_sub(before) }
     }
 
     fn forget_patches(&self, addr: u64, len: u64) {

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
 use crate::arch::systrap::{BAD_RIP, loadable, read_event};
 use crate::arch::{clock, fpu, patch};
 use crate::systrap::host::{self, Part};
-use crate::systrap::layout::{DOWN, DOWN_XSAVE, SLOT_LEN, UP, UP_XSAVE, down, up};
+use crate::systrap::layout::{
+    ALT_STACK, ALT_STACK_LEN, DOWN, DOWN_XSAVE, SLOT_LEN, UP, UP_XSAVE, down, up,
+};
 use crate::systrap::space::{Stub, SystrapSpace};
-use crate::systrap::{KICK_SIGNAL, RawEvent};
+use crate::systrap::{KICK_SIGNAL, PAGE, RawEvent};
 use crate::{Answers, Context, Event, FpState, Kick, PlatformError, Thread};
 
-/// How long a parked stub thread may take to hand over its extended state before it counts as lost.
-const FP_PATIENCE_NS: u64 = 2_000_000_000;
+/// How long a parked stub thread may take to do what it is asked before it counts as lost.
+const PATIENCE_NS: u64 = 2_000_000_000;
 
 /// Which cores a guest thread may run on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +42,7 @@ impl Place {
 #[derive(Debug)]
 pub struct ThreadShared {
     pub(super) stub: Arc<Stub>,
+    slot: u64,
     /// Address of the thread area in the stub.
     pub(super) area: u64,
     up: Part,
@@ -65,7 +68,85 @@ impl ThreadShared {
         let (tid, ran, kicked_ns) = (AtomicI32::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let (since, place) = (AtomicU64::new(0), AtomicUsize::new(Place::Anywhere.number()));
         let (served, serving_since) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { stub, area, up, down, tid, ran, since, served, serving_since, kicked_ns, place }
+        Self {
+            stub,
+            slot,
+            area,
+            up,
+            down,
+            tid,
+            ran,
+            since,
+            served,
+            serving_since,
+            kicked_ns,
+            place,
+        }
+    }
+
+    /// The same host thread for another guest of the same process, `stub`.
+    pub(super) fn succeed(&self, stub: Arc<Stub>) -> Self {
+        let next = Self::new(stub, self.slot, self.area);
+        next.tid.store(self.tid.load(Relaxed), Relaxed);
+        next.place.store(self.place.load(Relaxed), Relaxed);
+        next
+    }
+
+    /// Writes what stays the same in the page the sentry writes.
+    pub(super) fn write_constants(&self) {
+        let (page, core) = (&self.down, &self.stub.core);
+        page.u64(down::STACK_T).store(self.area + ALT_STACK, Relaxed);
+        page.u64(down::STACK_T + 8).store(0, Relaxed);
+        page.u64(down::STACK_T + 16).store(ALT_STACK_LEN, Relaxed);
+        page.u64(down::BELL).store(core.region.bell(0), Relaxed);
+        page.u32(down::SPIN).store(core.spin, Relaxed);
+        page.u64(down::SCRATCH).store(self.area + UP + up::SCRATCH_END, Relaxed);
+    }
+
+    /// Its slot in the shared files.
+    pub(super) const fn slot(&self) -> u64 {
+        self.slot
+    }
+
+    /// Whether the host says that somebody waits for the present run to end: in the stub, which goes
+    /// on from there as this thread whatever its registers were.
+    pub(super) fn is_stopped(&self) -> bool {
+        host::futex_waiters(self.down.u32(down::GO), self.go()) == 1
+    }
+
+    /// Clears everything the sentry wrote for the last guest, but for the number of the run.
+    pub(super) fn forget(&self) {
+        self.down.clear(down::KICK, PAGE - down::KICK);
+        self.down.clear(DOWN_XSAVE - DOWN, fpu::XSAVE.len as u64);
+        self.write_constants();
+    }
+
+    /// Has the parked thread drop what a guest left in its CPU. Tells whether it did; that is a guest's
+    /// word unless no guest code is left in the process. Runs are counted anew, from a number that is
+    /// neither the last one nor what a cleared page says.
+    pub(super) fn reset(&self) -> bool {
+        let go = if self.go() == 1 { 2 } else { 1 };
+        self.ask(down::RESET, go).is_ok() && self.up.u32(up::SIG).load(Relaxed) == up::CLEAN
+    }
+
+    /// Has the parked thread do something in the stub, as run number `go`, and waits for it.
+    fn ask(&self, flags: u32, go: u32) -> Result<(), PlatformError> {
+        let bell = self.stub.core.bells.take_for_wait();
+        self.set_bell(bell.address());
+        self.release_as(flags, go);
+        // Its word that it sleeps may have been cleared.
+        host::futex_wake(self.down.u32(down::GO));
+        let deadline = host::now_ns() + PATIENCE_NS;
+        while !self.has_event() {
+            let now = host::now_ns();
+            if now >= deadline {
+                tracing::warn!(pid = self.stub.pid, "a stub thread is deaf: killing its process");
+                self.stub.kill();
+                break;
+            }
+            bell.wait(self.stub.core.spin, Some(deadline - now), || self.has_event());
+        }
+        if self.stub.is_gone() { Err(PlatformError::Gone) } else { Ok(()) }
     }
 
     /// Notes that serving an event begins now.
@@ -100,8 +181,13 @@ impl ThreadShared {
     /// Lets the stub thread go on.
     #[inline]
     pub(super) fn release(&self, flags: u32) {
+        self.release_as(flags, self.go().wrapping_add(1));
+    }
+
+    #[inline]
+    fn release_as(&self, flags: u32, go: u32) {
         self.down.u32(down::FLAGS).store(flags, Relaxed);
-        self.down.u32(down::GO).store(self.go().wrapping_add(1), SeqCst);
+        self.down.u32(down::GO).store(go, SeqCst);
         if self.up.u32(up::SLEEP).load(SeqCst) != 0 {
             host::futex_wake(self.down.u32(down::GO));
         }
@@ -235,28 +321,6 @@ impl SystrapThread {
         self.shared.release(flags);
         Ok(())
     }
-
-    /// Has the parked stub thread store its extended state in `UP_XSAVE`.
-    fn save_fp(&mut self) -> Result<(), PlatformError> {
-        let stub = &self.shared.stub;
-        let bell = stub.core.bells.take_for_wait();
-        self.shared.set_bell(bell.address());
-        self.shared.release(down::SAVE_FP);
-        let deadline = host::now_ns() + FP_PATIENCE_NS;
-        while !self.shared.has_event() {
-            let now = host::now_ns();
-            if now >= deadline {
-                tracing::warn!(
-                    pid = stub.pid,
-                    "a stub thread does not answer: killing its process"
-                );
-                stub.kill();
-                break;
-            }
-            bell.wait(stub.core.spin, Some(deadline - now), || self.shared.has_event());
-        }
-        if stub.is_gone() { Err(PlatformError::Gone) } else { Ok(()) }
-    }
 }
 
 impl Thread for SystrapThread {
@@ -306,7 +370,7 @@ impl Thread for SystrapThread {
             self.shared.down.read(DOWN_XSAVE - DOWN, &mut state.xsave);
             return if self.space.stub.is_gone() { Err(PlatformError::Gone) } else { Ok(state) };
         }
-        self.save_fp()?;
+        self.shared.ask(down::SAVE_FP, self.shared.go().wrapping_add(1))?;
         self.shared.up.read(UP_XSAVE - UP, &mut state.xsave);
         Ok(state)
     }
@@ -367,6 +431,7 @@ impl Drop for SystrapThread {
             return;
         }
         self.set_answers(&Answers::default());
+        self.shared.set_spin(0);
         self.shared.ran.store(0, Relaxed);
         self.shared.served.store(0, Relaxed);
         self.shared.serving_since.store(0, Relaxed);

@@ -61,7 +61,7 @@ pub fn write_config(page: &Part, image: &Image, region: &Region) {
     put(config::SUD, u64::from(host::has_user_dispatch()));
     put(config::SIGACTION, region.image + image.known("signal_handler"));
     put(config::SIGACTION + 8, SA_FLAGS);
-    put(config::SIGACTION + 16, region.image + image.known("guest_sigreturn_ip"));
+    put(config::SIGACTION + 16, region.image + image.known("no_restorer"));
     put(config::SIGACTION + 24, 0);
     let handled = HANDLED_SIGNALS.iter().fold(0_u64, |set, signal| set | 1 << (signal - 1));
     put(config::SIGMASK, !handled);

@@ -127,6 +127,22 @@ guest_vsyscall:
 guest_jump:
     jmp rdi
 
+# Says that it parked, and waits for its next run by the stub's instruction at rcx, with wrong registers.
+    .globl guest_wait_alone
+guest_wait_alone:
+    rdgsbase rdi
+    mov edx, [rdi + 0x4000]
+    mov [rdi], edx
+    lea rsp, [rdi + 0xa008]
+    add rdi, 0x4000
+    xor esi, esi
+    xor r10d, r10d
+    mov r15d, 0x1234
+    mov r14, rdi
+    std
+    mov eax, 202
+    jmp rcx
+
 # Sets the GS base to rdi, calls.
     .globl guest_gs
 guest_gs:

@@ -1,10 +1,12 @@
 //! A small kernel for tests: maps code and data, runs a guest to its next event.
 
+use std::any::Any;
 use std::arch::global_asm;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, LazyLock};
 
 use crate::systrap::host::{self, Exec};
+use crate::systrap::space::SystrapSpace;
 use crate::{Context, Event, Order, Platform, Port, Prot, Space, Thread, Token, UserRegs, Wake};
 use crate::{Systrap, SystrapConfig};
 
@@ -113,6 +115,12 @@ impl Guest {
     pub fn wait(&mut self) -> Event {
         assert_eq!(self.port.next(soon()), Wake::Event(1 as Token));
         self.thread.take_event(&mut self.ctx)
+    }
+
+    /// Its host process.
+    pub fn stub_pid(&self) -> i32 {
+        let space: &dyn Any = &*self.space;
+        space.downcast_ref::<SystrapSpace>().expect("a systrap space").stub.pid
     }
 
     /// Runs to the next event.

@@ -152,15 +152,43 @@ fn a_guest_that_forges_the_agents_results_fools_itself_only() {
 }
 
 #[test]
+fn a_thread_that_waits_on_its_own_account_is_one_that_waits() {
+    // The host says that it waits, and where; which registers it took there does not matter.
+    let image = Image::embedded();
+    for _ in 0..50 {
+        let mut g = Guest::new(guest!(guest_wait_alone), 0);
+        g.ctx.regs.rcx = PLATFORM.core.region.image + image.known("guest_wait_ip") - 2;
+        g.run();
+        let pid = g.stub_pid();
+        drop(g);
+        let others: Vec<_> = (0..12).map(|_| Guest::new(guest!(guest_calls), 0)).collect();
+        if let Some(mut next) = others.into_iter().find(|next| next.stub_pid() == pid) {
+            assert_eq!(next.run(), Event::Syscall);
+            assert_eq!(next.ctx.regs.rsp, DATA_END);
+            return;
+        }
+    }
+    panic!("its process never serves again");
+}
+
+#[test]
 fn a_forged_signal_frame_harms_the_guest_only() {
-    // The handler's way out, `rt_sigreturn`, is open to guests.
+    // The handler's way out is open to guests: it takes registers from a page they can write.
     let core = &PLATFORM.core;
     let image = Image::embedded();
     let mut g = Guest::new(guest!(guest_jump), core.region.image);
-    g.ctx.regs.rdi = core.region.image + image.known("guest_sigreturn_ip") - 2;
-    g.ctx.regs.rax = libc::SYS_rt_sigreturn.cast_unsigned();
+    g.ctx.regs.rdi = core.region.image + image.known("signal_return");
+    g.ctx.regs.rdx = DATA + 0x200;
     g.ctx.regs.rsp = DATA + 0x100;
-    assert!(matches!(g.run(), Event::Exception { signo: libc::SIGSEGV, .. } | Event::Gone));
+    assert_eq!(g.run(), Event::Gone, "no extended state at address 0");
+    // Signal mask and signal stack it must not change: the host's way out is closed.
+    for site in ["guest_wait_ip", "guest_wake_ip", "agent_call_ip", "no_restorer"] {
+        let mut g = Guest::new(guest!(guest_jump), core.region.image);
+        g.ctx.regs.rdi = core.region.image + image.known(site) - 2;
+        g.ctx.regs.rax = libc::SYS_rt_sigreturn.cast_unsigned();
+        g.ctx.regs.rsp = DATA + 0x100;
+        assert_eq!(g.run(), Event::Gone, "{site}");
+    }
     let mut other = Guest::new(guest!(guest_calls), 0);
     assert_eq!(other.run(), Event::Syscall);
 }

@@ -91,12 +91,43 @@ signal_kick:
     mov eax, [r15 + {DOWN_KICK}]
     cmp eax, [r15 + {DOWN_GO}]
     je signal_save
-signal_return:                      # nothing to do: back to where the signal came
-    add rsp, 8
-    mov eax, 15                     # rt_sigreturn
-    syscall
-    .globl guest_sigreturn_ip
-guest_sigreturn_ip:
+# Nothing to do: back to where the signal came. Not by rt_sigreturn, with which a guest could change its
+# signal mask and its signal stack. What a later signal writes lies below the stack pointer, and what is
+# read here above it.
+    .globl signal_return
+signal_return:
+    mov rbx, rdx
+    mov rcx, [rbx + 40 + 23*8]
+    mov eax, -1
+    mov edx, -1
+    xrstor64 [rcx]
+    mov rax, [rbx + 40 + 18*8]      # cs, gs, fs, ss: 16 bits each
+    mov rcx, rax
+    shr rcx, 48
+    movzx eax, ax
+    push rcx
+    push qword ptr [rbx + 40 + 15*8]
+    push qword ptr [rbx + 40 + 17*8]
+    push rax
+    push qword ptr [rbx + 40 + 16*8]
+    mov r8,  [rbx + 40 + 0*8]
+    mov r9,  [rbx + 40 + 1*8]
+    mov r10, [rbx + 40 + 2*8]
+    mov r11, [rbx + 40 + 3*8]
+    mov r12, [rbx + 40 + 4*8]
+    mov r13, [rbx + 40 + 5*8]
+    mov r14, [rbx + 40 + 6*8]
+    mov r15, [rbx + 40 + 7*8]
+    mov rdi, [rbx + 40 + 8*8]
+    mov rsi, [rbx + 40 + 9*8]
+    mov rbp, [rbx + 40 + 10*8]
+    mov rdx, [rbx + 40 + 12*8]
+    mov rax, [rbx + 40 + 13*8]
+    mov rcx, [rbx + 40 + 14*8]
+    mov rbx, [rbx + 40 + 11*8]
+    iretq                           # takes rip, cs, eflags, rsp and ss
+    .globl no_restorer
+no_restorer:                        # the host wants one named; no handler returns
     ud2
 
 signal_in_stub:
@@ -254,6 +285,8 @@ guest_wait:
     syscall
     .globl guest_wait_ip
 guest_wait_ip:
+    lea r15, [rdi - {DOWN_GO}]      # only what the filter and the host looked at counts from here on:
+    mov r14d, edx                   # who waits for an area's word goes on as that area's thread
     jmp 2b
 3:  mov dword ptr [r15 + {UP_SLEEP}], 0
     jmp guest_go
@@ -287,6 +320,8 @@ guest_go:
     or rax, rdx
     mov [r15 + {UP_STARTED}], rax
     mov ebx, [r15 + {DOWN_FLAGS}]
+    test ebx, {RESET}
+    jnz guest_reset
     test ebx, {SAVE_FP}
     jnz guest_save_fp
     test ebx, {LOAD_FP}
@@ -375,4 +410,24 @@ guest_save_fp:
     mov eax, -1
     mov edx, -1
     xsave64 [r15 + {UP_XSAVE}]
+    jmp guest_park
+
+# The process shall serve another guest: nothing in the CPU may be the last one's. Everything not named
+# here is loaded with a guest's first run.
+guest_reset:
+    mov rsp, [r15 + {DOWN_SCRATCH}]
+    push 2
+    popfq
+    xor eax, eax
+    mov ds, eax
+    mov es, eax
+    mov fs, eax
+    mov gs, eax
+    wrfsbase rax
+    wrgsbase r15
+    mov eax, -1
+    mov edx, -1
+    lea rcx, [rip + stub_base + {CONFIG} + {XSAVE_INIT}]
+    xrstor64 [rcx]
+    mov dword ptr [r15 + {UP_SIG}], {CLEAN}
     jmp guest_park
