@@ -4,11 +4,13 @@ use crate::paths;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EFBIG, EINVAL};
 use bevor_abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
+use bevor_abi::inotify::IN_MODIFY;
 use bevor_abi::time::{Timespec, Timeval, UTIME_NOW, UTIME_OMIT, Utimbuf};
 use bevor_kernel::signal::{self, Info, SIGXFSZ};
 use bevor_kernel::{Ctx, SysResult, limits};
 use bevor_memory::UserAddr;
 use bevor_vfs::namei::attr::{self, NewTime};
+use bevor_vfs::notify;
 use bevor_vfs::{FileTime, Path};
 
 /// `chmod(2)`.
@@ -243,6 +245,7 @@ pub fn ftruncate(ctx: &mut Ctx<'_>, fd: i32, size: i64) -> SysResult {
         return Err(EINVAL.because("not open for writing").into());
     }
     file.ops().truncate(&file, size)?;
+    notify::file(&file, IN_MODIFY);
     Ok(0)
 }
 
@@ -266,5 +269,6 @@ pub fn fallocate(ctx: &mut Ctx<'_>, fd: i32, mode: u32, offset: i64, len: i64) -
     let end = offset.checked_add(len).ok_or(EFBIG)?;
     new_size(ctx, i64::try_from(end).map_err(|_| EFBIG)?)?;
     file.ops().fallocate(mode, offset, len)?;
+    notify::file(&file, IN_MODIFY);
     Ok(0)
 }

@@ -4,10 +4,12 @@ use crate::async_io::{
     F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG,
 };
 use bevor_abi::Errno;
+use bevor_abi::cap::CAP_LEASE;
 use bevor_abi::conv::{as_i32, low_u32};
-use bevor_abi::errno::{EBADF, EINVAL, ENOTTY};
+use bevor_abi::errno::{EACCES, EBADF, EINVAL, ENOTTY};
 use bevor_kernel::{Ctx, SysResult, limits};
 use bevor_memory::UserAddr;
+use bevor_vfs::event::dnotify;
 use bevor_vfs::file::{File, OpenFlags};
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use std::sync::Arc;
 pub fn closed(ctx: &Ctx<'_>, file: &Arc<File>) -> Result<(), Errno> {
     crate::locks::release_posix(ctx, file);
     crate::mqueue::closed(ctx, file);
+    dnotify::closed(file, ctx.files().id());
     if file.flags().has(OpenFlags::PATH) { Ok(()) } else { file.ops().flush(file) }
 }
 
@@ -81,6 +84,7 @@ const F_OFD_SETLK: u32 = 37;
 const F_OFD_SETLKW: u32 = 38;
 const F_SETLEASE: u32 = 1024;
 const F_GETLEASE: u32 = 1025;
+const F_NOTIFY: u32 = 1026;
 const F_DUPFD_QUERY: u32 = 1027;
 const F_DUPFD_CLOEXEC: u32 = 1030;
 const F_SETPIPE_SZ: u32 = 1031;
@@ -137,13 +141,28 @@ pub fn fcntl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
         F_SETOWN | F_GETOWN | F_SETOWN_EX | F_GETOWN_EX | F_SETSIG | F_GETSIG | F_GETOWNER_UIDS => {
             crate::async_io::owner(ctx, &file, command, arg)
         }
+        F_NOTIFY => {
+            if dnotify::set(&file, fd, ctx.files().id(), low_u32(arg))? {
+                file.owner().set_default(|| crate::async_io::own_process(ctx));
+            }
+            Ok(0)
+        }
         F_GETLEASE => Ok(F_UNLCK),
         F_SETLEASE if arg == F_UNLCK => Err(bevor_abi::errno::EAGAIN.into()),
-        F_SETLEASE => Err(EINVAL.because("leases are not offered").into()),
+        F_SETLEASE => Err(refuse_lease(ctx, &file, arg)?.into()),
         F_SETPIPE_SZ | F_GETPIPE_SZ => crate::pipe::size(ctx, &file, command == F_SETPIPE_SZ, arg),
         F_ADD_SEALS | F_GET_SEALS => crate::memfd::seals(&file, command == F_ADD_SEALS, arg),
         _ => Err(EINVAL.into()),
     }
+}
+
+/// Why there is no lease: as on Linux for file systems that cannot keep one.
+fn refuse_lease(ctx: &Ctx<'_>, file: &File, kind: u64) -> Result<Errno, Errno> {
+    let cred = ctx.task().cred();
+    if kind < F_UNLCK && file.inode().attr()?.uid != cred.fsuid && !cred.has_cap(CAP_LEASE) {
+        return Ok(EACCES.into());
+    }
+    Ok(EINVAL.because("leases are not offered"))
 }
 
 const FIONCLEX: u32 = 0x5450;

@@ -35,6 +35,7 @@ const MSG_PEEK: u32 = 2;
 const MSG_TRUNC: u32 = 0x20;
 const MSG_DONTWAIT: u32 = 0x40;
 const MSG_WAITALL: u32 = 0x100;
+const MSG_ERRQUEUE: u32 = 0x2000;
 const MSG_NOSIGNAL: u32 = 0x4000;
 const MSG_WAITFORONE: u32 = 0x1_0000;
 const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
@@ -561,6 +562,9 @@ fn do_receive(
 ) -> Result<(Arc<File>, Taken, u64), Stop> {
     let file = ctx.file(fd)?;
     let socket = of(&file)?;
+    if flags & MSG_ERRQUEUE != 0 && socket.family != AF_UNIX {
+        return Err(EAGAIN.because("no errors are queued").into());
+    }
     // UDP does not look at the flag.
     if flags & MSG_OOB != 0 && !is_udp(socket) {
         let byte = socket.receive_urgent(flags & MSG_PEEK != 0)?;
@@ -583,8 +587,13 @@ fn do_receive(
     match socket.receive(max, peek, &mut |piece| dst.put(piece)) {
         Ok(taken) => {
             let done = before + taken.bytes as u64;
-            let all = flags & MSG_WAITALL != 0 && socket.kind == Kind::Stream && !peek;
-            if all && taken.bytes > 0 && done < vecs.total() && !no_wait(&file, flags) {
+            let least = match socket.kind {
+                Kind::Stream if flags & MSG_WAITALL != 0 => vecs.total(),
+                Kind::Stream => socket.options.lock().low_water().min(vecs.total()),
+                _ => 0,
+            };
+            let waits = !peek && !no_wait(&file, flags) && !ctx.timed_out();
+            if waits && taken.bytes > 0 && done < least {
                 return Err(wait(done));
             }
             let file = file.clone();

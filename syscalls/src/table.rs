@@ -124,7 +124,7 @@ syscalls! {
     69 msgsnd(id: Int, msg: Addr, size: Size, flags: IpcFlags) => full msg::msgsnd;
     70 msgrcv(id: Int, msg: Addr, size: Size, kind: Long, flags: MsgrcvFlags) => full msg::msgrcv;
     71 msgctl(id: Int, cmd: MsgCmd, buf: Addr) => full msg::msgctl;
-    72 fcntl(fd: Fd, cmd: FcntlCmd, arg: Word) => partial fd::fcntl "no leases, no directory notification, no hints";
+    72 fcntl(fd: Fd, cmd: FcntlCmd, arg: Word) => partial fd::fcntl "no leases, no write hints";
     73 flock(fd: Fd, operation: FlockOp) => full locks::flock;
     74 fsync(fd: Fd) => full fd::fsync;
     75 fdatasync(fd: Fd) => full fd::fdatasync;

@@ -68,9 +68,10 @@ impl Default for FdTable {
 impl Drop for FdTable {
     fn drop(&mut self) {
         // The end of a process closes what it left open.
-        if bevor_vfs::locks::any_records() {
+        if bevor_vfs::locks::any_records() || bevor_vfs::event::dnotify::any() {
             for entry in self.slots.get_mut().entries.iter().flatten() {
                 bevor_vfs::locks::closed(&entry.file, self.id);
+                bevor_vfs::event::dnotify::closed(&entry.file, self.id);
             }
         }
     }

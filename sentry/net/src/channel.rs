@@ -134,6 +134,8 @@ struct Inner {
     /// Bytes that were read, for marks.
     position: u64,
     mark: Option<Mark>,
+    /// Bytes of a stream that make it readable.
+    low_water: usize,
     /// `SO_OOBINLINE`: the urgent byte is read like any other.
     inline: bool,
 }
@@ -206,6 +208,7 @@ impl Channel {
             position: 0,
             mark: None,
             inline: false,
+            low_water: 1,
         };
         Arc::new(Self { inner: Mutex::new(inner), messages, reader, writers: Mutex::default() })
     }
@@ -341,6 +344,11 @@ impl Channel {
         self.inner.lock().before_mark() == Some(0)
     }
 
+    /// Sets how many bytes of a stream make it readable.
+    pub fn set_low_water(&self, bytes: usize) {
+        self.inner.lock().low_water = bytes.max(1);
+    }
+
     /// Sets whether urgent bytes are read like any other (`SO_OOBINLINE`).
     pub fn set_inline(&self, inline: bool) {
         self.inner.lock().inline = inline;
@@ -464,7 +472,11 @@ impl Channel {
     #[must_use]
     pub fn is_readable(&self) -> bool {
         let inner = self.inner.lock();
-        let nothing = inner.items.is_empty() || (inner.hides_next() && inner.bytes == 1);
+        let nothing = if self.messages {
+            inner.items.is_empty()
+        } else {
+            inner.bytes < inner.low_water + usize::from(inner.hides_next())
+        };
         !nothing || inner.write_closed || inner.read_closed
     }
 

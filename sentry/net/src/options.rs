@@ -1,10 +1,13 @@
 //! Socket options (`socket(7)`, `tcp(7)`, `ip(7)`, `ipv6(7)`).
 
+mod number;
+
 use crate::channel::DEFAULT_BYTES;
+use crate::options::number::SO_RCVLOWAT;
 use crate::packet;
-use crate::socket::Socket;
+use crate::socket::{Kind, Socket};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EINVAL, ENOPROTOOPT};
+use bevor_abi::errno::{EINVAL, EOPNOTSUPP};
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, SOL_NETLINK};
 use std::collections::HashMap;
 
@@ -40,7 +43,7 @@ const TCP_INFO_BYTES: usize = 248;
 
 /// Options of level `SOL_SOCKET` that are a stored number and change nothing on a loopback without
 /// packets.
-const STORED: [u32; 13] = [1, 5, 6, 9, 12, 18, 36, 37, 40, 43, 46, 47, 60];
+const STORED: [u32; 5] = [1, 36, 37, 46, 47];
 
 /// What the code looks at, and the numbers that are only kept.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +80,13 @@ impl Options {
         usize::try_from(self.receive_bytes).ok().filter(|&bytes| bytes != 0)
     }
 
+    /// How many bytes a blocking read of a stream waits for (`SO_RCVLOWAT`).
+    #[must_use]
+    pub fn low_water(&self) -> u64 {
+        let bytes = self.stored(SOL_SOCKET, SO_RCVLOWAT);
+        bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(1)
+    }
+
     /// The number last given for an option that is only kept.
     #[must_use]
     pub fn stored(&self, level: u32, option: u32) -> Option<i32> {
@@ -102,13 +112,47 @@ fn timeout(value: &[u8]) -> Result<Option<u64>, Errno> {
     Ok(u64::try_from(ns).ok().filter(|&ns| ns != 0))
 }
 
+/// Whether a level is one of the socket's own protocols.
+fn has_level(socket: &Socket, level: u32) -> bool {
+    let is_stream = socket.kind == Kind::Stream;
+    match socket.family {
+        AF_INET | AF_INET6 => match level {
+            IPPROTO_IP => true,
+            IPPROTO_IPV6 => socket.family == AF_INET6,
+            IPPROTO_TCP => is_stream,
+            IPPROTO_UDP => !is_stream,
+            _ => socket.lite,
+        },
+        _ => false,
+    }
+}
+
 /// `setsockopt(2)`.
 ///
 /// # Errors
 /// `EINVAL`, `EDOM`, `ENOPROTOOPT`.
 pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(), Errno> {
     let mut options = socket.options.lock();
+    if let Some(number) = number::find(socket, level, option) {
+        let value = match value {
+            [byte] if level != SOL_SOCKET => i32::from(*byte),
+            _ => int(value)?,
+        };
+        let value = number.accept(socket, value)?;
+        options.stored.insert((level, option), value);
+        drop(options);
+        if (level, option) == (SOL_SOCKET, SO_RCVLOWAT) && has_level(socket, IPPROTO_TCP) {
+            socket.set_low_water(usize::try_from(value).unwrap_or(1));
+        }
+        return Ok(());
+    }
+    let is_unix = socket.family == AF_UNIX;
+    let is_inet = matches!(socket.family, AF_INET | AF_INET6);
     match (level, option) {
+        (SOL_SOCKET, SO_REUSEPORT) if is_unix && int(value)? != 0 => {
+            return Err(EOPNOTSUPP.into());
+        }
+        (SOL_SOCKET, SO_PASSCRED) if is_inet => return Err(EOPNOTSUPP.into()),
         (SOL_SOCKET, SO_REUSEADDR) => options.reuse_addr = int(value)? != 0,
         (SOL_SOCKET, SO_REUSEPORT) => options.reuse_port = int(value)? != 0,
         (SOL_SOCKET, SO_PASSCRED) => options.pass_cred = int(value)? != 0,
@@ -140,13 +184,15 @@ pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(),
         (SOL_SOCKET, option) if STORED.contains(&option) => {
             options.stored.insert((level, option), int(value)?);
         }
-        (IPPROTO_IPV6, IPV6_V6ONLY) => options.v6_only = int(value)? != 0,
+        (IPPROTO_IPV6, IPV6_V6ONLY) if socket.family == AF_INET6 => {
+            options.v6_only = int(value)? != 0
+        }
         // Answers are short, nothing is ever lost, and no group has news.
         (SOL_NETLINK, 1..=12) if socket.family == AF_NETLINK => {
             options.stored.insert((level, option), int(value)?);
         }
         (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_UDPLITE | IPPROTO_IPV6, option)
-            if matches!(socket.family, AF_INET | AF_INET6) && option < 80 =>
+            if has_level(socket, level) && option < 80 =>
         {
             let stored = match value {
                 [byte] => i32::from(*byte),
@@ -154,7 +200,7 @@ pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(),
             };
             options.stored.insert((level, option), stored);
         }
-        _ => return Err(ENOPROTOOPT.into()),
+        _ => return Err(number::unknown(socket, level, true).into()),
     }
     Ok(())
 }
@@ -174,7 +220,13 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
     };
     let default_bytes = i32::try_from(DEFAULT_BYTES).unwrap_or(i32::MAX);
     let bytes = |bytes: i32| number(if bytes == 0 { default_bytes } else { bytes });
+    if let Some(kept) = number::find(socket, level, option) {
+        return number(options.stored(level, option).unwrap_or_else(|| kept.default()));
+    }
     match (level, option) {
+        (SOL_SOCKET, SO_PASSCRED) if matches!(socket.family, AF_INET | AF_INET6) => {
+            Err(EOPNOTSUPP.into())
+        }
         (SOL_SOCKET, SO_REUSEADDR) => flag(options.reuse_addr),
         (SOL_SOCKET, SO_REUSEPORT) => flag(options.reuse_port),
         (SOL_SOCKET, SO_PASSCRED) => flag(options.pass_cred),
@@ -219,7 +271,7 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
         (SOL_SOCKET, option) if STORED.contains(&option) => {
             number(options.stored.get(&(level, option)).copied().unwrap_or(0))
         }
-        (IPPROTO_IPV6, IPV6_V6ONLY) => flag(options.v6_only),
+        (IPPROTO_IPV6, IPV6_V6ONLY) if socket.family == AF_INET6 => flag(options.v6_only),
         (SOL_NETLINK, 3..=12) if socket.family == AF_NETLINK => {
             number(options.stored.get(&(level, option)).copied().unwrap_or(0))
         }
@@ -241,10 +293,10 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
         }
         (IPPROTO_TCP, TCP_MAXSEG) if matches!(socket.family, AF_INET | AF_INET6) => number(65_483),
         (IPPROTO_IP | IPPROTO_TCP | IPPROTO_UDP | IPPROTO_UDPLITE | IPPROTO_IPV6, option)
-            if matches!(socket.family, AF_INET | AF_INET6) && option < 80 =>
+            if has_level(socket, level) && option < 80 =>
         {
             number(options.stored.get(&(level, option)).copied().unwrap_or(0))
         }
-        _ => Err(ENOPROTOOPT.into()),
+        _ => Err(number::unknown(socket, level, false).into()),
     }
 }

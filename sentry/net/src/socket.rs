@@ -681,6 +681,11 @@ impl Socket {
         &self.queue
     }
 
+    /// Sets how many bytes make it readable (`SO_RCVLOWAT` of TCP).
+    pub fn set_low_water(&self, bytes: usize) {
+        self.incoming.set_low_water(bytes);
+    }
+
     /// Sets how many bytes may wait to be read (`SO_RCVBUF`).
     pub fn set_receive_buffer(&self, bytes: usize) {
         self.incoming.set_capacity(bytes);

@@ -1,6 +1,7 @@
 //! Open file descriptions (`open(2)`) and the operations behind them.
 
 use crate::caller::Caller;
+use crate::event::dnotify;
 use crate::fasync::{AsyncList, Owner};
 use crate::inode::InodeRef;
 use crate::locks;
@@ -638,6 +639,7 @@ impl Drop for File {
         {
             list.remove(self);
         }
+        dnotify::gone(self);
         if *self.has_locks.get_mut() {
             locks::description_gone(self);
         }

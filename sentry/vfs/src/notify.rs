@@ -15,6 +15,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
+/// Beside the `IN_*` bits: an entry got another name in the same directory (`DN_RENAME`).
+pub const RENAMED_WITHIN: u32 = 0x1000_0000;
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
@@ -161,6 +164,10 @@ pub fn moved(
     }
     let cookie = COOKIE.fetch_add(1, Ordering::Relaxed);
     let inode = child.inode();
+    if Arc::ptr_eq(old_dir, new_dir) {
+        let mask = with_dir_bit(RENAMED_WITHIN, inode);
+        send(old_dir.inode(), &Event { mask, cookie: 0, name: &[], unlinked: false });
+    }
     let from = with_dir_bit(IN_MOVED_FROM, inode);
     let to = with_dir_bit(IN_MOVED_TO, inode);
     send(old_dir.inode(), &Event { mask: from, cookie, name: old_name, unlinked: false });

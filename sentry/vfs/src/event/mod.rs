@@ -1,6 +1,7 @@
 //! Files that carry events: `eventfd(2)`, `timerfd_create(2)`, `epoll(7)`,
-//! `inotify(7)`.
+//! `inotify(7)`, `fcntl(F_NOTIFY)`.
 
+pub mod dnotify;
 mod epoll;
 mod eventfd;
 mod inotify;
