@@ -229,7 +229,9 @@ pub fn personality(ctx: &mut Ctx<'_>, persona: u32) -> SysResult {
     let old = if persona == PERSONALITY_READ {
         current.load(Ordering::Relaxed)
     } else {
-        current.swap(persona, Ordering::Relaxed)
+        let old = current.swap(persona, Ordering::Relaxed);
+        ctx.refresh_answers();
+        old
     };
     Ok(old.into())
 }

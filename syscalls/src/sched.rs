@@ -328,6 +328,7 @@ pub fn sched_setaffinity(ctx: &mut Ctx<'_>, pid: i32, size: u32, mask: UserAddr)
         return Err(EINVAL.because("no CPU of the sandbox in the mask").into());
     }
     target.sched_attr.lock().affinity = wanted;
+    target.expire_answers();
     Ok(0)
 }
 
@@ -487,19 +488,27 @@ fn effective_ioprio(attr: &SchedAttributes) -> u32 {
     (class << IOPRIO_CLASS_SHIFT) | ((attr.nice + 20) / 5).cast_unsigned()
 }
 
-/// `getcpu(2)`.
+/// `getcpu(2)`: the processor the call was made on, if the platform knows and the affinity has it; else
+/// the first the affinity has. There is one node.
 ///
 /// # Errors
 /// `EFAULT`.
 pub fn getcpu(ctx: &mut Ctx<'_>, cpu: UserAddr, node: UserAddr, _cache: UserAddr) -> SysResult {
-    let first = {
+    let made_on = ctx.machine.thread.as_deref().and_then(|thread| thread.cpu());
+    let number = {
         let attr = ctx.task().sched_attr.lock();
-        let word = attr.affinity.iter().position(|&word| word != 0).unwrap_or(0);
-        let bits = attr.affinity.get(word).copied().unwrap_or(1);
-        low_u32(u64_of(word) * 64) + bits.trailing_zeros()
+        let words = attr.affinity.iter().enumerate();
+        let first = words.filter(|(_, word)| **word != 0).map(|(i, word)| {
+            low_u32(u64_of(i) * 64) + word.trailing_zeros()
+        });
+        let allowed = |cpu: &usize| {
+            attr.affinity.get(cpu / 64).is_some_and(|word| word >> (cpu % 64) & 1 != 0)
+        };
+        let made_on = made_on.filter(allowed).map(|cpu| low_u32(u64_of(cpu)));
+        made_on.or_else(|| first.min()).unwrap_or(0)
     };
     if !cpu.is_null() {
-        ctx.mm().write(cpu, &first)?;
+        ctx.mm().write(cpu, &number)?;
     }
     if !node.is_null() {
         ctx.mm().write(node, &0_u32)?;

@@ -5,7 +5,6 @@ use bevor_abi::Errno;
 use bevor_abi::cap::{CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYSLOG};
 use bevor_abi::conv::{u64_of, usize_of, usize_of_u32};
 use bevor_abi::errno::{EFAULT, EINVAL, EOPNOTSUPP, EPERM};
-use bevor_abi::prctl::{PER_LINUX32, UNAME26};
 use bevor_abi::signal::{SIGHUP, SIGINT};
 use bevor_abi::system::{
     GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, LINUX_REBOOT_CMD_HALT, LINUX_REBOOT_CMD_POWER_OFF,
@@ -13,7 +12,7 @@ use bevor_abi::system::{
     LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C, SYSLOG_ACTION_CLEAR,
     SYSLOG_ACTION_CLOSE, SYSLOG_ACTION_CONSOLE_LEVEL, SYSLOG_ACTION_CONSOLE_OFF,
     SYSLOG_ACTION_CONSOLE_ON, SYSLOG_ACTION_OPEN, SYSLOG_ACTION_READ_ALL, SYSLOG_ACTION_READ_CLEAR,
-    SYSLOG_ACTION_SIZE_BUFFER, SYSLOG_ACTION_SIZE_UNREAD, Sysinfo, Utsname,
+    SYSLOG_ACTION_SIZE_BUFFER, SYSLOG_ACTION_SIZE_UNREAD, Sysinfo,
 };
 use bevor_abi::time::{
     ADJ_OFFSET_SS_READ, CLOCK_IDS, CLOCK_REALTIME, STA_UNSYNC, TIME_ERROR, Timeval, Timex,
@@ -23,7 +22,6 @@ use bevor_kernel::signal::send;
 use bevor_kernel::tree::ExitStatus;
 use bevor_kernel::{Ctx, SysResult, host};
 use bevor_memory::{UserAddr, UserPtr};
-use std::sync::atomic::Ordering;
 
 /// Longest host or domain name, bytes.
 const MAX_NAME: usize = 64;
@@ -39,39 +37,9 @@ const LOG_SIZE: u64 = 1 << 17;
 /// # Errors
 /// `EFAULT`.
 pub fn uname(ctx: &mut Ctx<'_>, buf: UserAddr) -> SysResult {
-    let config = &ctx.kernel().config;
-    let (nodename, domainname) = ctx.task().namespaces().uts.names.read().clone();
-    let persona = ctx.task().personality.load(Ordering::Relaxed);
-    let release =
-        if persona & UNAME26 == 0 { config.release.clone() } else { as_26(&config.release) };
-    let machine = if persona & 0xff == PER_LINUX32 { "i686" } else { std::env::consts::ARCH };
-    let answer = Utsname {
-        sysname: field(b"Linux"),
-        nodename: field(&nodename),
-        release: field(release.as_bytes()),
-        version: field(config.version.as_bytes()),
-        machine: field(machine.as_bytes()),
-        domainname: field(&domainname),
-    };
-    ctx.mm().write(buf, &answer)?;
+    let names = ctx.task().names();
+    ctx.mm().write_bytes(buf, names.as_flattened())?;
     Ok(0)
-}
-
-/// The release as programs want it that know no version after 2.6: 6.18.0-x is 2.6.78-x.
-fn as_26(release: &str) -> String {
-    let mut numbers = release.split('.');
-    let minor = numbers.nth(1).and_then(|minor| minor.parse::<u32>().ok()).unwrap_or(0);
-    let rest = numbers.next().unwrap_or_default().trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("2.6.{}{rest}", minor + 60)
-}
-
-/// A field of `utsname`: cut so that a NUL follows.
-fn field(text: &[u8]) -> [u8; MAX_NAME + 1] {
-    let mut field = [0; MAX_NAME + 1];
-    for (place, byte) in field.iter_mut().take(MAX_NAME).zip(text) {
-        *place = *byte;
-    }
-    field
 }
 
 /// Reads the name `sethostname` and `setdomainname` are given, after the check of privilege.
@@ -92,7 +60,7 @@ fn new_name(ctx: &Ctx<'_>, name: UserAddr, len: i32) -> Result<Vec<u8>, Errno> {
 /// `EFAULT`, `EINVAL`, `EPERM`.
 pub fn sethostname(ctx: &mut Ctx<'_>, name: UserAddr, len: i32) -> SysResult {
     let name = new_name(ctx, name, len)?;
-    ctx.task().namespaces().uts.names.write().0 = name;
+    ctx.kernel().rename(&ctx.task().namespaces().uts, |names| names.0 = name);
     Ok(0)
 }
 
@@ -102,7 +70,7 @@ pub fn sethostname(ctx: &mut Ctx<'_>, name: UserAddr, len: i32) -> SysResult {
 /// `EFAULT`, `EINVAL`, `EPERM`.
 pub fn setdomainname(ctx: &mut Ctx<'_>, name: UserAddr, len: i32) -> SysResult {
     let name = new_name(ctx, name, len)?;
-    ctx.task().namespaces().uts.names.write().1 = name;
+    ctx.kernel().rename(&ctx.task().namespaces().uts, |names| names.1 = name);
     Ok(0)
 }
 

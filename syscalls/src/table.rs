@@ -361,7 +361,7 @@ syscalls! {
     306 syncfs(fd: Fd) => full fd::syncfs;
     307 sendmmsg(fd: Fd, msgs: InList<Mmsghdr>, nr: Uint, flags: MsgFlags) => full socket::sendmmsg;
     308 setns(fd: Fd, kinds: NsFlags) => full namespaces::setns;
-    309 getcpu(cpu: Out<u32>, node: Out<u32>, cache: Addr) => partial sched::getcpu "reports the first CPU of the affinity";
+    309 getcpu(cpu: Out<u32>, node: Out<u32>, cache: Addr) => partial sched::getcpu "on the ptrace platform the first CPU of the affinity";
     310 process_vm_readv(pid: Pid, local: OutVec, nr_local: Size, remote: Addr, nr_remote: Size, flags: Hex) => full memory::process_vm_readv;
     311 process_vm_writev(pid: Pid, local: InVec, nr_local: Size, remote: Addr, nr_remote: Size, flags: Hex) => full memory::process_vm_writev;
     312 kcmp(pid1: Pid, pid2: Pid, kind: KcmpType, idx1: Ulong, idx2: Ulong) => partial kcmp::kcmp "no KCMP_SYSVSEM, no KCMP_EPOLL_TFD";

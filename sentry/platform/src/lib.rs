@@ -166,8 +166,9 @@ pub struct Context {
     pub full: bool,
 }
 
-/// What the stub may answer without the sentry (DESIGN §4.1). Guests can only read it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// What the stub may answer without the sentry (DESIGN §4.1). Guests can only read it. `sched_yield` is
+/// always among it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Answers {
     /// Off: every call goes to the sentry (`--strace`, event filters, tracers, guest seccomp).
     pub enabled: bool,
@@ -189,6 +190,15 @@ pub struct Answers {
     pub gid: u32,
     /// `getegid`.
     pub egid: u32,
+    /// `getresuid`, with `uid` and `euid`.
+    pub suid: u32,
+    /// `getresgid`, with `gid` and `egid`.
+    pub sgid: u32,
+    /// `uname`. `None`: the sentry answers.
+    pub names: Option<Utsname>,
+    /// The processors `getcpu` may tell of, a bit each, counted from 0 among those this process may run
+    /// on. On one that is missing here, and without any, the sentry answers.
+    pub cpus: Vec<u64>,
 }
 
 /// `struct utsname` as `uname` answers it: six fields of 65 bytes, each NUL terminated.
@@ -252,9 +262,6 @@ pub trait Platform: Send + Sync {
 
     /// Registers the one function told of stub processes that died unasked.
     fn set_death_hook(&self, hook: DeathHook);
-
-    /// Publishes the names `uname` answers for one UTS namespace page. `None` turns it off.
-    fn set_utsname(&self, name: Option<&Utsname>);
 
     /// Publishes the offsets our vDSO adds.
     fn set_clock_offsets(&self, offsets: ClockOffsets);
@@ -376,6 +383,12 @@ pub trait Thread: Send + Any {
     /// Rewrites this thread's page of in-guest answers, before the change becomes visible.
     fn set_answers(&mut self, answers: &Answers);
 
+    /// The processor on which it made the `getcpu` that is its last event, counted as in
+    /// [`Answers::cpus`]. `None`: the platform does not know.
+    fn cpu(&self) -> Option<usize> {
+        None
+    }
+
     /// CPU time this thread's guest code has consumed, nanoseconds.
     fn cpu_time_ns(&self) -> u64;
 
@@ -393,10 +406,14 @@ pub trait Thread: Send + Any {
     }
 }
 
-/// Interrupts one thread from anywhere.
+/// Reaches one thread from anywhere.
 pub trait Kick: Send + Sync {
     /// Makes a running thread stop with [`Event::Interrupted`]. Idempotent, never blocks.
     fn kick(&self);
+
+    /// Withdraws the thread's in-guest answers, whether it runs or not: calls it makes from now on reach
+    /// the kernel, until [`Thread::set_answers`]. Never blocks.
+    fn withdraw_answers(&self) {}
 }
 
 /// Wakes a port from anywhere.

@@ -156,11 +156,10 @@ fn uts(place: Place, name: &'static str, which: UtsName) -> (&'static str, Inode
         }
         let name = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let name = name.get(..MAX_NAME).unwrap_or(name).to_vec();
-        let mut names = uts.names.write();
-        match which {
+        task.kernel.rename(&uts, |names| match which {
             UtsName::Host => names.0 = name,
             UtsName::Domain => names.1 = name,
-        }
+        });
         Ok(())
     };
     (name, Text::writable(place, name, 0o644, read, write))

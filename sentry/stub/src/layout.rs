@@ -17,6 +17,9 @@
 //! ALT_STACK   signal frames; the sentry never reads it
 //! ```
 
+/// End of guest addresses, equal on every host: TASK_SIZE − TASK_SIZE/128, rounded down to a page.
+pub const GUEST_END: u64 = 0x7eff_ffff_f000;
+
 /// Size and alignment of a thread area.
 pub const AREA: u64 = 0x1_0000;
 /// How many thread areas the window holds.
@@ -68,6 +71,8 @@ pub mod up {
     pub const ARCH: u64 = 0x124;
     /// `u64`: the trampoline's tail, after a patched call.
     pub const TAIL: u64 = 0x128;
+    /// `u32`: the host's number of the processor, at a signal and at `getcpu`.
+    pub const CPU: u64 = 0x130;
     /// End of a few words of scratch.
     pub const SCRATCH_END: u64 = 0x200;
     /// Value of [`SIG`] after a patched call.
@@ -96,15 +101,34 @@ pub mod down {
     pub const STACK_T: u64 = 0x140;
     /// `u64`: address in the stub of `up::SCRATCH_END`.
     pub const SCRATCH: u64 = 0x20;
+    /// `u32`: not zero if `getcpu` is answered.
+    pub const GETCPU: u64 = 0x28;
+    /// `u32` each: real, effective and saved user id, then the group ids.
+    pub const IDS: u64 = 0x160;
+    /// `struct utsname`.
+    pub const NAMES: u64 = 0x200;
+    /// Its length.
+    pub const NAMES_LEN: u64 = 390;
     /// Calls answered without the sentry, a `u64` for each number: the result in the lower half,
-    /// [`ANSWERED`] and perhaps [`IF_ZERO`]; 0 for a call that is not.
+    /// [`ANSWERED`] and perhaps [`SPECIAL`]; 0 for a call that is not.
     pub const ANSWERS: u64 = 0x400;
     /// How many numbers [`ANSWERS`] covers.
     pub const NR_ANSWERS: u64 = 192;
     /// The entry holds an answer.
     pub const ANSWERED: u64 = 1 << 32;
-    /// It holds if the first argument is 0 (`getpgid`, `getsid`).
-    pub const IF_ZERO: u64 = 1 << 33;
+    /// Not just a number: one of the following, or without them a number that holds if the first
+    /// argument is 0 (`getpgid`, `getsid`).
+    pub const SPECIAL: u64 = 1 << 33;
+    /// [`NAMES`] are written to the first argument's address.
+    pub const NAMES_TO: u64 = 1 << 34;
+    /// Three of [`IDS`], from the offset in the lower half, are written to three addresses.
+    pub const IDS_TO: u64 = 1 << 35;
+    /// The thread yields on the host.
+    pub const YIELD: u64 = 1 << 36;
+    /// The sandbox's number of each of the host's processors and one more, `u16` each; 0: ask the sentry.
+    pub const CPUS: u64 = 0xa00;
+    /// How many [`CPUS`] has.
+    pub const NR_CPUS: u64 = 0x300;
     /// Flag: take all registers from `REGS`.
     pub const FULL: u32 = 1;
     /// Flag: load the extended state from `DOWN_XSAVE`.
@@ -173,6 +197,8 @@ pub mod config {
     pub const NO_STACK: u64 = 0x80;
     /// `u64`: not zero while clock offsets are.
     pub const CLOCK_OFFSETS: u64 = 0xa0;
+    /// `u64`: whether the processor has `rdpid`.
+    pub const RDPID: u64 = 0xa8;
     /// XSAVE image of the initial extended state; only its first 576 bytes count.
     pub const XSAVE_INIT: u64 = 0x1000;
     /// Doorbells, one per 64 bytes.

@@ -41,6 +41,14 @@ pub const SITES: &[Site] = &[
             SYSTRAP
         )],
     },
+    Site {
+        symbol: "guest_yield_ip",
+        rows: &[row!(
+            SYS_sched_yield,
+            "a guest's sched_yield: the host's scheduler knows who else wants the core",
+            "platform::systrap::tests::answers"
+        )],
+    },
 ];
 
 /// What the shared filter lets guest threads make at instructions of agents and of new threads: the
@@ -68,4 +76,4 @@ const KEYLESS: &[Row] = &[
 ];
 
 /// The same, without the place, and what else guest threads can reach.
-pub const ROWS: &[&[Row]] = &[SITES[0].rows, SITES[1].rows, KEYLESS];
+pub const ROWS: &[&[Row]] = &[SITES[0].rows, SITES[1].rows, SITES[2].rows, KEYLESS];

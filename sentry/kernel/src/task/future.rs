@@ -156,9 +156,9 @@ impl TaskFuture {
 
     /// Rewrites the in-guest answers if somebody else changed what they say.
     fn refresh_answers(&mut self, task: &Task) {
-        if task.answers_stale.swap(false, Ordering::Relaxed)
-            && let Some(thread) = self.machine.thread.as_deref_mut()
-        {
+        let Some(thread) = self.machine.thread.as_deref_mut() else { return };
+        // Again if it changed while it was written: see `Task::expire_answers`.
+        while task.answers_stale.swap(false, Ordering::SeqCst) {
             thread.set_answers(&task.answers());
         }
     }

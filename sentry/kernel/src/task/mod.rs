@@ -3,6 +3,7 @@
 //! What other tasks may look at lies in [`Task`] behind its own locks; what only the worker that
 //! polls the task touches lies in [`TaskFuture`].
 
+mod answers;
 mod future;
 mod machine;
 mod reload;
@@ -23,7 +24,7 @@ use bevor_abi::cap::CAP_IPC_LOCK;
 use bevor_abi::sched::{SCHED_FLAG_RESET_ON_FORK, SCHED_NORMAL};
 use bevor_base::{Credentials, Ready, WaitQueue, Wakeable};
 use bevor_memory::{Limits, MemoryManager};
-use bevor_platform::{Answers, Kick, Thread};
+use bevor_platform::{Kick, Thread};
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -297,6 +298,7 @@ impl Task {
     /// Replaces the namespaces (`unshare`, `setns`).
     pub fn set_namespaces(&self, namespaces: Arc<Namespaces>) {
         *self.namespaces.write() = namespaces;
+        self.expire_answers();
     }
 
     /// The name, NUL padded.
@@ -339,13 +341,6 @@ impl Task {
         } else {
             self.schedule();
         }
-    }
-
-    /// Another task changed what this one's in-guest answers say: they are rewritten before it goes
-    /// on.
-    pub fn expire_answers(&self) {
-        self.answers_stale.store(true, Ordering::Relaxed);
-        self.notify();
     }
 
     /// Interrupts its platform thread.
@@ -391,28 +386,6 @@ impl Task {
             major_faults: load(&self.counters.major_faults),
             voluntary_switches: load(&self.counters.voluntary_switches),
             involuntary_switches: load(&self.counters.involuntary_switches),
-        }
-    }
-
-    /// What the stub may answer without asking.
-    #[must_use]
-    pub fn answers(&self) -> Answers {
-        let number = |number: i32| u32::try_from(number).unwrap_or(0);
-        let (cred, ns) = (self.cred(), self.pid.read().namespace().clone());
-        let tree = self.kernel.tree.lock();
-        let Some(node) = tree.node(&self.group.pid) else { return Answers::default() };
-        let parent = tree.nodes.get(&node.parent).map(|parent| parent.group.pid.clone());
-        Answers {
-            enabled: !self.kernel.config.observe_every_call,
-            pid: number(self.group.pid.number_or_zero(&ns)),
-            tid: number(self.pid.read().number_or_zero(&ns)),
-            ppid: number(parent.map_or(0, |pid| pid.number_or_zero(&ns))),
-            pgid: number(node.pgrp.number_or_zero(&ns)),
-            sid: number(node.session.number_or_zero(&ns)),
-            uid: cred.user_ns.uid_out(cred.ruid),
-            euid: cred.user_ns.uid_out(cred.euid),
-            gid: cred.user_ns.gid_out(cred.rgid),
-            egid: cred.user_ns.gid_out(cred.egid),
         }
     }
 }

@@ -42,7 +42,7 @@ use crate::ptrace::pages::OrderPages;
 use crate::ptrace::port::PtracePort;
 use crate::ptrace::space::PtraceSpace;
 use crate::ptrace::tracer::Tracer;
-use crate::{ClockOffsets, DeathHook, Platform, PlatformError, Port, Space, Utsname};
+use crate::{ClockOffsets, DeathHook, Platform, PlatformError, Port, Space};
 
 /// Stack of the platform's own threads, bytes.
 const STACK: usize = 256 * 1024;
@@ -180,8 +180,6 @@ impl Platform for Ptrace {
     }
 
     /// `uname` is a system call here.
-    fn set_utsname(&self, _name: Option<&Utsname>) {}
-
     /// The vDSO asks the sentry, which adds them.
     fn set_clock_offsets(&self, _offsets: ClockOffsets) {}
 

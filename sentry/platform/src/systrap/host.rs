@@ -389,7 +389,10 @@ pub fn has_fsgsbase() -> bool {
 }
 
 /// The processors this process may run on.
-pub struct Cpus(libc::cpu_set_t);
+pub struct Cpus {
+    set: libc::cpu_set_t,
+    numbers: Vec<usize>,
+}
 
 impl std::fmt::Debug for Cpus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -406,18 +409,30 @@ impl Cpus {
         let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
         // SAFETY: a live set of that length.
         check(unsafe { libc::sched_getaffinity(0, CPU_SET_LEN, &raw mut set) })?;
-        Ok(Self(set))
+        // SAFETY: a live set, and numbers within it.
+        let has = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &set) };
+        let numbers = (0..8 * CPU_SET_LEN).filter(has).collect();
+        Ok(Self { set, numbers })
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        // SAFETY: a live set.
-        usize::try_from(unsafe { libc::CPU_COUNT(&self.0) }).unwrap_or(1).max(1)
+        self.numbers.len().max(1)
+    }
+
+    /// Their numbers, in ascending order.
+    pub fn numbers(&self) -> &[usize] {
+        &self.numbers
+    }
+
+    /// Which of them, counted from 0, the host's processor `cpu` is.
+    pub fn rank(&self, cpu: usize) -> Option<usize> {
+        self.numbers.binary_search(&cpu).ok()
     }
 
     /// Lets a thread run on all of them again.
     pub fn unpin(&self, tid: i32) {
-        set_affinity(tid, &self.0);
+        set_affinity(tid, &self.set);
     }
 
     /// Keeps a thread off one of several.
@@ -425,7 +440,7 @@ impl Cpus {
         if cpu >= 8 * CPU_SET_LEN || self.count() < 2 {
             return;
         }
-        let mut set = self.0;
+        let mut set = self.set;
         // SAFETY: the number is within the set.
         unsafe { libc::CPU_CLR(cpu, &mut set) };
         set_affinity(tid, &set);

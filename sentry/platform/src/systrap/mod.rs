@@ -42,7 +42,7 @@ pub(crate) use host::Part;
 use crate::systrap::core::Core;
 use crate::systrap::port::SystrapPort;
 use crate::systrap::space::SystrapSpace;
-use crate::{ClockOffsets, DeathHook, Event, Platform, PlatformError, Port, Space, Utsname};
+use crate::{ClockOffsets, DeathHook, Event, Platform, PlatformError, Port, Space};
 
 pub(crate) const PAGE: u64 = 0x1000;
 /// Flags of every mapping an agent makes.
@@ -157,10 +157,6 @@ impl Platform for Systrap {
 
     fn set_death_hook(&self, hook: DeathHook) {
         self.core.set_hook(hook);
-    }
-
-    fn set_utsname(&self, _name: Option<&Utsname>) {
-        // `uname` is not answered in the stub yet: it always reaches the sentry.
     }
 
     fn set_clock_offsets(&self, offsets: ClockOffsets) {

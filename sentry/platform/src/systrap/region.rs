@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use crate::systrap::host;
+pub use crate::systrap::layout::GUEST_END;
 use crate::systrap::layout::{
     AGENT_DOWN, AGENT_UP, AREA, CONFIG, HOST_VDSO, HOST_VDSO_MAX, IMAGE_MIN, IMAGE_SPAN, MAX_AREAS,
     config,
@@ -13,8 +14,6 @@ use crate::systrap::layout::{
 pub const WINDOW: u64 = 1 << 32;
 /// End of user addresses with four-level page tables, which is what every guest gets.
 pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
-/// End of guest addresses, equal on every host: TASK_SIZE − TASK_SIZE/128, rounded down to a page.
-pub const GUEST_END: u64 = 0x7eff_ffff_f000;
 const PAGE: u64 = 0x1000;
 
 /// Addresses in every stub process.

@@ -166,6 +166,11 @@ impl ThreadShared {
         self.tid.store(tid, Relaxed);
     }
 
+    #[cfg(test)]
+    pub(super) fn tid(&self) -> i32 {
+        self.tid.load(Relaxed)
+    }
+
     /// Number of the current run.
     #[inline]
     pub(super) fn go(&self) -> u32 {
@@ -269,6 +274,14 @@ impl Kick for ThreadShared {
         self.kicked_ns.store(host::now_ns(), Relaxed);
         self.stub.core.watch_kicks();
         self.stub.signal(self.tid.load(Relaxed), KICK_SIGNAL);
+    }
+
+    fn withdraw_answers(&self) {
+        // What the entries refer to stays: the thread may be at an answer just now.
+        for (nr, _) in patch::answers(&Answers::default()) {
+            self.down.u64(down::ANSWERS + 8 * nr.cast_unsigned()).store(0, Release);
+        }
+        self.down.u32(down::GETCPU).store(0, SeqCst);
     }
 }
 
@@ -390,14 +403,37 @@ impl Thread for SystrapThread {
     }
 
     fn set_answers(&mut self, answers: &Answers) {
-        for (nr, value, if_zero) in patch::answers(answers) {
-            let entry = match answers.enabled {
-                true if if_zero => value | down::ANSWERED | down::IF_ZERO,
-                true => value | down::ANSWERED,
-                false => 0,
-            };
-            self.shared.down.u64(down::ANSWERS + 8 * nr.cast_unsigned()).store(entry, Release);
+        if !answers.enabled {
+            self.shared.withdraw_answers();
+            return;
         }
+        let (page, cpus) = (&self.shared.down, &self.shared.stub.core.cpus);
+        if let Some(names) = &answers.names {
+            page.write(down::NAMES, names.as_flattened());
+        }
+        let Answers { uid, euid, suid, gid, egid, sgid, .. } = *answers;
+        for (id, at) in [uid, euid, suid, gid, egid, sgid].into_iter().zip((down::IDS..).step_by(4)) {
+            page.u32(at).store(id, Relaxed);
+        }
+        for (rank, &host) in cpus.numbers().iter().enumerate() {
+            let host = host as u64;
+            let may_tell = answers.cpus.get(rank / 64).is_some_and(|bits| bits >> (rank % 64) & 1 != 0);
+            if let Ok(told) = u16::try_from(rank + 1)
+                && host < down::NR_CPUS
+            {
+                let told = if may_tell { told } else { 0 };
+                page.write(down::CPUS + 2 * host, &told.to_ne_bytes());
+            }
+        }
+        for (nr, entry) in patch::answers(answers) {
+            page.u64(down::ANSWERS + 8 * nr.cast_unsigned()).store(entry, Release);
+        }
+        page.u32(down::GETCPU).store(1, Release);
+    }
+
+    fn cpu(&self) -> Option<usize> {
+        let claimed = self.shared.up.u32(up::CPU).load(Relaxed);
+        self.shared.stub.core.cpus.rank(usize::try_from(claimed).ok()?)
     }
 
     fn cpu_time_ns(&self) -> u64 {
@@ -430,7 +466,7 @@ impl Drop for SystrapThread {
             self.shared.stub.kill();
             return;
         }
-        self.set_answers(&Answers::default());
+        self.shared.withdraw_answers();
         self.shared.set_spin(0);
         self.shared.ran.store(0, Relaxed);
         self.shared.served.store(0, Relaxed);

@@ -12,7 +12,7 @@ use bevor_confine::tables::{agent as agent_table, guest as guest_table};
 use bevor_confine::{Values, compile_sites};
 
 use crate::arch::fpu;
-use crate::arch::systrap::enter_zygote;
+use crate::arch::systrap::{enter_zygote, has_rdpid};
 use crate::systrap::agent::{Agent, Call};
 use crate::systrap::host::{self, Children, Exec, Part, Window};
 use crate::systrap::image::Image;
@@ -69,6 +69,7 @@ pub fn write_config(page: &Part, image: &Image, region: &Region) {
     put(config::NO_STACK, 0);
     put(config::NO_STACK + 8, libc::SS_DISABLE.cast_unsigned().into());
     put(config::NO_STACK + 16, 0);
+    put(config::RDPID, u64::from(has_rdpid()));
     page.write(config::XSAVE_INIT, &fpu::initial());
 }
 

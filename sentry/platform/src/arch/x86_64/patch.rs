@@ -13,7 +13,7 @@ use iced_x86::{
 };
 
 use crate::arch::x86_64::simple;
-use crate::systrap::layout::trampoline;
+use crate::systrap::layout::{down, trampoline};
 
 /// Longest stretch of code looked at: `syscall` and one instruction.
 pub const LOOK: usize = 2 + 15;
@@ -151,20 +151,27 @@ pub fn window_constant(window: u64) -> [u8; 4] {
     0_u32.wrapping_sub(u32::from_be_bytes(high)).to_le_bytes()
 }
 
-/// What the in-guest answers are, by call number.
-pub fn answers(answers: &crate::Answers) -> [(i64, u64, bool); 10] {
+/// The calls answered in the guest by their entry in `down::ANSWERS`, with the entries.
+pub fn answers(answers: &crate::Answers) -> [(i64, u64); 14] {
     let crate::Answers { pid, tid, ppid, pgid, sid, uid, euid, gid, egid, .. } = *answers;
+    let plain = |value: u32| down::ANSWERED | u64::from(value);
+    let special = |kind: u64, value: u64| down::ANSWERED | down::SPECIAL | kind | value;
+    let names = answers.names.map_or(0, |_| special(down::NAMES_TO, 0));
     [
-        (libc::SYS_getpid, pid.into(), false),
-        (libc::SYS_gettid, tid.into(), false),
-        (libc::SYS_getppid, ppid.into(), false),
-        (libc::SYS_getpgrp, pgid.into(), false),
-        (libc::SYS_getpgid, pgid.into(), true),
-        (libc::SYS_getsid, sid.into(), true),
-        (libc::SYS_getuid, uid.into(), false),
-        (libc::SYS_geteuid, euid.into(), false),
-        (libc::SYS_getgid, gid.into(), false),
-        (libc::SYS_getegid, egid.into(), false),
+        (libc::SYS_getpid, plain(pid)),
+        (libc::SYS_gettid, plain(tid)),
+        (libc::SYS_getppid, plain(ppid)),
+        (libc::SYS_getpgrp, plain(pgid)),
+        (libc::SYS_getpgid, special(0, pgid.into())),
+        (libc::SYS_getsid, special(0, sid.into())),
+        (libc::SYS_getuid, plain(uid)),
+        (libc::SYS_geteuid, plain(euid)),
+        (libc::SYS_getgid, plain(gid)),
+        (libc::SYS_getegid, plain(egid)),
+        (libc::SYS_getresuid, special(down::IDS_TO, 0)),
+        (libc::SYS_getresgid, special(down::IDS_TO, 12)),
+        (libc::SYS_uname, names),
+        (libc::SYS_sched_yield, special(down::YIELD, 0)),
     ]
 }
 

@@ -19,6 +19,12 @@ const USER_FLAGS: u64 = 0x25_0dd5;
 /// Flags that are always set: IF and the fixed bit.
 const FIXED_FLAGS: u64 = 0x202;
 
+/// Whether the processor has the instruction that tells a processor's number.
+pub fn has_rdpid() -> bool {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ecx & 1 << 22 != 0
+}
+
 /// Jumps to the zygote's entry in a forked child. Nothing of the sentry is used afterwards.
 ///
 /// # Safety

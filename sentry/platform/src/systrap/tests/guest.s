@@ -215,6 +215,25 @@ guest_getpid_forever:
     jmp guest_getpid_forever
 2:  ud2
 
+# Makes call r12 with r13, r14 and r15 at a site of its own, reports the result in rdi by call 2002.
+    .globl guest_ask, guest_ask_after
+guest_ask:
+    mov rax, r12
+    mov rdi, r13
+    mov rsi, r14
+    mov rdx, r15
+1:  syscall
+guest_ask_after:
+    cmp rax, -4095
+    test rbp, rbp
+    jnz 2f
+    mov eax, r12d
+    jmp 1b
+2:  mov rdi, rax
+    mov eax, 2002
+    syscall
+    jmp guest_ask
+
 # Calls the function at r12 with rdi and rsi, reports its result by call 1008.
     .globl guest_function
 guest_function:

@@ -1,5 +1,6 @@
 //! Runs raw guest code on the real platform.
 
+mod answers;
 mod harness;
 mod hostile;
 mod patch;

@@ -13,14 +13,14 @@ use crate::systrap::tests::harness::{
 use crate::{Answers, Context, Event, Platform, Space, Text, Wake};
 
 /// The code page as a memory crate would hold it: each change is a new file page.
-struct Page {
+pub struct Page {
     space: Arc<dyn Space>,
     bytes: Mutex<Vec<u8>>,
     files: Mutex<Vec<OwnedFd>>,
 }
 
 impl Page {
-    fn new(guest: &Guest) -> Self {
+    pub fn new(guest: &Guest) -> Self {
         use std::os::unix::fs::FileExt;
         let mut bytes = vec![0; 0x1000];
         let file = std::fs::File::from(guest.memory.code.try_clone().expect("dup"));

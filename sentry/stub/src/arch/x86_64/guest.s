@@ -4,6 +4,18 @@
 
     .section .guest, "ax", @progbits
 
+# The host's number of this processor, in ecx; flags are lost. Linux keeps it where both instructions
+# find it.
+    .macro host_cpu
+    cmp qword ptr [rip + stub_base + {CONFIG} + {RDPID}], 0
+    je 8f
+    .byte 0xf3, 0x0f, 0xc7, 0xf9    # rdpid rcx
+    jmp 9f
+8:  mov ecx, 0x7b
+    lsl ecx, ecx
+9:  and ecx, 0xfff
+    .endm
+
 # Handler of all signals: rdi signal, rsi siginfo, rdx ucontext. Signals are not blocked here, so
 # that leaving needs no rt_sigreturn; what arrives meanwhile finds an instruction pointer in the stub.
     .globl signal_handler
@@ -81,6 +93,8 @@ signal_report:
     mov [r15 + {UP_ERR}], rax
     mov rax, [rdx + 40 + 22*8]
     mov [r15 + {UP_CR2}], rax
+    host_cpu
+    mov [r15 + {UP_CPU}], ecx
     mov rcx, [rdx + 40 + 23*8]      # the extended state of the guest goes back into the CPU
     mov eax, -1
     mov edx, -1
@@ -134,7 +148,7 @@ signal_in_stub:
     cmp edi, 5                      # SIGTRAP: the guest single-steps, the stub is passed over
     je signal_return
     cmp dword ptr [rsi + 8], 0
-    jg signal_save                  # a fault or a refused call of the stub: the sentry ends the guest
+    jg signal_bad_store
     cmp edi, {KICK_SIGNAL}
     jne signal_return
     lea rax, [rip + guest_restore]
@@ -147,6 +161,19 @@ signal_in_stub:
     cmp eax, [r15 + {DOWN_GO}]
     jne signal_return
     jmp signal_report
+
+# A store of an answer failed: the call is the sentry's. Any other fault or a refused call of the stub:
+# the sentry ends the guest.
+signal_bad_store:
+    lea rax, [rip + answer_stores]
+    cmp r10, rax
+    jb signal_save
+    lea rcx, [rip + answer_stores_end]
+    cmp r10, rcx
+    jae signal_save
+    lea rax, [rip + answer_not]
+    mov [rdx + 40 + 16*8], rax
+    jmp signal_return
 
 # About to leave with an answer of the stub's own: that part is done again, and looks at the kick.
 signal_in_answer:
@@ -183,14 +210,12 @@ patched_trap:                       # no: the system call goes the slow way, fro
     mov rsp, gs:[{DOWN_SCRATCH}]
     pushfq
     cmp rax, {NR_ANSWERS}
-    jae patched_call
+    jae patched_high
     mov rcx, gs:[{DOWN_ANSWERS} + rax*8]
     test rcx, rcx
     jz patched_call
-    bt rcx, 33                      # answered for the caller itself only
-    jnc 3f
-    test edi, edi
-    jnz patched_call
+    bt rcx, {SPECIAL}
+    jc patched_special
 3:  mov eax, ecx
 patched_answer:                     # may be done again from here: see signal_in_answer
     mov ecx, gs:[{DOWN_KICK}]
@@ -203,6 +228,104 @@ patched_answer:                     # may be done again from here: see signal_in
     mov rcx, [r11 - {T_ORIGINAL}]
     jmp r11
 patched_answer_end:
+
+patched_special:
+    bt rcx, {NAMES}
+    jc answer_names
+    bt rcx, {IDS}
+    jc answer_ids
+    bt rcx, {YIELD}
+    jc answer_yield
+    test edi, edi                   # answered for the caller itself only
+    jz 3b
+    jmp patched_call
+
+patched_high:
+    cmp rax, {GETCPU}
+    jne patched_call
+    host_cpu
+    mov gs:[{UP_CPU}], ecx          # for the sentry, should it have to answer
+    cmp dword ptr gs:[{DOWN_GETCPU}], 0
+    je patched_call
+    cmp ecx, {NR_CPUS}
+    jae patched_call
+    mov gs:[{UP_REGS} + {RAX}], rax
+    movzx eax, word ptr gs:[{DOWN_CPUS} + rcx*2]
+    sub eax, 1                      # the sandbox's number of it
+    jb answer_not
+    mov rcx, {GUEST_END} - 4
+    cmp rdi, rcx
+    ja answer_not
+    cmp rsi, rcx
+    ja answer_not
+    jmp answer_cpu
+
+# sched_yield(2). What the host's call destroys, r11 and rcx, matters only here.
+answer_yield:
+    mov gs:[{UP_TAIL}], r11
+    mov eax, 24
+    syscall
+    .globl guest_yield_ip
+guest_yield_ip:
+    mov r11, gs:[{UP_TAIL}]
+    xor eax, eax
+    jmp patched_answer
+
+# uname(2): the name fits in 48 words and a last one, which overlaps.
+answer_names:
+    mov gs:[{UP_REGS} + {RAX}], rax
+    mov rcx, {GUEST_END} - {NAMES_LEN}
+    cmp rdi, rcx
+    ja answer_not
+    xor eax, eax
+    jmp answer_stores
+
+# getresuid(2), getresgid(2): the answer is where the ids are.
+answer_ids:
+    mov gs:[{UP_REGS} + {RAX}], rax
+    mov eax, ecx
+    mov rcx, {GUEST_END} - 4
+    cmp rdi, rcx
+    ja answer_not
+    cmp rsi, rcx
+    ja answer_not
+    cmp rdx, rcx
+    ja answer_not
+    jmp answer_three
+
+# Answers that are written to the guest's memory, at addresses below its last: a fault here, whatever
+# its reason, ends in answer_not (see signal_bad_store). All that is lost is rax, which up.regs has.
+answer_stores:
+    mov rcx, gs:[{DOWN_NAMES} + rax]
+    mov [rdi + rax], rcx
+    add eax, 8
+    cmp eax, {NAMES_LEN} - 8
+    jb answer_stores
+    mov rcx, gs:[{DOWN_NAMES} + {NAMES_LEN} - 8]
+    mov [rdi + {NAMES_LEN} - 8], rcx
+    jmp 7f
+answer_three:
+    mov ecx, gs:[{DOWN_IDS} + rax]
+    mov [rdi], ecx
+    mov ecx, gs:[{DOWN_IDS} + rax + 4]
+    mov [rsi], ecx
+    mov ecx, gs:[{DOWN_IDS} + rax + 8]
+    mov [rdx], ecx
+    jmp 7f
+answer_cpu:
+    test rdi, rdi
+    jz 6f
+    mov [rdi], eax
+6:  test rsi, rsi
+    jz 7f
+    mov dword ptr [rsi], 0          # one node
+7:  xor eax, eax
+    jmp patched_answer
+answer_stores_end:
+answer_not:
+    mov rax, gs:[{UP_REGS} + {RAX}]
+    jmp patched_call
+
 patched_kicked:
     mov dword ptr gs:[{UP_SIG}], {KICK_SIGNAL}
     jmp patched_save

@@ -30,6 +30,8 @@ mod regs {
     pub const GS_BASE: u64 = 176;
 }
 
+/// Number of `getcpu`.
+const GETCPU: u64 = 309;
 /// The signal that interrupts a running guest: `SIGURG`, ignored where nobody handles it.
 const KICK_SIGNAL: u32 = 23;
 
@@ -83,6 +85,20 @@ global_asm!(
     DOWN_SCRATCH = const layout::DOWN + down::SCRATCH,
     DOWN_ANSWERS = const layout::DOWN + down::ANSWERS,
     NR_ANSWERS = const down::NR_ANSWERS,
+    SPECIAL = const down::SPECIAL.trailing_zeros(),
+    NAMES = const down::NAMES_TO.trailing_zeros(),
+    IDS = const down::IDS_TO.trailing_zeros(),
+    YIELD = const down::YIELD.trailing_zeros(),
+    GETCPU = const GETCPU,
+    GUEST_END = const layout::GUEST_END,
+    RDPID = const config::RDPID,
+    UP_CPU = const layout::UP + up::CPU,
+    DOWN_GETCPU = const layout::DOWN + down::GETCPU,
+    DOWN_CPUS = const layout::DOWN + down::CPUS,
+    NR_CPUS = const down::NR_CPUS,
+    DOWN_NAMES = const layout::DOWN + down::NAMES,
+    NAMES_LEN = const down::NAMES_LEN,
+    DOWN_IDS = const layout::DOWN + down::IDS,
     T_TRAP = const trampoline::TAIL - trampoline::TRAP,
     T_ORIGINAL = const trampoline::TAIL - trampoline::ORIGINAL,
     DOWN_GO = const layout::DOWN + down::GO,
