@@ -498,9 +498,9 @@ pub fn getcpu(ctx: &mut Ctx<'_>, cpu: UserAddr, node: UserAddr, _cache: UserAddr
     let number = {
         let attr = ctx.task().sched_attr.lock();
         let words = attr.affinity.iter().enumerate();
-        let first = words.filter(|(_, word)| **word != 0).map(|(i, word)| {
-            low_u32(u64_of(i) * 64) + word.trailing_zeros()
-        });
+        let first = words
+            .filter(|(_, word)| **word != 0)
+            .map(|(i, word)| low_u32(u64_of(i) * 64) + word.trailing_zeros());
         let allowed = |cpu: &usize| {
             attr.affinity.get(cpu / 64).is_some_and(|word| word >> (cpu % 64) & 1 != 0)
         };

@@ -263,8 +263,12 @@ pub trait Platform: Send + Sync {
     /// Registers the one function told of stub processes that died unasked.
     fn set_death_hook(&self, hook: DeathHook);
 
-    /// Publishes the offsets our vDSO adds.
-    fn set_clock_offsets(&self, offsets: ClockOffsets);
+    /// Whether a `clock_gettime` made at `addr` is our vDSO's, which adds the clock offsets to what it
+    /// is told.
+    fn adds_clock_offsets(&self, addr: u64) -> bool {
+        let _ = addr;
+        false
+    }
 
     /// Our vDSO: an ELF image with the `LINUX_2.6` symbols, to be mapped read-execute in every
     /// guest at any address. `None` where the platform has none; guests then make system calls.
@@ -323,6 +327,11 @@ pub trait Space: Send + Sync + Any {
 
     /// CPU time the host process has consumed, nanoseconds, of all its guest threads.
     fn cpu_time_ns(&self) -> u64;
+
+    /// Sets what our vDSO adds to clocks, in an address space no thread runs in yet.
+    fn set_clock_offsets(&self, offsets: ClockOffsets) {
+        let _ = offsets;
+    }
 
     /// Tells the platform that guest code bytes in this range changed under it (a private page was
     /// replaced, unmapped or written by a debugger), so that patches recorded there are forgotten.

@@ -195,8 +195,6 @@ pub mod config {
     pub const SIGMASK_AGENT: u64 = 0x68;
     /// `stack_t` that disables the alternate stack.
     pub const NO_STACK: u64 = 0x80;
-    /// `u64`: not zero while clock offsets are.
-    pub const CLOCK_OFFSETS: u64 = 0xa0;
     /// `u64`: whether the processor has `rdpid`.
     pub const RDPID: u64 = 0xa8;
     /// XSAVE image of the initial extended state; only its first 576 bytes count.
@@ -222,6 +220,12 @@ pub mod agent_down {
     pub const EVENT_FD: u64 = 0x08;
     /// `u32`: ticks to spin before sleeping.
     pub const SPIN: u64 = 0x0c;
+    /// For our vDSO: `u32`, not zero if the address space's clocks are not the host's.
+    pub const CLOCKS_SHIFTED: u64 = 0x10;
+    /// For our vDSO: `struct timespec` to add to `CLOCK_MONOTONIC` and its kin.
+    pub const MONOTONIC: u64 = 0x18;
+    /// For our vDSO: `struct timespec` to add to `CLOCK_BOOTTIME`.
+    pub const BOOTTIME: u64 = 0x28;
     /// The orders, eight words each: kind, call number, six arguments.
     pub const ORDERS: u64 = 0x40;
     /// Kind of an order: an ordinary host call.

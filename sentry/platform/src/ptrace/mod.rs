@@ -42,7 +42,7 @@ use crate::ptrace::pages::OrderPages;
 use crate::ptrace::port::PtracePort;
 use crate::ptrace::space::PtraceSpace;
 use crate::ptrace::tracer::Tracer;
-use crate::{ClockOffsets, DeathHook, Platform, PlatformError, Port, Space};
+use crate::{DeathHook, Platform, PlatformError, Port, Space};
 
 /// Stack of the platform's own threads, bytes.
 const STACK: usize = 256 * 1024;
@@ -131,7 +131,7 @@ impl Ptrace {
             let _ = tracer.join();
             return Err(e);
         }
-        let vdso = vdso::build(&vdso::FUNCTIONS, 0);
+        let vdso = vdso::build(&vdso::Facts::default());
         let mut platform = Self { config, link, hook, vdso, threads: vec![tracer] };
         let obituaries =
             spawn("ptrace-deaths").spawn(obituaries).map_err(host("thread of the death hook"))?;
@@ -181,8 +181,6 @@ impl Platform for Ptrace {
 
     /// `uname` is a system call here.
     /// The vDSO asks the sentry, which adds them.
-    fn set_clock_offsets(&self, _offsets: ClockOffsets) {}
-
     /// Its functions make system calls: there is no time to save here.
     fn vdso(&self) -> Option<&[u8]> {
         Some(&self.vdso)

@@ -4,14 +4,17 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::ClockOffsets;
 use crate::arch::clock;
 use crate::systrap::host::{self, Part};
 use crate::systrap::layout::{MAX_ORDERS, ORDER_LEN, agent_down, agent_up};
+
+const NS_PER_S: i64 = 1_000_000_000;
 
 /// One order: a host call.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +150,7 @@ impl Agent {
     /// Clears what it was ordered to do, which guests can read.
     pub fn forget_orders(&self) {
         let mut go = self.go.lock();
+        self.set_clock_offsets(ClockOffsets::default());
         self.down.clear(agent_down::ORDERS, go.written.saturating_sub(agent_down::ORDERS));
         go.written = 0;
     }
@@ -156,6 +160,19 @@ impl Agent {
         if self.cpu.swap(here, Relaxed) != here {
             host::pin(tid, here);
         }
+    }
+
+    /// Sets what our vDSO adds to clocks where this agent's pages are mapped.
+    pub fn set_clock_offsets(&self, offsets: ClockOffsets) {
+        let ClockOffsets { monotonic_ns, boottime_ns } = offsets;
+        for (at, ns) in [(agent_down::MONOTONIC, monotonic_ns), (agent_down::BOOTTIME, boottime_ns)]
+        {
+            let (seconds, rest) = (ns.div_euclid(NS_PER_S), ns.rem_euclid(NS_PER_S));
+            self.down.u64(at).store(seconds.cast_unsigned(), Relaxed);
+            self.down.u64(at + 8).store(rest.cast_unsigned(), Relaxed);
+        }
+        let shifted = offsets != ClockOffsets::default();
+        self.down.u32(agent_down::CLOCKS_SHIFTED).store(shifted.into(), Release);
     }
 
     /// Writes a batch that nobody waits for, before the agent exists; it starts with it.

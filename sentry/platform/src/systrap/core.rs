@@ -11,13 +11,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use parking_lot::{Condvar, Mutex};
 
 use crate::DeathHook;
+use crate::arch::systrap::has_rdpid;
 use crate::arch::{clock, fpu, patch, vdso};
 use crate::systrap::agent::{Agent, Call, EventFds};
 use crate::systrap::bell::Bells;
 use crate::systrap::host::{self, Children, Cpus, Exec, Part, Window};
 use crate::systrap::image::Image;
 use crate::systrap::layout::{
-    ALT_STACK_LEN, CONFIG_LEN, SLOT_LEN, XSAVE_MAX, agent_down, agent_up, config,
+    ALT_STACK_LEN, CONFIG_LEN, SLOT_LEN, XSAVE_MAX, agent_down, agent_up,
 };
 use crate::systrap::patch::{MAX_REGIONS, REGION_LEN};
 use crate::systrap::region::{self, GUEST_END, Mapping, Region};
@@ -70,7 +71,6 @@ pub struct Core {
     patched_entry: u64,
     regions: Mutex<Slots>,
     down: Window,
-    config_page: Part,
     _config_pages: Window,
     pub(super) vdso: Vec<u8>,
     pub(super) bells: Arc<Bells>,
@@ -162,7 +162,6 @@ impl Core {
             image_len: image.known("stub_end"),
             up,
             down,
-            config_page: page,
             _config_pages: config_pages,
             vdso,
             bells: Arc::new(Bells::new(page, region)),
@@ -188,10 +187,9 @@ impl Core {
         (self.up.part(slot * SLOT_LEN, SLOT_LEN), self.down.part(slot * SLOT_LEN, SLOT_LEN))
     }
 
-    /// Whether guests' clocks differ from the host's: their vDSO then asks the sentry.
-    pub fn set_clocks_shifted(&self, shifted: bool) {
-        let word = self.config_page.u64(config::CLOCK_OFFSETS);
-        word.store(shifted.into(), std::sync::atomic::Ordering::Release);
+    /// Whether an address lies in the host's vDSO.
+    pub fn in_host_vdso(&self, addr: u64) -> bool {
+        self.region.host_vdso().contains(&addr)
     }
 
     /// Where trampolines jump to.
@@ -332,7 +330,8 @@ impl Core {
 
 /// Our vDSO, whose functions lead to where the zygote moves the host's.
 fn own_vdso(own: &[Mapping], region: &Region) -> Vec<u8> {
-    let mut functions = vdso::FUNCTIONS;
+    let Region { window, image } = *region;
+    let mut facts = vdso::Facts { host: [0; 4], window, image, rdpid: has_rdpid() };
     let mut at = region.host_vdso().start;
     for mapping in own.iter().filter(|m| m.is_host_vdso()) {
         if mapping.name == "[vdso]" {
@@ -340,14 +339,15 @@ fn own_vdso(own: &[Mapping], region: &Region) -> Vec<u8> {
             let elf = bytes.and_then(|bytes| goblin::elf::Elf::parse(bytes).ok());
             for symbol in elf.iter().flat_map(|elf| elf.dynsyms.iter()) {
                 let name = elf.as_ref().and_then(|elf| elf.dynstrtab.get_at(symbol.st_name));
-                for function in functions.iter_mut().filter(|f| Some(f.name) == name) {
-                    function.host = Some(at + symbol.st_value);
+                let known = vdso::HOST_FUNCTIONS.iter().position(|known| Some(*known) == name);
+                if let Some(place) = known.and_then(|known| facts.host.get_mut(known)) {
+                    *place = at + symbol.st_value;
                 }
             }
         }
         at += mapping.range.end - mapping.range.start;
     }
-    vdso::build(&functions, region.config(config::CLOCK_OFFSETS))
+    vdso::build(&facts)
 }
 
 const _: () = assert!(agent_up::RESULTS < SLOT_LEN && PAGE <= GUEST_END);

@@ -42,7 +42,7 @@ pub(crate) use host::Part;
 use crate::systrap::core::Core;
 use crate::systrap::port::SystrapPort;
 use crate::systrap::space::SystrapSpace;
-use crate::{ClockOffsets, DeathHook, Event, Platform, PlatformError, Port, Space};
+use crate::{DeathHook, Event, Platform, PlatformError, Port, Space};
 
 pub(crate) const PAGE: u64 = 0x1000;
 /// Flags of every mapping an agent makes.
@@ -159,9 +159,8 @@ impl Platform for Systrap {
         self.core.set_hook(hook);
     }
 
-    fn set_clock_offsets(&self, offsets: ClockOffsets) {
-        let none = offsets == ClockOffsets::default();
-        self.core.set_clocks_shifted(!none);
+    fn adds_clock_offsets(&self, addr: u64) -> bool {
+        self.core.in_host_vdso(addr)
     }
 
     fn vdso(&self) -> Option<&[u8]> {

@@ -19,7 +19,7 @@ use crate::systrap::patch::Patches;
 use crate::systrap::region::GUEST_END;
 use crate::systrap::thread::{SystrapThread, ThreadShared};
 use crate::systrap::{MAP_FLAGS, PAGE};
-use crate::{FpState, Order, PlatformError, Prot, Space, SpaceId, Text, Thread};
+use crate::{ClockOffsets, FpState, Order, PlatformError, Prot, Space, SpaceId, Text, Thread};
 
 /// Host mappings of a stub besides the guest's: code, config, agent pages, the host's vDSO.
 const OWN_MAPPINGS: usize = 16;
@@ -378,6 +378,10 @@ impl Space for SystrapSpace {
     fn cpu_time_ns(&self) -> u64 {
         let before = self.stub.cpu_before_ns.load(Relaxed);
         if self.is_gone() { 0 } else { host::cpu_time_ns(self.stub.pid).saturating_sub(before) }
+    }
+
+    fn set_clock_offsets(&self, offsets: ClockOffsets) {
+        self.stub.agent.set_clock_offsets(offsets);
     }
 
     fn forget_patches(&self, addr: u64, len: u64) {

@@ -412,12 +412,14 @@ impl Thread for SystrapThread {
             page.write(down::NAMES, names.as_flattened());
         }
         let Answers { uid, euid, suid, gid, egid, sgid, .. } = *answers;
-        for (id, at) in [uid, euid, suid, gid, egid, sgid].into_iter().zip((down::IDS..).step_by(4)) {
+        for (id, at) in [uid, euid, suid, gid, egid, sgid].into_iter().zip((down::IDS..).step_by(4))
+        {
             page.u32(at).store(id, Relaxed);
         }
         for (rank, &host) in cpus.numbers().iter().enumerate() {
             let host = host as u64;
-            let may_tell = answers.cpus.get(rank / 64).is_some_and(|bits| bits >> (rank % 64) & 1 != 0);
+            let may_tell =
+                answers.cpus.get(rank / 64).is_some_and(|bits| bits >> (rank % 64) & 1 != 0);
             if let Ok(told) = u16::try_from(rank + 1)
                 && host < down::NR_CPUS
             {

@@ -1,30 +1,72 @@
-//! Our vDSO: a small ELF image whose functions go on to the host's vDSO, which lies above the guest's
-//! addresses in every stub. A clock with an offset is asked of the sentry instead.
+//! Our vDSO: a small ELF image whose functions (`vdso.s`) go on to the host's vDSO, which lies above the
+//! guest's addresses in every stub. They add the address space's clock offsets to what it tells.
 
-/// What an image is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Function {
-    /// Symbol, as the host's vDSO has it.
-    pub name: &'static str,
-    /// The system call that does the same.
-    pub nr: i64,
-    /// Address of the host's function in a stub.
-    pub host: Option<u64>,
-    /// Whether clock offsets concern it.
-    pub offset: bool,
+use std::arch::global_asm;
+
+use crate::systrap::layout::{AGENT_DOWN, DOWN, agent_down, down};
+
+global_asm!(
+    include_str!("vdso.s"),
+    SHIFTED = const agent_down::CLOCKS_SHIFTED,
+    MONOTONIC = const agent_down::MONOTONIC,
+    BOOTTIME = const agent_down::BOOTTIME,
+    DOWN_GETCPU = const DOWN + down::GETCPU,
+    DOWN_CPUS = const DOWN + down::CPUS,
+    NR_CPUS = const down::NR_CPUS,
+);
+
+unsafe extern "C" {
+    static vdso_text: u8;
+    static vdso_text_end: u8;
+    static vdso_clock_gettime: u8;
+    static vdso_gettimeofday: u8;
+    static vdso_time: u8;
+    static vdso_clock_getres: u8;
+    static vdso_getcpu: u8;
 }
 
-/// The functions of Linux's own vDSO on x86-64, without host addresses.
-pub const FUNCTIONS: [Function; 5] = [
-    function("__vdso_clock_gettime", libc::SYS_clock_gettime, true),
-    function("__vdso_gettimeofday", libc::SYS_gettimeofday, false),
-    function("__vdso_time", libc::SYS_time, false),
-    function("__vdso_clock_getres", libc::SYS_clock_getres, false),
-    function("__vdso_getcpu", libc::SYS_getcpu, false),
-];
+/// What the functions need to know. By default they make system calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// Addresses of the host's functions of the same names, in a stub; 0 for none.
+    pub host: [u64; HOST_FUNCTIONS.len()],
+    /// Start of the stub's window; 0 for none.
+    pub window: u64,
+    /// Where the stub's image lies.
+    pub image: u64,
+    /// Whether the processor has `rdpid`.
+    pub rdpid: bool,
+}
 
-const fn function(name: &'static str, nr: i64, offset: bool) -> Function {
-    Function { name, nr, host: None, offset }
+/// The host's functions that are used.
+pub const HOST_FUNCTIONS: [&str; 4] =
+    ["__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_time", "__vdso_clock_getres"];
+
+/// The functions of Linux's own vDSO on x86-64, and where they begin in the text.
+fn functions() -> [(&'static str, usize); 5] {
+    let offset = |at: *const u8| at.addr() - (&raw const vdso_text).addr();
+    [
+        ("__vdso_clock_gettime", offset(&raw const vdso_clock_gettime)),
+        ("__vdso_gettimeofday", offset(&raw const vdso_gettimeofday)),
+        ("__vdso_time", offset(&raw const vdso_time)),
+        ("__vdso_clock_getres", offset(&raw const vdso_clock_getres)),
+        ("__vdso_getcpu", offset(&raw const vdso_getcpu)),
+    ]
+}
+
+/// The text, its words filled in.
+fn text(facts: &Facts) -> Vec<u8> {
+    let start = &raw const vdso_text;
+    let len = (&raw const vdso_text_end).addr() - start.addr();
+    // SAFETY: the bytes between the two symbols are vdso.s, in a section nobody writes.
+    let mut text = unsafe { std::slice::from_raw_parts(start, len) }.to_vec();
+    let clocks = facts.image + AGENT_DOWN;
+    let last = facts.window >> 32 | u64::from(facts.rdpid) << 32;
+    let words = facts.host.into_iter().chain([clocks, last]);
+    for (place, word) in text.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    text
 }
 
 const SONAME: &str = "linux-vdso.so.1";
@@ -33,11 +75,11 @@ const EHDR_LEN: usize = 64;
 const PHDR_LEN: usize = 56;
 const SYM_LEN: usize = 24;
 const VERDEF_LEN: usize = 28;
-const FUNCTION_LEN: usize = 64;
+const TEXT_ALIGN: usize = 64;
 
-/// Builds the image. `offsets` is the address, in every stub, of a word that is not zero while clock
-/// offsets are.
-pub fn build(functions: &[Function], offsets: u64) -> Vec<u8> {
+/// Builds the image.
+pub fn build(facts: &Facts) -> Vec<u8> {
+    let (functions, code) = (functions(), text(facts));
     let mut strings = vec![0_u8];
     let mut name_of = |name: &str| {
         let at = strings.len();
@@ -45,7 +87,7 @@ pub fn build(functions: &[Function], offsets: u64) -> Vec<u8> {
         strings.push(0);
         half(at)
     };
-    let names: Vec<u32> = functions.iter().map(|f| name_of(f.name)).collect();
+    let names: Vec<u32> = functions.iter().map(|(name, _)| name_of(name)).collect();
     let (soname, version) = (name_of(SONAME), name_of(VERSION));
 
     let nr_symbols = functions.len() + 1;
@@ -55,8 +97,8 @@ pub fn build(functions: &[Function], offsets: u64) -> Vec<u8> {
     let verdef = hash + (3 + nr_symbols) * 4 + (3 + nr_symbols) % 2 * 4;
     let versym = verdef + 2 * VERDEF_LEN;
     let strtab = versym + nr_symbols * 2;
-    let text = (strtab + strings.len()).next_multiple_of(FUNCTION_LEN);
-    let end = text + functions.len() * FUNCTION_LEN;
+    let text = (strtab + strings.len()).next_multiple_of(TEXT_ALIGN);
+    let end = text + code.len();
 
     let mut image = Image(Vec::with_capacity(end));
     // ELF header (elf(5)): 64 bit, little endian, shared object, x86-64.
@@ -85,9 +127,11 @@ pub fn build(functions: &[Function], offsets: u64) -> Vec<u8> {
     debug_assert_eq!(image.0.len(), symbols);
     // Symbols: global functions in section 1.
     image.bytes(&[0; SYM_LEN]);
-    for (i, name) in names.iter().enumerate() {
+    let starts = functions.map(|(_, start)| start);
+    for (i, (name, start)) in names.iter().zip(starts).enumerate() {
+        let next = starts.get(i + 1).copied().unwrap_or(code.len());
         image.u32(*name).bytes(&[0x12, 0]).u16(1);
-        image.u64(text + i * FUNCTION_LEN).u64(FUNCTION_LEN);
+        image.u64(text + start).u64(next - start);
     }
     // One bucket: a chain through all symbols.
     image.u32(1).u32(half(nr_symbols)).u32(1);
@@ -109,10 +153,7 @@ pub fn build(functions: &[Function], offsets: u64) -> Vec<u8> {
     }
     image.bytes(&strings);
     image.0.resize(text, 0);
-    for (i, function) in functions.iter().enumerate() {
-        image.function(function, offsets);
-        image.0.resize(text + (i + 1) * FUNCTION_LEN, 0xcc);
-    }
+    image.bytes(&code);
     image.0.resize(end.next_multiple_of(0x1000), 0);
     image.0
 }
@@ -149,21 +190,6 @@ impl Image {
     fn u64(&mut self, value: usize) -> &mut Self {
         self.bytes(&(value as u64).to_le_bytes())
     }
-
-    fn function(&mut self, function: &Function, offsets: u64) {
-        if let Some(host) = function.host {
-            if function.offset {
-                // mov rax, offsets; cmp dword [rax], 0; jne to the system call
-                self.bytes(&[0x48, 0xb8]).bytes(&offsets.to_le_bytes());
-                self.bytes(&[0x83, 0x38, 0, 0x75, 12]);
-            }
-            // mov rax, host; jmp rax
-            self.bytes(&[0x48, 0xb8]).bytes(&host.to_le_bytes()).bytes(&[0xff, 0xe0]);
-        }
-        // mov eax, nr; syscall; ret
-        let nr = u32::try_from(function.nr).unwrap_or(u32::MAX);
-        self.bytes(&[0xb8]).u32(nr).bytes(&[0x0f, 0x05, 0xc3]);
-    }
 }
 
 #[cfg(test)]
@@ -172,14 +198,13 @@ mod tests {
 
     #[test]
     fn the_image_is_an_elf_with_versioned_functions() {
-        let mut functions = FUNCTIONS;
-        functions[0].host = Some(0x7fff_0000_1000);
-        let image = build(&functions, 0x7fff_0000_0000);
+        let facts = Facts { image: 0x7fff_8000_0000, window: 0x7fff_0000_0000, ..Facts::default() };
+        let image = build(&facts);
         let elf = goblin::elf::Elf::parse(&image).expect("an ELF file");
         assert_eq!(elf.soname, Some(SONAME));
         let names: Vec<_> =
             elf.dynsyms.iter().filter_map(|s| elf.dynstrtab.get_at(s.st_name)).collect();
-        assert_eq!(names[1..], FUNCTIONS.map(|f| f.name));
+        assert_eq!(names[1..], functions().map(|(name, _)| name));
         let dynamic = elf.dynamic.expect("a dynamic section");
         let tag = |tag| dynamic.dyns.iter().find(|d| d.d_tag == tag).expect("an entry").d_val;
         let word = |at: u64| {

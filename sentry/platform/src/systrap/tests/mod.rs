@@ -5,3 +5,4 @@ mod harness;
 mod hostile;
 mod patch;
 mod run;
+mod vdso;

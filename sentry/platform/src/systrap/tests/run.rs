@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::systrap::host::{self, Exec};
 use crate::systrap::tests::harness::{
     CODE, DATA, DATA_END, Guest, Memory, PLATFORM, READ, WRITE, at, enter, guest, map, soon,
 };
@@ -389,50 +388,5 @@ fn membarrier_and_cpu_time_work() {
         std::thread::sleep(Duration::from_millis(5));
         g.thread.kicker().kick();
         assert_eq!(g.wait(), Event::Interrupted);
-    }
-}
-
-#[test]
-fn the_vdso_tells_the_hosts_time_without_a_call() {
-    use crate::systrap::tests::harness::EXEC;
-    let vdso = PLATFORM.vdso().expect("systrap has one");
-    let elf = goblin::elf::Elf::parse(vdso).expect("an ELF file");
-    let function = |name: &str| {
-        let mut symbols = elf.dynsyms.iter();
-        symbols.find(|s| elf.dynstrtab.get_at(s.st_name) == Some(name)).expect(name).st_value
-    };
-    let file = host::memfd(c"vdso", vdso.len() as u64, Exec::Allowed).expect("memfd");
-    host::write_at(&file, vdso, 0).expect("writes");
-    let base = 0x6000_0000;
-    let mut g = Guest::new(guest!(guest_function), libc::CLOCK_MONOTONIC.cast_unsigned().into());
-    g.space.apply(&[map(base, vdso.len() as u64, EXEC, &file, 0)]).expect("maps");
-    let start = enter(guest!(guest_function), libc::CLOCK_MONOTONIC.cast_unsigned().into());
-    let call = |g: &mut Guest| {
-        g.ctx = start;
-        g.ctx.regs.rsi = DATA;
-        g.ctx.regs.r12 = base + function("__vdso_clock_gettime");
-        g.run()
-    };
-    let before = host::now_ns();
-    assert_eq!(call(&mut g), Event::Syscall);
-    assert_eq!((g.ctx.regs.syscall_nr(), g.ctx.regs.rdi), (1008, 0));
-    let seconds = u64::from_le_bytes(g.memory.read::<8>(0));
-    let told = seconds * 1_000_000_000 + u64::from_le_bytes(g.memory.read::<8>(8));
-    assert!(before <= told && told <= host::now_ns());
-
-    // A clock the host's vDSO does not know becomes a call of the sentry's.
-    g.ctx = start;
-    g.ctx.regs.rdi = libc::CLOCK_PROCESS_CPUTIME_ID.cast_unsigned().into();
-    g.ctx.regs.rsi = DATA;
-    g.ctx.regs.r12 = base + function("__vdso_clock_gettime");
-    assert_eq!(g.run(), Event::Syscall);
-    assert_eq!(g.ctx.regs.syscall_nr(), libc::SYS_clock_gettime.cast_unsigned());
-
-    for (name, nr) in [("__vdso_time", 201), ("__vdso_gettimeofday", 96), ("__vdso_getcpu", 309)] {
-        g.ctx = start;
-        (g.ctx.regs.rdi, g.ctx.regs.rsi, g.ctx.regs.rdx) = (DATA, DATA + 16, 0);
-        g.ctx.regs.r12 = base + function(name);
-        assert_eq!(g.run(), Event::Syscall);
-        assert!([1008, nr].contains(&g.ctx.regs.syscall_nr()), "{name}");
     }
 }
