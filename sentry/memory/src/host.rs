@@ -1,5 +1,6 @@
 //! The host calls of this crate, each behind a safe signature.
 
+use crate::message::{Incoming, Outgoing};
 use bevor_abi::Errno;
 use std::ffi::CStr;
 use std::io;
@@ -189,4 +190,67 @@ pub(crate) unsafe fn write_from(
         }
     };
     usize::try_from(n).map_err(|_| last_errno())
+}
+
+/// A message header without anything in it.
+fn empty_header() -> libc::msghdr {
+    // SAFETY: all-zero bytes are a valid header.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Sends `vecs` and what goes with them.
+///
+/// # Safety
+/// As for [`read_into`].
+pub(crate) unsafe fn send_from(
+    fd: BorrowedFd<'_>,
+    vecs: &[HostVec],
+    message: &Outgoing<'_>,
+) -> Result<usize, Errno> {
+    let mut header = empty_header();
+    // The host only reads what these name.
+    if !message.to.is_empty() {
+        header.msg_name = message.to.as_ptr().cast_mut().cast();
+        header.msg_namelen = libc::socklen_t::try_from(message.to.len()).unwrap_or(0);
+    }
+    if !message.control.is_empty() {
+        header.msg_control = message.control.as_ptr().cast_mut().cast();
+        header.msg_controllen = message.control.len();
+    }
+    header.msg_iov = vecs.as_ptr().cast_mut();
+    header.msg_iovlen = vecs.len();
+    // SAFETY: the header names live memory; the caller vouches for the vectors.
+    let n = unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, message.flags) };
+    usize::try_from(n).map_err(|_| last_errno())
+}
+
+/// Receives into `vecs`, and what comes with it into `message`.
+///
+/// # Safety
+/// As for [`read_into`].
+pub(crate) unsafe fn receive_into(
+    fd: BorrowedFd<'_>,
+    vecs: &[HostVec],
+    message: &mut Incoming,
+) -> Result<usize, Errno> {
+    let mut header = empty_header();
+    if message.from_len > 0 {
+        header.msg_name = message.from.as_mut_ptr().cast();
+        let room = message.from_len.min(message.from.len());
+        header.msg_namelen = libc::socklen_t::try_from(room).unwrap_or(0);
+    }
+    if !message.control.is_empty() {
+        header.msg_control = message.control.as_mut_ptr().cast();
+        header.msg_controllen = message.control.len();
+    }
+    header.msg_iov = vecs.as_ptr().cast_mut();
+    header.msg_iovlen = vecs.len();
+    // SAFETY: the header names live memory as long as it says; the caller vouches for the vectors.
+    let n = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, message.flags) };
+    let n = usize::try_from(n).map_err(|_| last_errno())?;
+    message.flags = header.msg_flags;
+    let named = usize::try_from(header.msg_namelen).unwrap_or(0);
+    message.from_len = if message.from_len > 0 { named.min(message.from.len()) } else { 0 };
+    message.control.truncate(header.msg_controllen);
+    Ok(n)
 }

@@ -243,17 +243,25 @@ impl<'a> IoDst<'a> {
         offset: Option<u64>,
         max: u64,
     ) -> Result<usize, Errno> {
+        self.with_host(max, &mut |vecs| {
+            // SAFETY: the vectors name memory that stays mapped during the call, or is ours.
+            unsafe { host::read_into(fd, vecs, offset) }
+        })
+    }
+
+    /// Lets `op` put up to `max` bytes through the pieces of memory the destination is made of; it
+    /// answers how many it put.
+    pub(crate) fn with_host(
+        &mut self,
+        max: u64,
+        op: &mut dyn FnMut(&[host::HostVec]) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
         match &mut self.0 {
-            Dst::User(user) => user.host(max, true, &mut |vecs| {
-                // SAFETY: `with_host_vecs` passes windows that stay mapped during the call.
-                unsafe { host::read_into(fd, vecs, offset) }
-            }),
+            Dst::User(user) => user.host(max, true, op),
             Dst::Kernel { buf, used, limit } => {
                 let bytes = usize::try_from(max).unwrap_or(usize::MAX).min(*limit - *used);
                 let to = &mut buf[*used..*used + bytes];
-                let vecs = [host::host_vec(to.as_mut_ptr(), to.len())];
-                // SAFETY: the vector names `to`, which is ours during the call.
-                let moved = unsafe { host::read_into(fd, &vecs, offset) }?;
+                let moved = op(&[host::host_vec(to.as_mut_ptr(), to.len())])?;
                 *used += moved;
                 Ok(moved)
             }
@@ -407,17 +415,25 @@ impl<'a> IoSrc<'a> {
         offset: Option<u64>,
         max: u64,
     ) -> Result<usize, Errno> {
+        self.with_host(max, &mut |vecs| {
+            // SAFETY: the vectors name memory that stays mapped during the call, or is ours.
+            unsafe { host::write_from(fd, vecs, offset) }
+        })
+    }
+
+    /// Lets `op` take up to `max` bytes from the pieces of memory the source is made of, which it
+    /// must not change; it answers how many it took.
+    pub(crate) fn with_host(
+        &mut self,
+        max: u64,
+        op: &mut dyn FnMut(&[host::HostVec]) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
         match &mut self.0 {
-            Src::User(user) => user.host(max, false, &mut |vecs| {
-                // SAFETY: `with_host_vecs` passes windows that stay mapped during the call.
-                unsafe { host::write_from(fd, vecs, offset) }
-            }),
+            Src::User(user) => user.host(max, false, op),
             Src::Kernel { buf, used, limit } => {
                 let bytes = usize::try_from(max).unwrap_or(usize::MAX).min(*limit - *used);
                 let from = &buf[*used..*used + bytes];
-                let vecs = [host::host_vec(from.as_ptr().cast_mut(), from.len())];
-                // SAFETY: the vector names `from`, which the host only reads.
-                let moved = unsafe { host::write_from(fd, &vecs, offset) }?;
+                let moved = op(&[host::host_vec(from.as_ptr().cast_mut(), from.len())])?;
                 *used += moved;
                 Ok(moved)
             }

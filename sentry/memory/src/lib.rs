@@ -15,6 +15,7 @@ mod file;
 mod host;
 mod io;
 mod mappable;
+mod message;
 mod mm;
 mod pool;
 mod rangemap;
@@ -35,6 +36,7 @@ pub use extents::Place;
 pub use file::{AllocOpts, FileRange, Fill, MemoryFile};
 pub use io::{IoDst, IoSrc};
 pub use mappable::{Backing, BackingRun, MapName, Mappable, MappingSet, next_mappable_id};
+pub use message::{ADDRESS_BYTES, Incoming, Outgoing};
 pub use mm::{
     AccessMode, FaultError, ForkOpts, Layout, Limits, MapEntry, MemoryManager, MmapArgs, Rss,
     SmapsEntry, Statm, VmFlags, copy_between,
