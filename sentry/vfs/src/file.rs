@@ -212,6 +212,15 @@ pub trait FileOps: Send + Sync + Any {
         let _ = owner;
     }
 
+    /// Told that somebody watches for edges (`EPOLLET`): the queue must from now on be woken at every
+    /// event, not only after somebody looked and found nothing.
+    ///
+    /// # Errors
+    /// `ENOMEM`, `ENOSPC`: it cannot be watched.
+    fn watched_for_edges(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// `ioctl(2)` beyond the generic ones (`FIONBIO`, `FIOCLEX`, `FIOASYNC`…).
     ///
     /// # Errors

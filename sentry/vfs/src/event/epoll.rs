@@ -119,7 +119,7 @@ impl Epoll {
     /// `EPOLL_CTL_ADD`.
     ///
     /// # Errors
-    /// `EEXIST`, `EPERM` (the file cannot be waited for), `ELOOP`, `EINVAL`.
+    /// `EEXIST`, `EPERM` (the file cannot be waited for), `ELOOP`, `EINVAL`, `ENOMEM`, `ENOSPC`.
     pub fn add(&self, fd: i32, file: &Arc<File>, events: u32, data: u64) -> Result<(), Errno> {
         let queue = file.ops().wait_queue().ok_or(EPERM)?;
         if let Some(nested) = file.downcast::<Self>() {
@@ -131,6 +131,9 @@ impl Epoll {
         let known = Readiness::IN.0 | Readiness::OUT.0 | Readiness::ERR.0 | Readiness::HUP.0;
         if events & EXCLUSIVE != 0 && events & !(known | EXCLUSIVE | WAKEUP | EDGE) != 0 {
             return Err(EINVAL.because("EPOLLEXCLUSIVE allows few other bits"));
+        }
+        if events & EDGE != 0 {
+            file.ops().watched_for_edges()?;
         }
         let key = (fd, file.id());
         let entry = Arc::new(Entry {
@@ -173,6 +176,9 @@ impl Epoll {
             let entries = self.inner.entries.lock();
             entries.get(&(fd, file.id())).ok_or(ENOENT)?.entry.clone()
         };
+        if events & EDGE != 0 {
+            file.ops().watched_for_edges()?;
+        }
         {
             let mut interest = entry.interest.lock();
             if (events | interest.events) & EXCLUSIVE != 0 {
