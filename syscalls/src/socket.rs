@@ -1,6 +1,7 @@
 //! `socket(2)` and its relatives.
 
 mod control;
+mod hosted;
 
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_NET_ADMIN;
@@ -20,6 +21,7 @@ use bevor_kernel::{Block, Ctx, Restart, Stop, SysResult};
 use bevor_memory::{IoDst, IoSrc, IoVecs, UserAddr};
 use bevor_net::addr::is_local;
 use bevor_net::channel::Taken;
+use bevor_net::namespace::NetNamespace;
 use bevor_net::netlink::Link;
 use bevor_net::packet::Packet;
 use bevor_net::{Addr, Ancillary, Connecting, Destination, Kind, Socket, SocketFile};
@@ -101,6 +103,12 @@ pub fn socket(ctx: &mut Ctx<'_>, family: i32, kind: u32, protocol: i32) -> SysRe
         let admin = ctx.task().cred().has_cap_in(CAP_NET_ADMIN, &ns.user_ns);
         Socket::netlink(Link::new(kind & 0xf, protocol, admin)?, ns.id, own_cred(ctx))
     } else {
+        let internet = u16::try_from(family).ok().filter(|f| matches!(*f, AF_INET | AF_INET6));
+        if let Some(family) = internet
+            && let Some(network) = NetNamespace::of(ns.id).host()
+        {
+            return hosted::socket(ctx, network, family, kind, protocol);
+        }
         let (family, sort) = new_socket(ctx, family, kind, protocol)?;
         if family != AF_UNIX && sort == Kind::Datagram && protocol == IPPROTO_UDPLITE {
             Socket::udp_lite(family, ns.id, own_cred(ctx))
@@ -159,12 +167,15 @@ fn write_addr(
     at: UserAddr,
     len: UserAddr,
 ) -> Result<(), Errno> {
+    write_addr_bytes(ctx, &addr.encode(family), at, len)
+}
+
+fn write_addr_bytes(ctx: &Ctx<'_>, bytes: &[u8], at: UserAddr, len: UserAddr) -> Result<(), Errno> {
     if at.is_null() {
         return Ok(());
     }
     let room = ctx.mm().read::<i32>(len)?;
     let room = usize::try_from(room).map_err(|_| EINVAL)?;
-    let bytes = addr.encode(family);
     ctx.mm().write_bytes(at, bytes.get(..bytes.len().min(room)).unwrap_or_default())?;
     ctx.mm().write(len, &i32::try_from(bytes.len()).unwrap_or(0))
 }
@@ -176,6 +187,9 @@ fn write_addr(
 /// those of paths.
 pub fn bind(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResult {
     let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        return hosted::bind(ctx, socket, addr, len);
+    }
     let socket = of(&file)?;
     match read_addr(ctx, socket.family, addr, len)? {
         Addr::Path(path) => bind_path(ctx, socket, path)?,
@@ -241,6 +255,9 @@ fn find(ctx: &Ctx<'_>, socket: &Arc<Socket>, addr: &Addr) -> Result<Arc<Socket>,
 /// `ENETUNREACH`, `ENOTSOCK`, `EPROTOTYPE`, and those of paths.
 pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResult {
     let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        return hosted::connect(ctx, &file, socket, addr, len);
+    }
     let socket = of(&file)?;
     let addr = read_addr(ctx, socket.family, addr, len)?;
     if let Addr::Netlink { port, .. } = addr {
@@ -282,6 +299,10 @@ fn is_udp(socket: &Socket) -> bool {
 /// `EADDRINUSE`, `EBADF`, `EINVAL`, `ENOTSOCK`, `EOPNOTSUPP`.
 pub fn listen(ctx: &mut Ctx<'_>, fd: i32, backlog: i32) -> SysResult {
     let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        socket.listen(backlog)?;
+        return Ok(0);
+    }
     of(&file)?.listen(backlog)?;
     Ok(0)
 }
@@ -303,6 +324,9 @@ pub fn accept4(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr, flags:
         return Err(EINVAL.into());
     }
     let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        return hosted::accept(ctx, &file, socket, (addr, len), flags);
+    }
     let socket = of(&file)?;
     match socket.accept() {
         Ok(accepted) => {
@@ -330,6 +354,10 @@ pub fn accept4(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr, flags:
 /// `EBADF`, `EINVAL`, `ENOTCONN`, `ENOTSOCK`.
 pub fn shutdown(ctx: &mut Ctx<'_>, fd: i32, how: i32) -> SysResult {
     let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        socket.shutdown(how)?;
+        return Ok(0);
+    }
     of(&file)?.shutdown(how)?;
     Ok(0)
 }
@@ -340,6 +368,10 @@ pub fn shutdown(ctx: &mut Ctx<'_>, fd: i32, how: i32) -> SysResult {
 /// `EBADF`, `EFAULT`, `EINVAL`, `ENOTSOCK`.
 pub fn getsockname(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr) -> SysResult {
     let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        write_addr_bytes(ctx, &socket.local()?, addr, len)?;
+        return Ok(0);
+    }
     let socket = of(&file)?;
     write_addr(ctx, socket.family, &socket.local(), addr, len)?;
     Ok(0)
@@ -351,6 +383,10 @@ pub fn getsockname(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr) ->
 /// `EBADF`, `EFAULT`, `EINVAL`, `ENOTCONN`, `ENOTSOCK`.
 pub fn getpeername(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr) -> SysResult {
     let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        write_addr_bytes(ctx, &socket.peer()?, addr, len)?;
+        return Ok(0);
+    }
     let socket = of(&file)?;
     write_addr(ctx, socket.family, &socket.peer()?, addr, len)?;
     Ok(0)
@@ -369,11 +405,13 @@ pub fn setsockopt(
     len: i32,
 ) -> SysResult {
     let file = ctx.file(fd)?;
-    let socket = of(&file)?;
     let len = usize::try_from(len).map_err(|_| EINVAL)?.min(4096);
     let mut bytes = vec![0; len];
     ctx.mm().read_bytes(value, &mut bytes)?;
-    bevor_net::options::set(socket, level, option, &bytes)?;
+    match hosted::of(&file) {
+        Some(socket) => hosted::set_option(socket, level, option, &bytes)?,
+        None => bevor_net::options::set(of(&file)?, level, option, &bytes)?,
+    }
     Ok(0)
 }
 
@@ -390,9 +428,11 @@ pub fn getsockopt(
     len: UserAddr,
 ) -> SysResult {
     let file = ctx.file(fd)?;
-    let socket = of(&file)?;
     let room = usize::try_from(ctx.mm().read::<i32>(len)?).map_err(|_| EINVAL)?;
-    let bytes = bevor_net::options::get(socket, level, option)?;
+    let bytes = match hosted::of(&file) {
+        Some(socket) => hosted::option(socket, level, option, room)?,
+        None => bevor_net::options::get(of(&file)?, level, option)?,
+    };
     let shown = bytes.get(..bytes.len().min(room)).unwrap_or_default();
     ctx.mm().write_bytes(value, shown)?;
     ctx.mm().write(len, &i32::try_from(shown.len()).unwrap_or(0))?;
@@ -412,6 +452,9 @@ fn no_wait(file: &File, flags: u32) -> bool {
 
 fn do_send(ctx: &Ctx<'_>, fd: i32, message: &Outgoing, flags: u32) -> SysResult {
     let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        return hosted::send(ctx, &file, socket, message, flags);
+    }
     let socket = of(&file)?;
     let before = ctx.resumed().map_or(0, |block| block.done);
     let result = send_part(ctx, socket, message, before, flags & MSG_OOB != 0);
@@ -556,12 +599,11 @@ pub fn sendmmsg(
 
 fn do_receive(
     ctx: &Ctx<'_>,
-    fd: i32,
+    file: &Arc<File>,
     vecs: &IoVecs,
     flags: u32,
-) -> Result<(Arc<File>, Taken, u64), Stop> {
-    let file = ctx.file(fd)?;
-    let socket = of(&file)?;
+) -> Result<(Taken, u64), Stop> {
+    let socket = of(file)?;
     if flags & MSG_ERRQUEUE != 0 && socket.family != AF_UNIX {
         return Err(EAGAIN.because("no errors are queued").into());
     }
@@ -570,7 +612,7 @@ fn do_receive(
         let byte = socket.receive_urgent(flags & MSG_PEEK != 0)?;
         let bytes = IoDst::user(ctx.mm(), vecs.clone()).put(&[byte])?;
         let taken = Taken { bytes, ..Taken::default() };
-        return Ok((file.clone(), taken, bytes as u64));
+        return Ok((taken, bytes as u64));
     }
     let before = ctx.resumed().map_or(0, |block| block.done);
     let mut dst = IoDst::user(ctx.mm(), crate::io::skip(vecs, before)?);
@@ -580,7 +622,7 @@ fn do_receive(
         let timeout = socket.options.lock().receive_timeout_ns;
         let deadline =
             ctx.deadline_ns().or_else(|| timeout.map(|ns| monotonic_ns().saturating_add(ns)));
-        let block = Block::on_file(&file, Ready::READABLE | Ready::RDHUP).with_done(done);
+        let block = Block::on_file(file, Ready::READABLE | Ready::RDHUP).with_done(done);
         let restart = if timeout.is_some() { Restart::Never } else { Restart::Sys };
         Stop::from(block.until(deadline).restarting(restart))
     };
@@ -592,17 +634,16 @@ fn do_receive(
                 Kind::Stream => socket.options.lock().low_water().min(vecs.total()),
                 _ => 0,
             };
-            let waits = !peek && !no_wait(&file, flags) && !ctx.timed_out();
+            let waits = !peek && !no_wait(file, flags) && !ctx.timed_out();
             if waits && taken.bytes > 0 && done < least {
                 return Err(wait(done));
             }
-            let file = file.clone();
-            Ok((file, taken, done))
+            Ok((taken, done))
         }
-        Err(errno) if errno == EAGAIN && !no_wait(&file, flags) && !ctx.timed_out() => {
+        Err(errno) if errno == EAGAIN && !no_wait(file, flags) && !ctx.timed_out() => {
             Err(wait(before))
         }
-        Err(_) if before != 0 => Ok((file.clone(), Taken::default(), before)),
+        Err(_) if before != 0 => Ok((Taken::default(), before)),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -629,7 +670,12 @@ pub fn recvfrom(
     from: UserAddr,
     from_len: UserAddr,
 ) -> SysResult {
-    let (file, taken, done) = do_receive(ctx, fd, &IoVecs::one(buf, len), flags)?;
+    let vecs = IoVecs::one(buf, len);
+    let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        return hosted::receive_from(ctx, &file, socket, &vecs, flags, (from, from_len));
+    }
+    let (taken, done) = do_receive(ctx, &file, &vecs, flags)?;
     let socket = of(&file)?;
     if !from.is_null() {
         if socket.kind == Kind::Datagram {
@@ -642,13 +688,17 @@ pub fn recvfrom(
 }
 
 fn receive_message(ctx: &Ctx<'_>, fd: i32, at: UserAddr, flags: u32) -> SysResult {
+    let file = ctx.file(fd)?;
+    if let Some(socket) = hosted::of(&file) {
+        return hosted::receive_message(ctx, &file, socket, at, flags);
+    }
     let header = ctx.mm().read::<Msghdr>(at)?;
     let count = usize::try_from(header.msg_iovlen).map_err(|_| EMSGSIZE)?;
     if count > 1024 {
         return Err(EMSGSIZE.into());
     }
     let vecs = ctx.mm().read_iovecs(UserAddr(header.msg_iov), count)?;
-    let (file, mut taken, done) = do_receive(ctx, fd, &vecs, flags)?;
+    let (mut taken, done) = do_receive(ctx, &file, &vecs, flags)?;
     let socket = of(&file)?;
     let mut shown = flags & MSG_CMSG_CLOEXEC;
     if socket.kind == Kind::Stream {

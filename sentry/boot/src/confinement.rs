@@ -9,7 +9,7 @@ use bevor_confine::{
 
 use crate::config::{Net, PlatformKind, SentryConfig};
 
-/// The first walls: namespaces, an empty root, no identity, no capability, no path, no signal to
+/// The first walls: namespaces (the network's stays the caller's with `--net host`), an empty root, no identity, no capability, no path, no signal to
 /// outsiders. Afterwards the process has nothing left to give up but host calls. Made before the
 /// platform: stubs get these walls too.
 ///
@@ -34,7 +34,11 @@ pub fn leave_the_host(config: &SentryConfig) -> io::Result<()> {
     privileges::die_with_parent().map_err(step("parent"))?;
     // Before the first stub process and every thread: Landlock lets a process signal only those that
     // are under the same rules, and the sentry must kick and kill its stubs.
-    match Landlock::new().map_err(step("landlock"))? {
+    let landlock = match config.net {
+        Net::None => Landlock::new(),
+        Net::Host => Landlock::with_network(),
+    };
+    match landlock.map_err(step("landlock"))? {
         Some(nothing) => nothing.restrict().map_err(step("landlock")),
         None => Ok(()),
     }

@@ -22,6 +22,8 @@ use bevor_kernel::signal::{Info, send};
 use bevor_kernel::start::{self, ProcessSpec};
 use bevor_kernel::tree::{ExitStatus, JobEvent};
 use bevor_memory::{Account, IoDst};
+use bevor_net::host::Network;
+use bevor_net::namespace::NetNamespace;
 use bevor_vfs::file::{File, OpenFlags};
 use bevor_vfs::host::{self, HostTty, Origin};
 use bevor_vfs::mount::{MountFlags, attach_new};
@@ -43,6 +45,8 @@ pub struct Sandbox {
     entries: BTreeMap<String, Entry>,
     listeners: Arc<Mutex<Vec<Listener>>>,
     clock: StartClock,
+    /// The host's network, if containers are in it.
+    network: Option<Arc<Network>>,
 }
 
 /// A container and what the kernel does not keep of it.
@@ -68,13 +72,14 @@ fn failed(what: &str, errno: Errno) -> Refusal {
 
 impl Sandbox {
     /// A sandbox without containers.
-    pub fn new(kernel: Arc<Kernel>, clock: StartClock) -> Self {
+    pub fn new(kernel: Arc<Kernel>, clock: StartClock, network: Option<Arc<Network>>) -> Self {
         Self {
             kernel,
             user_ns: UserNamespace::initial(),
             entries: BTreeMap::new(),
             listeners: Arc::default(),
             clock,
+            network,
         }
     }
 
@@ -298,6 +303,9 @@ impl Handler for Sandbox {
         let client = gofer_client(gofer)?;
         let hostname = create.hostname.clone().unwrap_or_else(|| "bevor".into());
         let namespaces = Namespaces::new(hostname.into_bytes(), &self.user_ns);
+        if let Some(network) = &self.network {
+            NetNamespace::of(namespaces.net.id).join_host(network.clone());
+        }
         let mut builder = Builder::new(&self.kernel, &account, &self.user_ns, client)?;
         self.clock.passed("the gofer answers");
         let fs = builder.build(&create, &namespaces)?;

@@ -10,6 +10,7 @@ pub mod config;
 pub mod confinement;
 mod control;
 mod logging;
+mod network;
 mod role;
 mod tree;
 mod users;

@@ -15,8 +15,8 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::clock::StartClock;
-use crate::config::{CONFIG_FD, CONTROL_FD, LOG_FD, PlatformKind, SentryConfig};
-use crate::{confinement, control, logging, tree};
+use crate::config::{CONFIG_FD, CONTROL_FD, LOG_FD, Net, PlatformKind, SentryConfig};
+use crate::{confinement, control, logging, network, tree};
 
 /// Exit status of a sentry that could not start.
 const FAILED: i32 = 125;
@@ -63,6 +63,10 @@ fn run() -> Result<(), String> {
     }
 
     let facts = HostFacts::read().map_err(step("/proc"))?;
+    let interfaces = match config.net {
+        Net::None => None,
+        Net::Host => Some(network::interfaces().map_err(step("network interfaces"))?),
+    };
     confinement::leave_the_host(&config).map_err(step("cannot leave the host"))?;
     clock.passed("left the host");
     let cpus = keep_to_processors(config.cpus).map_err(step("processors"))?;
@@ -91,10 +95,11 @@ fn run() -> Result<(), String> {
     let kernel = Kernel::new(kernel_config, platform, memory, dispatch);
     tree::register_file_systems(&kernel);
     start_threads(&kernel)?;
+    let network = interfaces.map(network::start).transpose().map_err(step("network"))?;
     clock.passed("kernel made");
     let mut server = Server::new().map_err(step("control server"))?;
     server.serve_owner(control_socket);
-    let mut sandbox = control::Sandbox::new(kernel, clock.clone());
+    let mut sandbox = control::Sandbox::new(kernel, clock.clone(), network);
     confinement::filter(&config, &Values::new()).map_err(step("cannot install the filter"))?;
     clock.passed("walls up");
 

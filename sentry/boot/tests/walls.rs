@@ -14,9 +14,11 @@ use bevor_boot::config::{Net, PlatformKind, SentryConfig};
 use bevor_boot::confinement::{close_to_new_code, filter, leave_the_host};
 use bevor_confine::{Child, Namespaces, Spawn, Values, privileges, report_refused_calls, spawn};
 use caps::{CapSet, Capability};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 const INSIDE: &std::ffi::CStr = c"look-inside";
+const HOST_NET: &std::ffi::CStr = c"host";
 const AS_USER: &str = "as-user";
 
 fn main() -> ExitCode {
@@ -25,11 +27,13 @@ fn main() -> ExitCode {
         return inside();
     }
     let root = nix::unistd::geteuid().is_root();
-    let checks: [Check; 4] = [
+    let checks: [Check; 6] = [
         ("the process is bare", bare),
         ("a refused call is reported and ends the process", refused_call),
         ("a refused call on another thread ends the process", refused_call_on_a_thread),
         ("it dies with its parent", dies_with_parent),
+        ("without the host's network there is no socket", no_socket),
+        ("with it, of the internet's families alone", internet_sockets),
     ];
     for (name, check) in checks {
         check(root);
@@ -50,10 +54,10 @@ fn main() -> ExitCode {
 /// A name, and what is checked: as root or as an ordinary user.
 type Check = (&'static str, fn(bool));
 
-fn config(by_root: bool) -> SentryConfig {
+fn config(by_root: bool, net: Net) -> SentryConfig {
     SentryConfig {
         platform: PlatformKind::Systrap,
-        net: Net::None,
+        net,
         strace: false,
         log: None,
         cpus: None,
@@ -74,6 +78,10 @@ struct Walled {
 
 impl Walled {
     fn start(by_root: bool) -> Self {
+        Self::start_in(by_root, Net::None)
+    }
+
+    fn start_in(by_root: bool, net: Net) -> Self {
         let exe: OwnedFd = File::open("/proc/self/exe").expect("this program").into();
         let (stdin, orders) = std::io::pipe().expect("a pipe");
         let (output, stdout) = std::io::pipe().expect("a pipe");
@@ -81,7 +89,12 @@ impl Walled {
         let kept = [Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP];
         let child = spawn(&Spawn {
             exe: exe.as_fd(),
-            argv: &[c"walled", INSIDE, if by_root { c"root" } else { c"user" }],
+            argv: &[
+                c"walled",
+                INSIDE,
+                if by_root { c"root" } else { c"user" },
+                if net == Net::Host { HOST_NET } else { c"none" },
+            ],
             fds: &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
             namespaces: if by_root {
                 Namespaces::PID
@@ -119,7 +132,8 @@ fn inside() -> ExitCode {
     let report = bevor_confine::inherited(2).expect("standard error");
     report_refused_calls(c"test", report).expect("a handler");
     privileges::ignore_terminal_signals().expect("signals");
-    let config = config(by_root);
+    let host = std::env::args().nth(3).is_some_and(|net| net.as_bytes() == HOST_NET.to_bytes());
+    let config = config(by_root, if host { Net::Host } else { Net::None });
     leave_the_host(&config).expect("the host lets go");
     close_to_new_code();
     let (send, receive) = std::sync::mpsc::channel::<()>();
@@ -142,6 +156,15 @@ fn inside() -> ExitCode {
         match order[0] {
             b'f' => println!("{facts}"),
             b'c' => forbidden_call(),
+            b'i' => println!("{}", internet()),
+            b'u' => drop(new_socket(AddressFamily::Unix, SockType::Stream, None)),
+            b'p' => drop(new_socket(AddressFamily::Packet, SockType::Datagram, None)),
+            b'n' => drop(new_socket(AddressFamily::Netlink, SockType::Datagram, None)),
+            b'v' => drop(new_socket(AddressFamily::Vsock, SockType::Stream, None)),
+            b'r' => drop(new_socket(AddressFamily::Inet, SockType::Raw, Some(SockProtocol::Icmp))),
+            b'4' => {
+                drop(new_socket(AddressFamily::Inet, SockType::Stream, Some(SockProtocol::Tcp)))
+            }
             b't' => {
                 send.send(()).expect("the thread waits");
                 waiting.join().expect("never comes here");
@@ -155,6 +178,27 @@ fn inside() -> ExitCode {
 /// A harmless call that is in no table: `getppid`.
 fn forbidden_call() {
     let _parent = nix::unistd::getppid();
+}
+
+/// A socket as a sentry makes them.
+fn new_socket(
+    family: AddressFamily,
+    kind: SockType,
+    protocol: Option<SockProtocol>,
+) -> nix::Result<OwnedFd> {
+    socket(family, kind, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, protocol)
+}
+
+/// How many of the sockets guests get can be made.
+fn internet() -> usize {
+    let forms = [
+        (AddressFamily::Inet, SockType::Stream, SockProtocol::Tcp),
+        (AddressFamily::Inet, SockType::Datagram, SockProtocol::Udp),
+        (AddressFamily::Inet6, SockType::Stream, SockProtocol::Tcp),
+        (AddressFamily::Inet6, SockType::Datagram, SockProtocol::Udp),
+    ];
+    let made = forms.map(|(family, kind, protocol)| new_socket(family, kind, Some(protocol)));
+    made.iter().filter(|made| made.is_ok()).count()
 }
 
 /// What the process finds out about itself, as `name=value` words.
@@ -235,6 +279,33 @@ fn refused_call_on_a_thread(by_root: bool) {
     let (status, errors) = Walled::start(by_root).end("t");
     assert!(matches!(status, WaitStatus::Exited(_, 159)), "{status:?} {errors}");
     assert!(errors.contains("refused host call"), "{errors}");
+}
+
+/// Checks that a process in network `net` dies of `order`, with a report that it tried `socket`.
+fn dies_of(order: &str, by_root: bool, net: Net) {
+    let (status, errors) = Walled::start_in(by_root, net).end(order);
+    assert!(matches!(status, WaitStatus::Exited(_, 159)), "{order}: {status:?} {errors}");
+    let number = libc::SYS_socket;
+    assert!(errors.contains(&format!("refused host call {number}(")), "{order}: {errors}");
+}
+
+fn no_socket(by_root: bool) {
+    for order in ["4", "u"] {
+        dies_of(order, by_root, Net::None);
+    }
+}
+
+fn internet_sockets(by_root: bool) {
+    let mut walled = Walled::start_in(by_root, Net::Host);
+    assert_eq!(walled.ask("i"), "4");
+    if by_root {
+        let of = |who: &str| fs::read_link(format!("/proc/{who}/ns/net")).expect(who);
+        assert_eq!(of(&walled.child.pid.to_string()), of("self"), "the caller's network");
+    }
+    drop(walled);
+    for order in ["u", "p", "n", "v", "r"] {
+        dies_of(order, by_root, Net::Host);
+    }
 }
 
 fn dies_with_parent(by_root: bool) {

@@ -1,7 +1,8 @@
-//! Interface `ioctl`s every socket answers (`netdevice(7)`): the sandbox has `lo` alone.
+//! Interface `ioctl`s every socket answers (`netdevice(7)`).
 
+use crate::host::Interface;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EFAULT, ENODEV};
+use bevor_abi::errno::{EADDRNOTAVAIL, EFAULT, ENODEV};
 use bevor_memory::UserAddr;
 use bevor_vfs::caller::Caller;
 
@@ -9,6 +10,7 @@ const SIOCGIFNAME: u32 = 0x8910;
 const SIOCGIFCONF: u32 = 0x8912;
 const SIOCGIFFLAGS: u32 = 0x8913;
 const SIOCGIFADDR: u32 = 0x8915;
+const SIOCGIFBRDADDR: u32 = 0x8919;
 const SIOCGIFNETMASK: u32 = 0x891b;
 const SIOCGIFMTU: u32 = 0x8921;
 const SIOCGIFHWADDR: u32 = 0x8927;
@@ -17,28 +19,33 @@ const SIOCGIFTXQLEN: u32 = 0x8942;
 
 /// Bytes of `struct ifreq`.
 const IFREQ_BYTES: usize = 40;
-/// `IFF_UP | IFF_LOOPBACK | IFF_RUNNING`.
-const LO_FLAGS: u16 = 0x49;
-/// MTU of `lo`.
-const LO_MTU: u32 = 65_536;
-/// `ARPHRD_LOOPBACK`.
-const ARPHRD_LOOPBACK: u16 = 772;
+/// Bytes of a name in it.
+const NAME_BYTES: usize = 16;
 
-/// Serves an interface command; `None` if it is none.
-pub fn interface(caller: &dyn Caller, cmd: u32, arg: u64) -> Option<Result<u64, Errno>> {
+/// Serves an interface command for a network with these interfaces; `None` if it is none.
+pub fn interface(
+    interfaces: &[Interface],
+    caller: &dyn Caller,
+    cmd: u32,
+    arg: u64,
+) -> Option<Result<u64, Errno>> {
     let known = matches!(
         cmd,
         SIOCGIFNAME
             | SIOCGIFCONF
             | SIOCGIFFLAGS
             | SIOCGIFADDR
+            | SIOCGIFBRDADDR
             | SIOCGIFNETMASK
             | SIOCGIFMTU
             | SIOCGIFHWADDR
             | SIOCGIFINDEX
             | SIOCGIFTXQLEN
     );
-    known.then(|| serve(caller, cmd, UserAddr(arg)))
+    known.then(|| match cmd {
+        SIOCGIFCONF => list(interfaces, caller, UserAddr(arg)),
+        _ => one(interfaces, caller, cmd, UserAddr(arg)),
+    })
 }
 
 fn address(ip: [u8; 4]) -> [u8; 16] {
@@ -48,47 +55,77 @@ fn address(ip: [u8; 4]) -> [u8; 16] {
     out
 }
 
-fn serve(caller: &dyn Caller, cmd: u32, at: UserAddr) -> Result<u64, Errno> {
+/// `SIOCGIFCONF`: every IPv4 address with its interface's name.
+fn list(interfaces: &[Interface], caller: &dyn Caller, at: UserAddr) -> Result<u64, Errno> {
     let mm = caller.mm();
-    if cmd == SIOCGIFCONF {
-        let room: i32 = mm.read(at)?;
-        let buffer: u64 = mm.read(at.add(8)?)?;
-        let mut entry = [0_u8; IFREQ_BYTES];
-        entry[..2].copy_from_slice(b"lo");
-        entry[16..32].copy_from_slice(&address([127, 0, 0, 1]));
-        let fits = usize::try_from(room).is_ok_and(|room| room >= IFREQ_BYTES);
-        if buffer != 0 && fits {
-            mm.write_bytes(UserAddr(buffer), &entry)?;
+    let room: i32 = mm.read(at)?;
+    let buffer: u64 = mm.read(at.add(8)?)?;
+    let mut entries = Vec::new();
+    for interface in interfaces {
+        for (ip, ..) in &interface.v4 {
+            let mut entry = [0_u8; IFREQ_BYTES];
+            for (to, from) in entry.iter_mut().zip(interface.name.iter().take(NAME_BYTES - 1)) {
+                *to = *from;
+            }
+            entry[16..32].copy_from_slice(&address(*ip));
+            entries.extend_from_slice(&entry);
         }
-        let length: i32 = if buffer == 0 || fits { 40 } else { 0 };
-        mm.write(at, &length)?;
-        return Ok(0);
     }
+    if buffer != 0 {
+        let whole = usize::try_from(room).unwrap_or(0) / IFREQ_BYTES * IFREQ_BYTES;
+        entries.truncate(whole);
+        mm.write_bytes(UserAddr(buffer), &entries)?;
+    }
+    mm.write(at, &i32::try_from(entries.len()).unwrap_or(i32::MAX))?;
+    Ok(0)
+}
+
+/// The commands about one interface.
+fn one(
+    interfaces: &[Interface],
+    caller: &dyn Caller,
+    cmd: u32,
+    at: UserAddr,
+) -> Result<u64, Errno> {
+    let mm = caller.mm();
     let mut request = [0_u8; IFREQ_BYTES];
     mm.read_bytes(at, &mut request)?;
-    let (name, value) = request.split_at_mut_checked(16).ok_or(EFAULT)?;
+    let (name, value) = request.split_at_mut_checked(NAME_BYTES).ok_or(EFAULT)?;
     if cmd == SIOCGIFNAME {
-        if value.get(..4) != Some(&1_i32.to_ne_bytes()) {
-            return Err(ENODEV.into());
-        }
+        let index = value.get(..4).and_then(|bytes| bytes.try_into().ok()).ok_or(EFAULT)?;
+        let index = i32::from_ne_bytes(index);
+        let found = interfaces.iter().find(|interface| interface.index == index).ok_or(ENODEV)?;
         name.fill(0);
-        name[..2].copy_from_slice(b"lo");
+        for (to, from) in name.iter_mut().zip(found.name.iter().take(NAME_BYTES - 1)) {
+            *to = *from;
+        }
         mm.write_bytes(at, &request)?;
         return Ok(0);
     }
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-    if name != b"lo" {
-        return Err(ENODEV.into());
-    }
+    let found = interfaces.iter().find(|interface| interface.name == name).ok_or(ENODEV)?;
+    let first = || found.v4.first().copied().ok_or(EADDRNOTAVAIL);
     let mut answer = [0_u8; 16];
     match cmd {
-        SIOCGIFFLAGS => answer[..2].copy_from_slice(&LO_FLAGS.to_ne_bytes()),
-        SIOCGIFADDR => answer = address([127, 0, 0, 1]),
-        SIOCGIFNETMASK => answer = address([255, 0, 0, 0]),
-        SIOCGIFMTU => answer[..4].copy_from_slice(&LO_MTU.to_ne_bytes()),
-        SIOCGIFHWADDR => answer[..2].copy_from_slice(&ARPHRD_LOOPBACK.to_ne_bytes()),
-        SIOCGIFINDEX => answer[..4].copy_from_slice(&1_i32.to_ne_bytes()),
-        _ => answer[..4].copy_from_slice(&1000_i32.to_ne_bytes()),
+        SIOCGIFFLAGS => {
+            let flags = bevor_abi::conv::low_u16(u64::from(found.flags));
+            answer[..2].copy_from_slice(&flags.to_ne_bytes());
+        }
+        SIOCGIFADDR => answer = address(first()?.0),
+        SIOCGIFBRDADDR => answer = address(first()?.2),
+        SIOCGIFNETMASK => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(first()?.1.min(32))).unwrap_or(0);
+            answer = address(mask.to_be_bytes());
+        }
+        SIOCGIFMTU => answer[..4].copy_from_slice(&found.mtu.to_ne_bytes()),
+        SIOCGIFHWADDR => {
+            answer[..2].copy_from_slice(&found.hardware.to_ne_bytes());
+            for (to, from) in answer.iter_mut().skip(2).zip(&found.address) {
+                *to = *from;
+            }
+        }
+        SIOCGIFINDEX => answer[..4].copy_from_slice(&found.index.to_ne_bytes()),
+        _ => answer[..4].copy_from_slice(&found.queue.to_ne_bytes()),
     }
     value.get_mut(..16).ok_or(EFAULT)?.copy_from_slice(&answer);
     mm.write_bytes(at, &request)?;

@@ -1,8 +1,9 @@
-//! Sockets: unix, inet over the sandbox's own loopback, and netlink.
-#![forbid(unsafe_code)]
+//! Sockets: unix, inet over the sandbox's own loopback or through the host's network, and netlink.
+#![deny(unsafe_code)]
 
 pub mod addr;
 pub mod channel;
+pub mod host;
 mod ioctl;
 pub mod namespace;
 pub mod netlink;

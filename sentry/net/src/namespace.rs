@@ -1,13 +1,14 @@
 //! Names of one network namespace: abstract unix names, ports, and sockets bound to inodes.
 
 use crate::addr::canonical;
+use crate::host::{Interface, Network};
 use crate::socket::Socket;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EADDRINUSE, ECONNREFUSED};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
 /// First port given out by itself (`ip_local_port_range`).
 const FIRST_EPHEMERAL: u16 = 32_768;
@@ -40,6 +41,8 @@ pub struct NetNamespace {
     ports: Mutex<Ports>,
     /// Ports of netlink sockets, by protocol.
     netlink: Mutex<HashSet<(u32, u32)>>,
+    /// The host's network, if internet sockets are the host's.
+    host: OnceLock<Arc<Network>>,
 }
 
 #[derive(Default)]
@@ -49,6 +52,9 @@ struct Ports {
 }
 
 static NAMESPACES: LazyLock<Mutex<HashMap<u64, Arc<NetNamespace>>>> = LazyLock::new(Mutex::default);
+
+/// The interfaces of a namespace of the sandbox's own.
+static LOOPBACK: LazyLock<[Interface; 1]> = LazyLock::new(|| [Interface::loopback()]);
 
 /// Sockets bound to inodes, by device and inode number.
 static INODES: LazyLock<Mutex<ByInode>> = LazyLock::new(Mutex::default);
@@ -75,6 +81,24 @@ impl NetNamespace {
     #[must_use]
     pub fn of(id: u64) -> Arc<Self> {
         NAMESPACES.lock().entry(id).or_default().clone()
+    }
+
+    /// Makes internet sockets of this namespace sockets of the host from now on.
+    pub fn join_host(&self, network: Arc<Network>) {
+        // A namespace that joined before stays where it is.
+        let _ = self.host.set(network);
+    }
+
+    /// The host's network, if this is its namespace.
+    #[must_use]
+    pub fn host(&self) -> Option<&Arc<Network>> {
+        self.host.get()
+    }
+
+    /// The interfaces there are.
+    #[must_use]
+    pub fn interfaces(&self) -> &[Interface] {
+        self.host.get().map_or(LOOPBACK.as_slice(), |network| &network.interfaces.list)
     }
 
     /// Gives a socket an abstract name.

@@ -99,7 +99,11 @@ fn int(value: &[u8]) -> Result<i32, Errno> {
     bytes.map(i32::from_ne_bytes).ok_or_else(|| EINVAL.into())
 }
 
-fn timeout(value: &[u8]) -> Result<Option<u64>, Errno> {
+/// Decodes `SO_RCVTIMEO` and `SO_SNDTIMEO`: nanoseconds, `None` for ever.
+///
+/// # Errors
+/// `EINVAL`, `EDOM`.
+pub(crate) fn timeout(value: &[u8]) -> Result<Option<u64>, Errno> {
     let word = |at: usize| {
         let bytes = value.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         bytes.map(i64::from_ne_bytes).ok_or_else(|| Errno::from(EINVAL))
@@ -125,6 +129,13 @@ fn has_level(socket: &Socket, level: u32) -> bool {
         },
         _ => false,
     }
+}
+
+/// The bytes of `SO_RCVTIMEO` and `SO_SNDTIMEO`.
+pub(crate) fn show_timeout(ns: Option<u64>) -> Vec<u8> {
+    let ns = ns.unwrap_or(0);
+    let words = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 /// `setsockopt(2)`.
@@ -213,11 +224,7 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
     let options = socket.options.lock();
     let number = |value: i32| Ok(value.to_ne_bytes().to_vec());
     let flag = |value: bool| number(i32::from(value));
-    let time = |ns: Option<u64>| {
-        let ns = ns.unwrap_or(0);
-        let words = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
-        Ok(words.iter().flat_map(|word| word.to_ne_bytes()).collect())
-    };
+    let time = |ns: Option<u64>| Ok(show_timeout(ns));
     let default_bytes = i32::try_from(DEFAULT_BYTES).unwrap_or(i32::MAX);
     let bytes = |bytes: i32| number(if bytes == 0 { default_bytes } else { bytes });
     if let Some(kept) = number::find(socket, level, option) {

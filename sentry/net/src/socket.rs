@@ -669,6 +669,11 @@ impl Socket {
         &self.incoming
     }
 
+    /// The network namespace it is of.
+    pub(crate) const fn namespace(&self) -> &Arc<NetNamespace> {
+        &self.ns
+    }
+
     /// The netlink side of it, if it has one.
     #[must_use]
     pub const fn link(&self) -> Option<&Link> {
@@ -814,7 +819,11 @@ impl FileOps for SocketFile {
                 let outgoing = self.0.state.lock().outgoing.clone();
                 outgoing.map_or(0, |outgoing| outgoing.pending())
             }
-            _ => return crate::ioctl::interface(caller, cmd, arg).unwrap_or(Err(ENOTTY.into())),
+            _ => {
+                let interfaces = self.0.ns.interfaces();
+                let answer = crate::ioctl::interface(interfaces, caller, cmd, arg);
+                return answer.unwrap_or(Err(ENOTTY.into()));
+            }
         };
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         caller.mm().write(UserAddr(arg), &count)?;

@@ -68,6 +68,13 @@ const fn fs_rights(abi: u32) -> u64 {
     (1 << count) - 1
 }
 
+/// What becomes of binding and connecting TCP sockets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TcpPorts {
+    Refused,
+    Allowed,
+}
+
 impl Landlock {
     /// Starts a rule set that handles all the host can: paths, and from the versions that have
     /// them TCP ports, abstract sockets and signals to outsiders.
@@ -77,6 +84,18 @@ impl Landlock {
     /// # Errors
     /// The host's: out of memory or descriptors.
     pub fn new() -> io::Result<Option<Self>> {
+        Self::handling(TcpPorts::Refused)
+    }
+
+    /// The same for a process that uses the host's network: TCP ports are left alone.
+    ///
+    /// # Errors
+    /// As [`Landlock::new`].
+    pub fn with_network() -> io::Result<Option<Self>> {
+        Self::handling(TcpPorts::Allowed)
+    }
+
+    fn handling(ports: TcpPorts) -> io::Result<Option<Self>> {
         let abi = abi();
         if abi == 0 {
             return Ok(None);
@@ -84,7 +103,7 @@ impl Landlock {
         let handled = fs_rights(abi);
         let attr = RulesetAttr {
             handled_access_fs: handled,
-            handled_access_net: if abi >= 4 { 3 } else { 0 },
+            handled_access_net: if abi >= 4 && ports == TcpPorts::Refused { 3 } else { 0 },
             scoped: if abi >= 6 { 3 } else { 0 },
         };
         // Older hosts accept the longer structure while what they do not know is zero.

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod gofer;
 pub mod guest;
 mod killed;
+pub mod net_host;
 pub mod ptrace;
 pub mod sentry;
 #[cfg(test)]
@@ -67,7 +68,7 @@ pub fn rows(role: Role, features: Features) -> Vec<&'static Row> {
             let mut groups = vec![sentry::ROWS];
             groups.push(if features.ptrace { ptrace::SENTRY } else { sentry::SYSTRAP });
             if features.net_host {
-                groups.push(sentry::NET_HOST);
+                groups.push(net_host::ROWS);
             }
             groups
         }

@@ -172,6 +172,3 @@ pub const SYSTRAP: &[Row] = &[
         "platform::systrap"
     ),
 ];
-
-/// Rows `--net host` adds.
-pub const NET_HOST: &[Row] = &[];

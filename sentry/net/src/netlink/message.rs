@@ -55,6 +55,20 @@ impl Request<'_> {
         answer
     }
 
+    /// A message the host once gave as an answer to somebody else, as an answer to this request.
+    pub(super) fn repeat(&self, message: &[u8], flags: u16) -> Option<Answer> {
+        let (head, rest) = Nlmsghdr::read_from_prefix(message).ok()?;
+        let head = Nlmsghdr {
+            nlmsg_flags: flags,
+            nlmsg_seq: self.head.nlmsg_seq,
+            nlmsg_pid: self.port,
+            ..head
+        };
+        let mut answer = Answer(head.as_bytes().to_vec());
+        answer.put(rest);
+        Some(answer)
+    }
+
     /// The end of a dump.
     pub(super) fn done(&self) -> Vec<u8> {
         self.answer(NLMSG_DONE, NLM_F_MULTI, &0_i32).finish()

@@ -1,5 +1,6 @@
 //! Netlink sockets (`netlink(7)`): requests to the sentry, answered at once into the sender's inbox.
 
+mod hosted;
 mod message;
 mod route;
 
@@ -137,7 +138,10 @@ fn serve(socket: &Socket, link: &Link, request: &Request<'_>) {
     let mut result = Ok(Vec::new());
     if flags & NLM_F_REQUEST != 0 && request.head.nlmsg_type >= NLMSG_MIN_TYPE {
         result = match link.protocol {
-            NETLINK_ROUTE => route::serve(request, link.admin),
+            NETLINK_ROUTE => match socket.namespace().host() {
+                Some(network) => hosted::serve(request, &network.interfaces),
+                None => route::serve(request, link.admin),
+            },
             _ => Err(EOPNOTSUPP.into()),
         };
     }

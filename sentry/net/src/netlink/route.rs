@@ -90,7 +90,7 @@ fn is_of(ip: IpAddr, family: u8) -> bool {
 }
 
 /// Puts answers into as few datagrams as they fit, and the end of the dump behind.
-fn dump(request: &Request<'_>, answers: Vec<Answer>) -> Vec<Vec<u8>> {
+pub(super) fn dump(request: &Request<'_>, answers: Vec<Answer>) -> Vec<Vec<u8>> {
     let mut datagrams: Vec<Vec<u8>> = Vec::new();
     for answer in answers {
         let bytes = answer.finish();

@@ -1,0 +1,2 @@
+/* What the loopback does, over the host's. bevor-test: user=both do=--net,host */
+#include "inet_loopback.c"
