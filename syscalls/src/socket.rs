@@ -6,7 +6,7 @@ mod hosted;
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_NET_ADMIN;
 use bevor_abi::errno::{
-    EADDRINUSE, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINPROGRESS, EINVAL,
+    EADDRINUSE, EAFNOSUPPORT, EAGAIN, EALREADY, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINVAL,
     EISCONN, EMSGSIZE, ENETUNREACH, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE, EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
 };
@@ -251,7 +251,8 @@ fn find(ctx: &Ctx<'_>, socket: &Arc<Socket>, addr: &Addr) -> Result<Arc<Socket>,
 /// `connect(2)`.
 ///
 /// # Errors
-/// `EAFNOSUPPORT`, `EAGAIN`, `EBADF`, `ECONNREFUSED`, `EINPROGRESS`, `EINVAL`, `EISCONN`,
+/// `EAFNOSUPPORT`, `EAGAIN`, `EALREADY`, `EBADF`, `ECONNABORTED`, `ECONNREFUSED`, `EINPROGRESS`,
+/// `EINVAL`, `EISCONN`,
 /// `ENETUNREACH`, `ENOTSOCK`, `EPROTOTYPE`, and those of paths.
 pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResult {
     let file = ctx.file(fd)?;
@@ -273,16 +274,27 @@ pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResul
         socket.connect_datagram(*addr)?;
         return Ok(0);
     }
+    if let Addr::Inet(_) = addr {
+        match socket.started_connection() {
+            Err(errno) if errno == EALREADY && !file.nonblocking() => {
+                return Err(Block::on_file(&file, Ready::WRITABLE).into());
+            }
+            Ok(Some(())) => return Ok(0),
+            other => other?,
+        };
+    }
     if socket.kind != Kind::Datagram && socket.peer().is_ok() {
         return Err(EISCONN.into());
+    }
+    if let (Addr::Inet(_), Kind::Stream, true) = (&addr, socket.kind, file.nonblocking()) {
+        socket.start_to_connect(&addr)?;
+        return Ok(0);
     }
     let target = find(ctx, socket, &addr)?;
     match socket.connect(&target, &addr) {
         Ok(()) => Ok(0),
         Err(Connecting::Failed(errno)) => Err(errno.into()),
-        Err(Connecting::Wait(_)) if file.nonblocking() => {
-            Err(if socket.family == AF_UNIX { EAGAIN } else { EINPROGRESS }.into())
-        }
+        Err(Connecting::Wait(_)) if file.nonblocking() => Err(EAGAIN.into()),
         Err(Connecting::Wait(queue)) => {
             Err(Block::on_object(ObjectKind::Backlog, file.id(), &queue).into())
         }

@@ -2,9 +2,12 @@
 //!
 //! A connection is a pair of [`Channel`]s between two sockets of the sandbox; no packet is made.
 //!
-//! Lock order: `Socket::state` of a client → `Socket::state` of a listener → channels.
+//! Lock order: `Socket::state` of a listener → `Socket::state` of its clients → channels.
 
+mod listen;
 mod send;
+
+pub use listen::Connecting;
 
 use crate::addr::{Addr, is_local};
 use crate::channel::{Ancillary, Channel, Ears, Taken};
@@ -12,9 +15,9 @@ use crate::namespace::{self, NetNamespace, PortRequest, Transport};
 use crate::netlink::Link;
 use crate::options::Options;
 use crate::packet::Packet;
+use crate::socket::listen::{Attempt, Backlog};
 use bevor_abi::errno::{
-    EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINVAL, EISCONN, ENETUNREACH,
-    ENOTCONN, ENOTTY, EOPNOTSUPP, EPROTOTYPE,
+    EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ECONNRESET, EINVAL, ENETUNREACH, ENOTCONN, ENOTTY,
 };
 use bevor_abi::ioctl::{FIONREAD, TIOCOUTQ};
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Ucred};
@@ -26,7 +29,6 @@ use bevor_vfs::fasync::{AsyncList, Band, Owner};
 use bevor_vfs::file::{File, FileOps};
 use parking_lot::Mutex;
 use std::any::Any;
-use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -67,8 +69,6 @@ const SIOCATMARK: u32 = 0x8905;
 const MAX_DATAGRAM: usize = 212_960;
 /// Largest UDP payload.
 const MAX_UDP: usize = 65_507;
-/// Largest backlog (`somaxconn`).
-const SOMAXCONN: usize = 4096;
 
 /// A name in some table, given back when the socket closes.
 enum Name {
@@ -87,6 +87,7 @@ struct State {
     /// The other end of a connection, or where datagrams go by default.
     other: Option<Weak<Socket>>,
     backlog: Option<Backlog>,
+    attempt: Attempt,
     error: Option<Code>,
     read_shut: bool,
     write_shut: bool,
@@ -94,11 +95,6 @@ struct State {
     /// The other end has answered, or will answer, that it is gone: TCP's reset.
     reset: bool,
     peer_cred: Option<Ucred>,
-}
-
-struct Backlog {
-    waiting: VecDeque<Arc<Socket>>,
-    limit: usize,
 }
 
 /// A socket.
@@ -359,52 +355,6 @@ impl Socket {
         }
     }
 
-    /// `listen(2)`.
-    ///
-    /// # Errors
-    /// `EOPNOTSUPP`, `EINVAL` (connected, or an unbound unix socket).
-    pub fn listen(&self, backlog: i32) -> Result<(), Errno> {
-        if !self.kind.connects() {
-            return Err(EOPNOTSUPP.into());
-        }
-        if self.family != AF_UNIX {
-            self.autobind()?;
-        }
-        let mut state = self.state.lock();
-        if state.connected || state.name.is_none() {
-            return Err(EINVAL.into());
-        }
-        let limit = usize::try_from(backlog).unwrap_or(SOMAXCONN).min(SOMAXCONN);
-        match &mut state.backlog {
-            Some(backlog) => backlog.limit = limit,
-            None => state.backlog = Some(Backlog { waiting: VecDeque::new(), limit }),
-        }
-        state.peer_cred = Some(self.cred);
-        Ok(())
-    }
-
-    /// Takes a connection.
-    ///
-    /// # Errors
-    /// `EAGAIN` if none waits; `EINVAL` if it does not listen; `EOPNOTSUPP`.
-    pub fn accept(&self) -> Result<Arc<Self>, Errno> {
-        if !self.kind.connects() {
-            return Err(EOPNOTSUPP.into());
-        }
-        let mut state = self.state.lock();
-        let read_shut = state.read_shut;
-        let backlog = state.backlog.as_mut().ok_or(EINVAL)?;
-        let accepted = match backlog.waiting.pop_front() {
-            Some(accepted) => accepted,
-            None if read_shut => return Err(EINVAL.into()),
-            None => return Err(EAGAIN.into()),
-        };
-        drop(state);
-        // Clients may wait for room.
-        self.queue.wake(Ready::WRITABLE);
-        Ok(accepted)
-    }
-
     /// Finds whom an address of this socket's family names, except for paths.
     ///
     /// # Errors
@@ -433,6 +383,7 @@ impl Socket {
         state.peer = Addr::Unnamed;
         state.other = None;
         state.outgoing = None;
+        state.attempt = Attempt::None;
     }
 
     /// Makes `addr` the peer of a UDP socket, whoever is there.
@@ -449,71 +400,6 @@ impl Socket {
         let mut state = self.state.lock();
         state.connected = true;
         state.peer = peer;
-        Ok(())
-    }
-
-    /// Connects to `target`, found by `addr`. Answers the queue to wait on if the listener's
-    /// backlog is full.
-    ///
-    /// # Errors
-    /// `EISCONN`, `EPROTOTYPE`, `ECONNREFUSED`, `EADDRINUSE`, `EINVAL`.
-    pub fn connect(&self, target: &Arc<Self>, addr: &Addr) -> Result<(), Connecting> {
-        let this = self.arc()?;
-        if target.kind != self.kind {
-            return Err(Errno::from(EPROTOTYPE).into());
-        }
-        if self.family != AF_UNIX {
-            self.autobind()?;
-        }
-        if !self.kind.connects() {
-            self.may_send(target)?;
-            let mut state = self.state.lock();
-            state.other = Some(Arc::downgrade(target));
-            state.connected = true;
-            state.peer = addr.clone();
-            return Ok(());
-        }
-        if self.is_listening() {
-            return Err(Errno::from(EINVAL).into());
-        }
-        if self.state.lock().connected {
-            return Err(Errno::from(EISCONN).into());
-        }
-        self.specialise(addr);
-        let server = Self::with(target.family, target.kind, target.ns.clone(), target.cred);
-        let options = target.options.lock().clone();
-        if let Some(bytes) = options.receive_buffer() {
-            server.set_receive_buffer(bytes);
-        }
-        server.set_inline(options.oob_inline);
-        *server.options.lock() = options;
-        {
-            let mut listener = target.state.lock();
-            let local = match addr {
-                Addr::Inet(_) => addr.clone(),
-                _ => listener.local.clone(),
-            };
-            let Some(backlog) = &mut listener.backlog else {
-                return Err(Errno::from(ECONNREFUSED).into());
-            };
-            if backlog.waiting.len() > backlog.limit {
-                return Err(Connecting::Wait(target.queue.clone()));
-            }
-            server.join(&this);
-            self.join(&server);
-            let mut accepted = server.state.lock();
-            accepted.local = reachable(&local);
-            accepted.peer = self.state.lock().local.clone();
-            drop(accepted);
-            self.state.lock().peer = reachable(addr);
-            backlog.waiting.push_back(server);
-        }
-        target.queue.wake(Ready::READABLE);
-        target.ears.listeners.tell(Band::In);
-        self.queue.wake(Ready::WRITABLE);
-        if self.family != AF_UNIX {
-            self.ears.listeners.tell(Band::Out);
-        }
         Ok(())
     }
 
@@ -547,6 +433,12 @@ impl Socket {
         let mut state = self.state.lock();
         let connected = state.connected;
         if self.kind.connects() && !connected {
+            match (state.attempt, state.error.take()) {
+                (Attempt::Calling, _) => return Err(EAGAIN.into()),
+                (Attempt::Refused, None) => return Ok(Taken::default()),
+                (Attempt::Refused, Some(code)) => return Err(code.into()),
+                (_, error) => state.error = error,
+            }
             return Err(if self.family == AF_UNIX { EINVAL } else { ENOTCONN }.into());
         }
         let error = state.error;
@@ -637,6 +529,7 @@ impl Socket {
         let other = state.other.take();
         let backlog = state.backlog.take();
         state.connected = false;
+        state.attempt = Attempt::None;
         drop(state);
         match name {
             Some(Name::Abstract(name)) => self.ns.release_abstract(&name),
@@ -658,9 +551,8 @@ impl Socket {
                 other.peer_closed(lost);
             }
         }
-        for waiting in backlog.into_iter().flat_map(|backlog| backlog.waiting) {
-            waiting.state.lock().error = Some(ECONNABORTED);
-            waiting.close();
+        if let Some(backlog) = backlog {
+            backlog.close();
         }
     }
 
@@ -728,20 +620,6 @@ pub enum Destination {
     },
 }
 
-/// Why a connection is not there yet.
-pub enum Connecting {
-    /// It never will be.
-    Failed(Errno),
-    /// The listener's backlog is full: wait on its queue.
-    Wait(WaitQueue),
-}
-
-impl From<Errno> for Connecting {
-    fn from(errno: Errno) -> Self {
-        Self::Failed(errno)
-    }
-}
-
 /// A socket as an open file.
 pub struct SocketFile(pub Arc<Socket>);
 
@@ -766,14 +644,21 @@ impl FileOps for SocketFile {
         let socket = &self.0;
         let state = socket.state.lock();
         if let Some(backlog) = &state.backlog {
-            return Ready::READABLE.when(!backlog.waiting.is_empty());
+            return Ready::READABLE.when(!backlog.is_empty());
         }
         let incoming = &socket.incoming;
         let ended = incoming.is_write_closed();
         let readable = incoming.is_readable() || state.read_shut;
         if socket.kind.connects() && !state.connected {
-            // A stream that was never connected hangs up and takes no writes.
-            return Ready::HUP | Ready::OUT.when(socket.family != AF_UNIX);
+            let error = Ready::ERR.when(state.error.is_some());
+            return match state.attempt {
+                Attempt::Calling => Ready::default(),
+                Attempt::Refused => {
+                    Ready::READABLE | Ready::WRITABLE | Ready::HUP | Ready::RDHUP | error
+                }
+                // A stream that was never connected hangs up and takes no writes.
+                _ => Ready::HUP | error | Ready::OUT.when(socket.family != AF_UNIX),
+            };
         }
         let inbox = state.other.as_ref().filter(|_| !socket.kind.connects());
         let writable = match (&state.outgoing, inbox) {

@@ -4,6 +4,7 @@ use crate::addr::{Addr, canonical};
 use crate::channel::{Ancillary, Channel};
 use crate::netlink;
 use crate::packet::Packet;
+use crate::socket::listen::Attempt;
 use crate::socket::{Destination, Kind, MAX_DATAGRAM, MAX_UDP, Socket, reachable};
 use bevor_abi::Errno;
 use bevor_abi::errno::{
@@ -28,7 +29,11 @@ impl Socket {
         }
         let is_unix = self.family == AF_UNIX;
         if self.kind.connects() {
-            let none = if is_unix { ENOTCONN } else { EPIPE };
+            let none = match state.attempt {
+                Attempt::Calling => EAGAIN,
+                _ if is_unix => ENOTCONN,
+                _ => EPIPE,
+            };
             return state.outgoing.clone().map(Some).ok_or_else(|| none.into());
         }
         if !is_unix {
