@@ -12,8 +12,16 @@ pub(super) const STACK_GUARD_GAP: u64 = 256 * PAGE_SIZE;
 /// Most a stack's top is moved down by ASLR (`__STACK_RND_MASK`).
 const STACK_RND: u64 = 0x3f_ffff * PAGE_SIZE;
 
-/// Pages `mmap_base` is moved down by ASLR: 28 bits.
-const MMAP_RND_MASK: u64 = (1 << 28) - 1;
+/// Pages `mmap_base` is moved down by ASLR: 26 bits. Linux has 28, but also 1/128 more room above:
+/// the memory of programs under a thread sanitizer must lie above `0x7e80_0000_0000`.
+const MMAP_RND_MASK: u64 = (1 << 26) - 1;
+
+/// Where position-independent programs lie at least (`ELF_ET_DYN_BASE`): the very number Linux has,
+/// which thread sanitizers and debuggers rely on.
+const PIE_BASE: u64 = 0x5555_5555_4000;
+
+/// Pages the program is moved up by ASLR: 28 bits.
+const PIE_RND_MASK: u64 = (1 << 28) - 1;
 
 /// The fixed points of an address space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +58,7 @@ impl Layout {
             .clamp(128 << 20, GUEST_END / 6 * 5);
         let mmap_base =
             page_floor(GUEST_END - stack_room) - (random[1] & MMAP_RND_MASK) * PAGE_SIZE;
-        let pie_base = page_floor(GUEST_END / 3 * 2) + (random[2] & MMAP_RND_MASK) * PAGE_SIZE;
+        let pie_base = PIE_BASE + (random[2] & PIE_RND_MASK) * PAGE_SIZE;
         let brk_gap = if randomised { (random[3] & 0x1fff) * PAGE_SIZE } else { 0 };
         Self { min: GUEST_MIN, end: GUEST_END, mmap_base, stack_top, pie_base, brk_gap }
     }
@@ -149,5 +157,19 @@ impl State {
             at = at.max(start + vma.len());
         }
         at.checked_add(len).filter(|&end| end <= bounds.end).map(|_| at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thread_sanitizers_find_programs_where_they_look() {
+        let (lowest, highest) = (Layout::new(8 << 20, [u64::MAX; 4]), Layout::new(8 << 20, [0; 4]));
+        assert!(lowest.mmap_base > 0x7e80_0000_0000 + (128 << 30));
+        assert!(lowest.mmap_base < highest.mmap_base && highest.mmap_base < highest.end);
+        assert!((0x5500_0000_0000..0x5680_0000_0000).contains(&lowest.pie_base));
+        assert!((0x5500_0000_0000..0x5680_0000_0000).contains(&highest.pie_base));
     }
 }
