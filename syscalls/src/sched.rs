@@ -464,15 +464,22 @@ pub fn ioprio_set(ctx: &mut Ctx<'_>, which: u32, who: i32, ioprio: u32) -> SysRe
     Ok(0)
 }
 
-/// `ioprio_get(2)`: the best of the threads named.
+/// `ioprio_get(2)`: the best of the threads named. One thread alone tells what was set for it;
+/// many are compared by what counts.
 ///
 /// # Errors
 /// `EINVAL`, `ESRCH`.
 pub fn ioprio_get(ctx: &mut Ctx<'_>, which: u32, who: i32) -> SysResult {
     let threads = threads(ctx, ioprio_which(which)?, who);
-    let all = threads.iter().map(|task| effective_ioprio(&task.sched_attr.lock()));
+    let of = if which == IOPRIO_WHO_PROCESS { set_ioprio } else { effective_ioprio };
+    let all = threads.iter().map(|task| of(&task.sched_attr.lock()));
     // Class 1 is better than 2 is better than 3; within a class the lower level is.
     Ok(u64::from(all.min().ok_or(ESRCH)?))
+}
+
+/// The I/O priority that was set, none (0) at first.
+const fn set_ioprio(attr: &SchedAttributes) -> u32 {
+    attr.ioprio
 }
 
 /// The I/O priority, derived from the nice value when none was set.

@@ -162,6 +162,7 @@ fn make(
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         };
         copy(&parent.group.oom_score_adj, &group.oom_score_adj);
+        copy(&parent.group.coredump_filter, &group.coredump_filter);
         *group.image.write() = parent.group.image.read().clone();
         let registered = parent.group.membarrier.load(Ordering::Relaxed);
         group.membarrier.store(registered, Ordering::Relaxed);

@@ -115,6 +115,8 @@ pub struct ThreadGroup {
     pub has_sem_undo: AtomicBool,
     /// `oom_score_adj`, offset by 1000.
     pub oom_score_adj: AtomicU64,
+    /// `coredump_filter`: what a core dump would have in it.
+    pub coredump_filter: AtomicU64,
     /// What is left of its last thread, once the process has ended.
     pub ended: OnceLock<Ended>,
     /// The running program.
@@ -151,6 +153,7 @@ impl ThreadGroup {
             thp_disable: AtomicBool::new(false),
             has_sem_undo: AtomicBool::new(false),
             oom_score_adj: AtomicU64::new(1000),
+            coredump_filter: AtomicU64::new(0x33),
             ended: OnceLock::new(),
             image: RwLock::new(None),
             timers: crate::timers::GroupTimers::default(),

@@ -6,6 +6,7 @@
 
 mod listen;
 mod send;
+pub mod show;
 
 pub use listen::Connecting;
 

@@ -20,7 +20,7 @@ use bevor_vfs::inode::{FileType, InodeRef};
 use bevor_vfs::superblock::{
     FileSystem, FsType, MountRequest, Superblock, next_anonymous_dev, register_fs_type,
 };
-use node::{Dir, Fixed, Link, Listing, Place};
+use node::{Dir, Fixed, Link, Listing, PROC_SUPER_MAGIC, Place};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) struct Mounted {
 
 impl Mounted {
     const fn place(&self) -> Place {
-        Place { dev: self.dev, uid: 0, gid: 0, salt: 0 }
+        Place { dev: self.dev, uid: 0, gid: 0, salt: 0, magic: PROC_SUPER_MAGIC }
     }
 
     /// The calling task, if a guest task calls.

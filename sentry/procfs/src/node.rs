@@ -14,7 +14,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// Magic number of procfs.
-const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+pub const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// Magic number of sysfs.
+pub const SYSFS_MAGIC: u64 = 0x6265_6572;
 /// Most bytes a write to a procfs file may have.
 const MAX_WRITE: usize = 64 << 10;
 
@@ -29,6 +31,8 @@ pub struct Place {
     pub gid: u32,
     /// Distinguishes tasks, so that inode numbers differ; 0 for files that belong to none.
     pub salt: u64,
+    /// Number of the kind of file system.
+    pub magic: u64,
 }
 
 impl Place {
@@ -37,6 +41,11 @@ impl Place {
         let mut hasher = DefaultHasher::new();
         (self.salt, name).hash(&mut hasher);
         (hasher.finish() >> 16) | 1
+    }
+
+    /// Statistics of the file system.
+    pub fn statfs(&self) -> FsStat {
+        FsStat { magic: self.magic, block_size: 4096, name_len: 255, ..FsStat::default() }
     }
 
     /// The attributes of a file.
@@ -60,11 +69,6 @@ impl Place {
             attributes: 0,
         }
     }
-}
-
-/// Statistics of procfs.
-pub fn statfs() -> FsStat {
-    FsStat { magic: PROC_SUPER_MAGIC, block_size: 4096, name_len: 255, ..FsStat::default() }
 }
 
 /// Renders a text file.
@@ -156,7 +160,7 @@ impl Inode for Text {
     }
 
     fn statfs(&self) -> Result<FsStat, Errno> {
-        Ok(statfs())
+        Ok(self.place.statfs())
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -277,7 +281,7 @@ impl Inode for Link {
     }
 
     fn statfs(&self) -> Result<FsStat, Errno> {
-        Ok(statfs())
+        Ok(self.place.statfs())
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -364,7 +368,7 @@ impl<T: Listing> Inode for Dir<T> {
     }
 
     fn statfs(&self) -> Result<FsStat, Errno> {
-        Ok(statfs())
+        Ok(self.place.statfs())
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -1,7 +1,8 @@
 //! The part of `/sys` programs read at start: processors, memory policy, an empty cgroup mount
 //! point (`sysfs(5)`).
 
-use crate::node::{Dir, Fixed, Link, Place, Text};
+use crate::node::{Dir, Fixed, Link, Place, SYSFS_MAGIC, Text};
+use crate::system;
 use bevor_abi::Errno;
 use bevor_abi::errno::EINVAL;
 use bevor_base::UserNamespace;
@@ -11,6 +12,7 @@ use bevor_vfs::superblock::{
     FileSystem, FsType, MountRequest, Superblock, next_anonymous_dev, register_fs_type,
 };
 use std::any::Any;
+use std::ops::Range;
 use std::sync::Arc;
 
 struct SysFs;
@@ -48,6 +50,40 @@ fn dir(
     (name, Dir::inode(place, name, 0o755, Fixed::new(entries)))
 }
 
+/// A set of processors as sysfs writes it: words of 32, the highest first (`%*pb`).
+fn mask(set: Range<usize>, cpus: usize) -> String {
+    let word = |first: usize| {
+        let bits = (first..cpus.min(first + 32)).filter(|cpu| set.contains(cpu));
+        bits.fold(0_u32, |word, cpu| word | 1 << (cpu - first))
+    };
+    let words: Vec<_> = (0..cpus.max(1)).step_by(32).map(word).rev().collect();
+    let width = (cpus - 1) % 32 / 4 + 1;
+    let text = |(index, word): (usize, &u32)| {
+        if index == 0 { format!("{word:0width$x}") } else { format!(",{word:08x}") }
+    };
+    words.iter().enumerate().map(text).collect()
+}
+
+/// What a processor shares with which others: each is a core of the one package.
+fn topology(place: Place, index: usize, cpus: usize) -> Vec<(&'static str, InodeRef)> {
+    let own = mask(index..index + 1, cpus);
+    let all = mask(0..cpus, cpus);
+    let list = if cpus > 1 { format!("0-{}", cpus - 1) } else { "0".into() };
+    let mut entries = vec![
+        text(place, "core_id", index.to_string()),
+        text(place, "die_id", "0".into()),
+        text(place, "physical_package_id", "0".into()),
+    ];
+    entries.extend(["core_cpus", "thread_siblings"].map(|name| text(place, name, own.clone())));
+    let names = ["core_cpus_list", "thread_siblings_list"];
+    entries.extend(names.map(|name| text(place, name, index.to_string())));
+    let names = ["core_siblings", "die_cpus", "package_cpus"];
+    entries.extend(names.map(|name| text(place, name, all.clone())));
+    let names = ["core_siblings_list", "die_cpus_list", "package_cpus_list"];
+    entries.extend(names.map(|name| text(place, name, list.clone())));
+    entries
+}
+
 /// What `/sys/class/net/lo` shows of the loopback interface, the only one of a network namespace
 /// made here (`sysfs-class-net`).
 fn loopback(place: Place) -> Vec<(&'static str, InodeRef)> {
@@ -74,8 +110,8 @@ fn loopback(place: Place) -> Vec<(&'static str, InodeRef)> {
 /// Makes a mount of `/sys`.
 #[must_use]
 pub fn superblock(kernel: &Arc<Kernel>, user_ns: Arc<UserNamespace>) -> Arc<Superblock> {
-    let place = Place { dev: next_anonymous_dev(), uid: 0, gid: 0, salt: 0 };
-    let cpus = kernel.config.nr_cpus;
+    let place = Place { dev: next_anonymous_dev(), uid: 0, gid: 0, salt: 0, magic: SYSFS_MAGIC };
+    let cpus = kernel.config.nr_cpus.max(1);
     let range = if cpus > 1 { format!("0-{}", cpus - 1) } else { "0".into() };
     let mut cpu = vec![
         text(place, "kernel_max", "8191".into()),
@@ -83,21 +119,35 @@ pub fn superblock(kernel: &Arc<Kernel>, user_ns: Arc<UserNamespace>) -> Arc<Supe
         text(place, "possible", range.clone()),
         text(place, "present", range.clone()),
     ];
+    cpu.push(text(place, "isolated", String::new()));
+    cpu.push(text(place, "offline", String::new()));
+    let all = mask(0..cpus, cpus);
     for (index, name) in CPU_NAMES.iter().copied().take(cpus).enumerate() {
-        let topology = vec![
-            text(place, "core_id", index.to_string()),
-            text(place, "physical_package_id", "0".into()),
-            text(place, "thread_siblings_list", index.to_string()),
-        ];
-        cpu.push(dir(place, name, vec![dir(place, "topology", topology)]));
+        cpu.push(dir(place, name, vec![dir(place, "topology", topology(place, index, cpus))]));
     }
-    let node0 = vec![text(place, "cpulist", range)];
-    let node = vec![
-        dir(place, "node0", node0),
-        text(place, "online", "0".into()),
-        text(place, "possible", "0".into()),
+    let memory = Arc::downgrade(kernel);
+    let meminfo = Text::public(place, "meminfo", move |_| {
+        let kernel = memory.upgrade().ok_or(EINVAL)?;
+        Ok(system::node_meminfo(&kernel).into_bytes())
+    });
+    let node0 = vec![
+        text(place, "cpulist", range),
+        text(place, "cpumap", all),
+        text(place, "distance", "10".into()),
+        ("meminfo", meminfo),
     ];
-    let system = vec![dir(place, "cpu", cpu), dir(place, "node", node)];
+    let mut node = vec![dir(place, "node0", node0)];
+    node.extend(
+        ["has_cpu", "has_memory", "has_normal_memory", "online", "possible"]
+            .map(|name| text(place, name, "0".into())),
+    );
+    let clock = vec![
+        text(place, "available_clocksource", "tsc".into()),
+        text(place, "current_clocksource", "tsc".into()),
+    ];
+    let clocks = vec![dir(place, "clocksource0", clock)];
+    let system =
+        vec![dir(place, "clocksource", clocks), dir(place, "cpu", cpu), dir(place, "node", node)];
     let huge = vec![
         text(place, "defrag", "always defer defer+madvise [madvise] never".into()),
         text(place, "enabled", "always [madvise] never".into()),

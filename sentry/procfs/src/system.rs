@@ -132,6 +132,13 @@ fn meminfo(kernel: &Kernel) -> String {
     out
 }
 
+/// The memory of the one NUMA node (`/sys/devices/system/node/node0/meminfo`).
+pub fn node_meminfo(kernel: &Kernel) -> String {
+    let lines = meminfo(kernel);
+    let shown = |line: &&str| !line.starts_with("MemAvailable") && !line.starts_with("Swap");
+    lines.lines().filter(shown).map(|line| format!("Node 0 {line}\n")).collect()
+}
+
 /// One block a processor, made of what the host says of its first.
 fn cpuinfo(kernel: &Kernel) -> String {
     let cpus = kernel.config.nr_cpus;

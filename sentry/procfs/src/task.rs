@@ -3,6 +3,7 @@
 mod fd;
 mod mem;
 mod memory;
+mod net;
 mod status;
 
 use crate::Mounted;
@@ -72,7 +73,7 @@ impl Subject {
             Some(cred) if dumpable => (cred.euid, cred.egid),
             _ => (0, 0),
         };
-        Place { dev: self.mounted.dev, uid, gid, salt: self.pid.id }
+        Place { uid, gid, salt: self.pid.id, ..self.mounted.place() }
     }
 
     fn text(
@@ -138,7 +139,9 @@ impl Listing for Threads {
             return Err(ENOENT.into());
         }
         let subject = Subject { pid, ..self.0.clone() };
-        Ok(Dir::inode(subject.place(), "tid", 0o555, Fixed::new(entries(&subject))))
+        let mut entries = entries(&subject);
+        entries.push(subject.text("children", children));
+        Ok(Dir::inode(subject.place(), "tid", 0o555, Fixed::new(entries)))
     }
 
     fn names(&self) -> Vec<(Vec<u8>, FileType)> {
@@ -159,10 +162,9 @@ fn entries(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
         ("attr", Dir::inode(place, "attr", 0o555, Fixed::default())),
         subject.private("auxv", 0o400, memory::auxv),
         subject.text("cgroup", |_| Ok("0::/\n".into())),
-        subject.text("children", children),
         subject.private("cmdline", 0o444, memory::cmdline),
         comm(subject),
-        subject.text("coredump_filter", |_| Ok("00000033\n".into())),
+        coredump_filter(subject),
         fs_link(subject, "cwd", |task| task.fs().context().cwd.clone()),
         subject.private("environ", 0o400, memory::environ),
         ("exe", exe(subject)),
@@ -177,7 +179,7 @@ fn entries(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
         subject.text("mountinfo", |subject| mounts(subject, MountStyle::Info)),
         subject.text("mounts", |subject| mounts(subject, MountStyle::Table)),
         subject.text("mountstats", |subject| mounts(subject, MountStyle::Stats)),
-        ("net", Dir::inode(place, "net", 0o555, Fixed::new(net(subject)))),
+        ("net", Dir::inode(place, "net", 0o555, Fixed::new(net::entries(subject)))),
         ("ns", Dir::inode(place, "ns", 0o511, Fixed::new(namespaces(subject)))),
         subject.private("numa_maps", 0o444, |_| Ok(Vec::new())),
         subject.text("oom_adj", |_| Ok("0\n".into())),
@@ -228,6 +230,26 @@ fn comm(subject: &Subject) -> (&'static str, InodeRef) {
         Ok(())
     };
     ("comm", Text::writable(subject.place(), "comm", 0o644, read, write))
+}
+
+fn coredump_filter(subject: &Subject) -> (&'static str, InodeRef) {
+    /// The bits there are (`MMF_DUMP_FILTER_MASK`).
+    const KNOWN: u64 = 0x1ff;
+    let (reader, writer) = (subject.clone(), subject.clone());
+    let read = move |_: &dyn Caller| {
+        let filter = reader.group.coredump_filter.load(Ordering::Relaxed);
+        Ok(format!("{filter:08x}\n").into_bytes())
+    };
+    let write = move |_: &dyn Caller, bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).map_err(|_| EINVAL)?.trim();
+        let value = match text.strip_prefix("0x") {
+            Some(digits) => u64::from(u32::from_str_radix(digits, 16).map_err(|_| EINVAL)?),
+            None => u64::from(text.parse::<u32>().map_err(|_| EINVAL)?),
+        };
+        writer.group.coredump_filter.store(value & KNOWN, Ordering::Relaxed);
+        Ok(())
+    };
+    ("coredump_filter", Text::writable(subject.place(), "coredump_filter", 0o644, read, write))
 }
 
 fn oom_score(subject: &Subject) -> Result<String, Errno> {
@@ -488,29 +510,4 @@ fn namespaces(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
         (name, Link::magic(subject.place(), name, 0o777, read, follow))
     };
     KINDS.into_iter().map(|(name, find)| link(name, find)).collect()
-}
-
-fn net(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
-    const DEV: &str = "Inter-|   Receive                                                |  Transmit\n \
-        face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    \
-        lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n";
-    const INET: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
-    const ROUTE: &str =
-        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
-    vec![
-        subject.text("arp", |_| Ok("IP address       HW type     Flags       HW address            Mask     Device\n".into())),
-        subject.text("dev", |_| Ok(DEV.into())),
-        subject.text("if_inet6", |_| Ok("00000000000000000000000000000001 01 80 10 80       lo\n".into())),
-        subject.text("ipv6_route", |_| Ok(String::new())),
-        subject.text("netlink", |_| Ok("sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n".into())),
-        subject.text("protocols", |_| Ok(String::new())),
-        subject.text("raw", |_| Ok(INET.into())),
-        subject.text("route", |_| Ok(ROUTE.into())),
-        subject.text("snmp", |_| Ok(String::new())),
-        subject.text("tcp", |_| Ok(INET.into())),
-        subject.text("tcp6", |_| Ok(INET.into())),
-        subject.text("udp", |_| Ok(INET.into())),
-        subject.text("udp6", |_| Ok(INET.into())),
-        subject.text("unix", |_| Ok("Num       RefCount Protocol Flags    Type St Inode Path\n".into())),
-    ]
 }

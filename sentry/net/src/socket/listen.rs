@@ -31,6 +31,10 @@ impl Backlog {
         self.waiting.len() > self.limit
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -56,7 +56,7 @@ impl Inode for Mem {
     }
 
     fn statfs(&self) -> Result<FsStat, Errno> {
-        Ok(crate::node::statfs())
+        Ok(self.place.statfs())
     }
 
     fn as_any(&self) -> &dyn Any {
