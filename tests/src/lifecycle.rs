@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::case::{Platform, User};
+use crate::hanging;
 use crate::leaks;
 use crate::runner::Context;
 use crate::supervise;
@@ -57,6 +58,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "life/kill-the-cli", full: false, alone: true, run: kill_the_cli },
     Check { name: "life/kill-each-process", full: false, alone: true, run: kill_each_process },
     Check { name: "life/stub-of-a-child", full: false, alone: true, run: stub_of_a_child },
+    Check { name: "life/stopped-gofer", full: false, alone: true, run: hanging::stopped_gofer },
 ];
 
 /// How long a sandbox may take to vanish after one of its processes was killed.
@@ -125,7 +127,7 @@ fn at_once(context: &Context, platform: Platform, user: User, count: usize) -> R
 }
 
 /// A sandbox that has started and now sleeps.
-struct Sleeping {
+pub struct Sleeping {
     child: Child,
 }
 
@@ -136,8 +138,18 @@ impl Sleeping {
         user: User,
         script: &str,
     ) -> Result<Self, String> {
+        Self::start_program(context, platform, user, &["/bin/sh", "-c", script])
+    }
+
+    /// Starts a program and waits for the first byte of its output.
+    pub fn start_program(
+        context: &Context,
+        platform: Platform,
+        user: User,
+        argv: &[&str],
+    ) -> Result<Self, String> {
         use std::io::Read;
-        let mut command = sandbox(context, platform, user, &["/bin/sh", "-c", script]);
+        let mut command = sandbox(context, platform, user, argv);
         command.stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let mut byte = [0_u8; 1];
@@ -151,12 +163,18 @@ impl Sleeping {
         Ok(Self { child })
     }
 
-    fn pid(&self) -> i32 {
+    /// The other end of its standard output.
+    pub fn take_stdout(&mut self) -> Result<ChildStdout, String> {
+        self.child.stdout.take().ok_or_else(|| "no stdout".to_owned())
+    }
+
+    /// The command line.
+    pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap_or(0)
     }
 
     /// Processes below the command line, as a tree walk finds them.
-    fn processes(&self) -> Vec<i32> {
+    pub fn processes(&self) -> Vec<i32> {
         let mut found = Vec::new();
         let mut parents = vec![self.pid()];
         while let Some(parent) = parents.pop() {
@@ -169,7 +187,7 @@ impl Sleeping {
     }
 
     /// Waits for all of these to be gone.
-    fn vanished(&mut self, processes: &[i32]) -> Result<(), String> {
+    pub fn vanished(&mut self, processes: &[i32]) -> Result<(), String> {
         let started = Instant::now();
         loop {
             let _ = self.child.try_wait();
@@ -212,10 +230,15 @@ fn alive(pid: i32) -> bool {
     stat(pid).is_some_and(|(_, state, _)| state != "Z" && state != "X")
 }
 
+/// The name of a process.
+pub fn name_of(pid: i32) -> String {
+    stat(pid).map_or(String::new(), |(name, _, _)| name)
+}
+
 fn describe(pid: i32) -> String {
     let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = String::from_utf8_lossy(&cmdline).replace('\0', " ");
-    let name = stat(pid).map_or(String::new(), |(name, _, _)| name);
+    let name = name_of(pid);
     format!("{pid} ({name}: {})", words.trim_end().chars().take(120).collect::<String>())
 }
 

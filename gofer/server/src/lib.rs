@@ -13,6 +13,7 @@ pub mod config;
 mod confine;
 mod hidden;
 mod host;
+mod moves;
 mod ops;
 mod process;
 mod resolve;

@@ -14,8 +14,9 @@ use crate::confine::{Reports, StartError, Step, confine, install_filter};
 use crate::host::{self, SelfFd};
 use crate::server::{Limits, MAX_HANDLES, Server};
 
-/// Threads unless configured otherwise: one for what is quick, others for what waits for a disk.
-const THREADS: usize = 4;
+/// Threads unless configured otherwise: some for what is quick, and as many as a sentry has spare
+/// workers for what waits for a disk, or for a file system that hangs.
+const THREADS: usize = 12;
 /// `O_PATH` descriptors kept unless configured otherwise.
 const MAX_DESCRIPTORS: u64 = 4096;
 /// Descriptors left for roots, listings, donations under way, and the process itself.

@@ -69,15 +69,22 @@ impl Server {
         if let Some(fd) = &found.fd {
             return Ok(Arc::clone(fd));
         }
-        let _tree = self.tree.read();
-        self.walk_down(found)
+        let devices = || {
+            let path = self.table.lock().path(found.id);
+            let mut devices = vec![found.info.identity.dev];
+            devices.extend(path.iter().flat_map(|path| path.steps.iter().map(|step| step.2.dev)));
+            devices.sort_unstable();
+            devices.dedup();
+            devices
+        };
+        self.despite_moves(|| self.walk_down_once(found), devices)
     }
 
-    /// As [`Self::descriptor`], for those who hold the tree lock.
+    /// As [`Self::descriptor`], for those who are moving names, or if need be do it again.
     ///
     /// # Errors
     /// Those of [`Self::descriptor`].
-    pub fn walk_down(&self, found: &Found) -> Result<Arc<OwnedFd>, Errno> {
+    pub fn walk_down_once(&self, found: &Found) -> Result<Arc<OwnedFd>, Errno> {
         let mounts = self.root_of(found)?.mounts;
         let path = self.table.lock().path(found.id)?;
         let mut at = path.base;
@@ -101,18 +108,19 @@ impl Server {
         if let Some(fd) = &found.fd {
             return host::statx(fd.as_fd(), c"");
         }
-        let _tree = self.tree.read();
-        let parent = self.table.lock().parent(found.id);
-        let stat = match parent {
-            Some((parent, name)) => {
-                host::statx(parent.as_fd(), Name::new(&name)?.as_c()).map_err(gone)?
+        let by_name = || {
+            let parent = self.table.lock().parent(found.id);
+            let Some((parent, name)) = parent else { return Ok(None) };
+            let stat = host::statx(parent.as_fd(), Name::new(&name)?.as_c()).map_err(gone)?;
+            if Identity::of(&stat) != found.info.identity {
+                return Err(ESTALE.because("something else is in its place"));
             }
-            None => return host::statx(self.walk_down(found)?.as_fd(), c""),
+            Ok(Some(stat))
         };
-        if Identity::of(&stat) != found.info.identity {
-            return Err(ESTALE.because("something else is in its place"));
+        match self.despite_moves(by_name, || vec![found.info.identity.dev])? {
+            Some(stat) => Ok(stat),
+            None => host::statx(self.descriptor(found)?.as_fd(), c""),
         }
-        Ok(stat)
     }
 
     /// Looks a handle up that must be a directory of which something is served.

@@ -2,9 +2,9 @@
 //!
 //! Lock order:
 //! ```text
-//! tree        read: a node is being found; write: names are being moved or removed
-//!   table     the handles; held across no host call but close
-//! streams     listings under way; never held across a host call
+//! Device::moving    names of one file system are being moved or removed (two: by number)
+//!   table           the handles; held across no host call but close
+//! streams           listings under way; never held across a host call
 //! ```
 
 use std::os::fd::OwnedFd;
@@ -14,10 +14,11 @@ use bevor_abi::Errno;
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
 use bevor_gofer_protocol::service::{Ended, Service};
 use bevor_gofer_protocol::wire::{Op, WireHandle};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use crate::config::RootConfig;
 use crate::host::{self, SelfFd};
+use crate::moves::Moves;
 use crate::ops::{self, Streams};
 use crate::root::Root;
 use crate::table::{Found, Id, Identity, NodeInfo, Table};
@@ -61,8 +62,8 @@ pub(crate) type Answer = Result<Option<OwnedFd>, Fault>;
 pub struct Server {
     /// The handles.
     pub(crate) table: Mutex<Table>,
-    /// Names stay where they are while this is read-locked, as far as this gofer moves them.
-    pub(crate) tree: RwLock<()>,
+    /// Moves of names under way.
+    pub(crate) moves: Moves,
     /// Listings under way.
     pub(crate) streams: Streams,
     /// What is served.
@@ -108,7 +109,7 @@ impl Server {
         }
         Ok(Self {
             table: Mutex::new(table),
-            tree: RwLock::new(()),
+            moves: Moves::default(),
             streams: Streams::default(),
             roots: served,
             self_fd,

@@ -22,6 +22,8 @@ use crate::{confinement, control, logging, network, tree};
 const FAILED: i32 = 125;
 /// Stack of a worker, bytes. Guests are futures: nothing of theirs lives on it.
 const WORKER_STACK: usize = 512 << 10;
+/// Stack of the thread that watches the workers, bytes.
+const WATCHER_STACK: usize = 64 << 10;
 
 /// Runs a sentry until its sandbox ends. The process is one this binary was started as.
 pub fn sentry_role() -> ! {
@@ -164,7 +166,7 @@ fn keep_to_processors(limit: Option<usize>) -> nix::Result<usize> {
 /// only being born makes host calls that are in no table.
 fn start_threads(kernel: &Arc<Kernel>) -> Result<(), String> {
     let workers = kernel.make_workers().map_err(step("workers"))?;
-    let born = Arc::new(Barrier::new(workers.len() + 1));
+    let born = Arc::new(Barrier::new(workers.len() + 2));
     for (index, worker) in workers.into_iter().enumerate() {
         let (kernel, born) = (kernel.clone(), born.clone());
         let work = move || {
@@ -174,6 +176,13 @@ fn start_threads(kernel: &Arc<Kernel>) -> Result<(), String> {
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
         thread.stack_size(WORKER_STACK).spawn(work).map_err(step("thread"))?;
     }
+    let (watched, watcher_born) = (kernel.clone(), born.clone());
+    let watch = move || {
+        watcher_born.wait();
+        watched.executor.watch();
+    };
+    let watcher = std::thread::Builder::new().name("watcher".to_owned());
+    watcher.stack_size(WATCHER_STACK).spawn(watch).map_err(step("thread"))?;
     bevor_vfs::host::start_poller().map_err(step("poller"))?;
     born.wait();
     Ok(())

@@ -3,7 +3,7 @@
 use crate::block::SysResult;
 use crate::container::Container;
 use crate::ctx::Ctx;
-use crate::executor::{Executor, Worker};
+use crate::executor::{Executor, NR_SPARES, Seat, WorkerThread};
 use crate::futex::FutexTable;
 use crate::tree::Tree;
 use bevor_base::timer::TimerQueue;
@@ -103,17 +103,18 @@ impl Kernel {
         })
     }
 
-    /// Makes the workers, one of each to be run on a thread of its own with [`Worker::run`].
+    /// Makes the workers and their spares, each to be run on a thread of its own with
+    /// [`WorkerThread::run`]; one more thread is for [`Executor::watch`].
     ///
     /// # Errors
     /// The platform has no more ports.
-    pub fn make_workers(self: &Arc<Self>) -> Result<Vec<Worker>, PlatformError> {
-        let ports = (0..self.config.nr_workers.max(1)).map(|index| {
-            let port = self.platform.new_port()?;
-            Ok(Worker::new(index, port))
-        });
-        let workers = ports.collect::<Result<Vec<_>, PlatformError>>()?;
-        self.executor.set_workers(workers.iter().map(Worker::shared).collect());
+    pub fn make_workers(self: &Arc<Self>) -> Result<Vec<WorkerThread>, PlatformError> {
+        let nr_seats = self.config.nr_workers.max(1);
+        let seats = (0..nr_seats)
+            .map(|index| Ok(Seat::new(self.platform.new_port()?, WorkerThread::number(index))));
+        self.executor.set_seats(seats.collect::<Result<_, PlatformError>>()?);
+        let threads = 0..nr_seats + NR_SPARES;
+        let workers = threads.map(|index| WorkerThread::new(index, nr_seats)).collect();
         let weak = Arc::downgrade(self);
         self.timers.on_sooner(Box::new(move || {
             if let Some(kernel) = weak.upgrade() {

@@ -434,6 +434,9 @@ pub trait Notify: Send + Sync {
 
 /// The end of one executor worker: resumes threads, waits for events. Used by one thread at a time.
 pub trait Port: Send {
+    /// The calling thread uses this port from now on.
+    fn adopt(&mut self) {}
+
     /// Lets the parked `thread` run from `ctx`. It is running until `next` reports its token.
     ///
     /// # Errors

@@ -92,7 +92,8 @@ pub fn unlink(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> 
     root.writable()?;
     let c_name = Name::new(name)?;
 
-    let _tree = server.tree.write();
+    let device = server.moves.on(dir.info.identity.dev);
+    let _moving = server.moves.begin(&device);
     let looked = movable(server, root, &dir, &dir_fd, name)?.ok_or(ENOENT)?;
     let node = server.table.lock().find_child(dir.id, name);
     let node_fd = node.as_ref().and_then(|node| kept_or_opened(server, node));
@@ -122,7 +123,11 @@ pub fn rename(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> 
     root.writable()?;
     let (c_old, c_new) = (Name::new(old)?, Name::new(new)?);
 
-    let _tree = server.tree.write();
+    let mut devices = [from.info.identity.dev, to.info.identity.dev];
+    devices.sort_unstable();
+    let [first, second] = devices.map(|dev| server.moves.on(dev));
+    let _moving = server.moves.begin(&first);
+    let _moving_there = (devices[0] != devices[1]).then(|| server.moves.begin(&second));
     let source = movable(server, root, &from, &from_fd, old)?.ok_or(ENOENT)?;
     let target = movable(server, root, &to, &to_fd, new)?;
     let (moved, replaced) = {
@@ -191,7 +196,7 @@ fn movable(
 
 /// The descriptor of a node about to lose its name. `None` when it has lost it already.
 fn kept_or_opened(server: &Server, node: &Found) -> Option<Arc<std::os::fd::OwnedFd>> {
-    node.fd.clone().or_else(|| server.walk_down(node).ok())
+    node.fd.clone().or_else(|| server.walk_down_once(node).ok())
 }
 
 /// Writes a file or its file system to disk.

@@ -13,7 +13,7 @@ use crate::ops::read::{check_open_flags, open_file};
 use crate::resolve::Looked;
 use crate::root::Root;
 use crate::server::{Answer, Server};
-use crate::table::{Found, Id};
+use crate::table::{Found, Id, Table};
 
 /// How often a name that changes between two looks is looked at again.
 const RETRIES: usize = 16;
@@ -51,21 +51,14 @@ pub fn walk(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> An
     let mut target = Vec::new();
     let mut file = None;
     reply.put(&stop);
-    // Names do not move under this walk, as far as this gofer moves them.
-    let tree = server.tree.read();
     for (index, name) in names.iter().enumerate() {
         let last = index + 1 == names.len();
-        match step(server, root, &mut at, name, !last || opens) {
+        match step(server, root, &mut at, name, !last || opens, flags, reply) {
             Err(error) => {
                 stop.errno = error.code.0.into();
                 break;
             }
-            Ok((looked, link)) => {
-                let made = arrive(server, root, &mut at, name, looked, flags, reply);
-                if let Err(error) = made {
-                    stop.errno = error.code.0.into();
-                    break;
-                }
+            Ok(link) => {
                 stop.done += 1;
                 if let Some(link) = link {
                     stop.target_len = u32::try_from(link.len()).unwrap_or(0);
@@ -75,7 +68,6 @@ pub fn walk(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> An
             }
         }
     }
-    drop(tree);
     let complete = stop.errno == 0 && target.is_empty();
     if opens && complete && at.found.info.identity.kind == libc::S_IFREG {
         match open_file(server, root, &at.found, at.fd.as_ref(), head.open_flags) {
@@ -88,14 +80,16 @@ pub fn walk(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> An
     Ok(file)
 }
 
-/// Looks at the next name; reads its target if it is a symlink.
+/// Goes to the next name, and answers with the target if it is a symlink.
 fn step(
     server: &Server,
     root: &Root,
     at: &mut At,
     name: &[u8],
     open: bool,
-) -> Result<(Looked, Option<Vec<u8>>), Errno> {
+    flags: WalkFlags,
+    reply: &mut Writer,
+) -> Result<Option<Vec<u8>>, Errno> {
     if !at.found.info.identity.is_dir() {
         return Err(ENOTDIR.into());
     }
@@ -104,11 +98,36 @@ fn step(
     }
     let dir = match at.fd.take() {
         Some(fd) => fd,
-        None => server.walk_down(&at.found)?,
+        None => server.descriptor(&at.found)?,
     };
-    let dir = &*at.fd.insert(dir);
+    let parent = at.id.filter(|_| !flags.contains(WalkFlags::NO_HANDLES));
+    let (id, looked, link) = server.steadily(
+        at.found.info.identity.dev,
+        || look(server, root, &dir, &at.found, name, open),
+        |table, (looked, link)| {
+            let id = parent.map(|parent| arrive(table, parent, name, &looked)).transpose()?;
+            Ok((id, looked, link))
+        },
+    )?;
+    let attr = root.attr(&looked.found, looked.info.boundary);
+    reply.put(&Node { handle: id.map_or(0, Id::to_wire), attr });
+    at.found = Found { id: id.unwrap_or(at.found.id), info: looked.info, fd: None };
+    at.fd = looked.fd;
+    at.id = id;
+    Ok(link)
+}
+
+/// Looks at a name; reads its target if it is a symlink.
+fn look(
+    server: &Server,
+    root: &Root,
+    dir: &OwnedFd,
+    found: &Found,
+    name: &[u8],
+    open: bool,
+) -> Result<(Looked, Option<Vec<u8>>), Errno> {
     for _ in 0..RETRIES {
-        let looked = server.look(root, dir.as_fd(), &at.found.info, name, open)?;
+        let looked = server.look(root, dir.as_fd(), &found.info, name, open)?;
         if looked.info.identity.kind != libc::S_IFLNK {
             return Ok((looked, None));
         }
@@ -126,31 +145,11 @@ fn step(
     Err(ENOENT.because("a name that does not hold still"))
 }
 
-/// Moves on to what was found: makes its handle and adds it to the reply.
-fn arrive(
-    server: &Server,
-    root: &Root,
-    at: &mut At,
-    name: &[u8],
-    looked: Looked,
-    flags: WalkFlags,
-    reply: &mut Writer,
-) -> Result<(), Errno> {
-    let attr = root.attr(&looked.found, looked.info.boundary);
-    let id = match at.id {
-        Some(parent) if !flags.contains(WalkFlags::NO_HANDLES) => {
-            let mut table = server.table.lock();
-            let id = table.child(parent, name, looked.info.clone())?;
-            if let Some(fd) = looked.fd.as_ref().filter(|_| !looked.info.boundary) {
-                table.keep(id, fd);
-            }
-            Some(id)
-        }
-        _ => None,
-    };
-    reply.put(&Node { handle: id.map_or(0, Id::to_wire), attr });
-    at.found = Found { id: id.unwrap_or(at.found.id), info: looked.info, fd: None };
-    at.fd = looked.fd;
-    at.id = id;
-    Ok(())
+/// Makes the handle of what was found.
+fn arrive(table: &mut Table, parent: Id, name: &[u8], looked: &Looked) -> Result<Id, Errno> {
+    let id = table.child(parent, name, looked.info.clone())?;
+    if let Some(fd) = looked.fd.as_ref().filter(|_| !looked.info.boundary) {
+        table.keep(id, fd);
+    }
+    Ok(id)
 }

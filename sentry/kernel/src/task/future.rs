@@ -103,7 +103,7 @@ impl TaskFuture {
     }
 
     /// Goes on until the task runs in the guest, waits, is stopped or has ended.
-    pub fn poll(&mut self, task: &Arc<Task>, worker: &mut Worker) {
+    pub fn poll(&mut self, task: &Arc<Task>, worker: &mut Worker<'_>) {
         loop {
             let next = match std::mem::replace(&mut self.step, Step::Dead) {
                 Step::Enter => self.enter(task, worker),
@@ -120,7 +120,7 @@ impl TaskFuture {
     }
 
     /// Looks at signals, then resumes the guest. `None` when the worker is done with the task.
-    fn enter(&mut self, task: &Arc<Task>, worker: &mut Worker) -> Option<Step> {
+    fn enter(&mut self, task: &Arc<Task>, worker: &mut Worker<'_>) -> Option<Step> {
         if task.sched.take_attention() {
             self.refresh_answers(task);
             match signal::deliver::work(task, &mut self.machine) {
@@ -132,10 +132,16 @@ impl TaskFuture {
         let Some(thread) = self.machine.thread.as_deref_mut() else {
             return self.exit(task, ExitStatus::Signaled { signo: SIGKILL, core: false });
         };
+        if !worker.can_resume() {
+            self.step = Step::Enter;
+            task.requeue();
+            return None;
+        }
         self.step = Step::Guest;
         task.sched.enter_guest();
         if task.sched.attention() {
             task.sched.begin_poll(worker.index());
+            worker.go_on_polling();
             return Some(Step::Enter);
         }
         match worker.resume(task, thread, &self.machine.context) {
@@ -149,6 +155,7 @@ impl TaskFuture {
             }
             Err(_) => {
                 task.sched.begin_poll(worker.index());
+                worker.go_on_polling();
                 self.exit(task, exit::gone_status(task))
             }
         }

@@ -332,6 +332,12 @@ impl Task {
         }
     }
 
+    /// The worker that polls it cannot go on with it: another has to.
+    pub(crate) fn requeue(&self) {
+        self.sched.requeue();
+        self.kernel.executor.enqueue(self.arc());
+    }
+
     /// Something needs doing before the guest goes on (a signal, a stop, a kill): interrupts the
     /// guest or the wait.
     pub fn notify(&self) {

@@ -48,6 +48,11 @@ impl Sched {
         parked.is_ok()
     }
 
+    /// The worker cannot go on with it: the caller puts it on a queue.
+    pub fn requeue(&self) {
+        self.state.store(QUEUED, Ordering::SeqCst);
+    }
+
     /// The worker is about to resume the guest. Wake-ups no longer count, only attention does.
     pub fn enter_guest(&self) {
         self.state.store(IN_GUEST, Ordering::SeqCst);

@@ -128,6 +128,13 @@ impl SystrapPort {
 }
 
 impl Port for SystrapPort {
+    fn adopt(&mut self) {
+        match self.pinned {
+            Some(cpu) => host::pin(0, cpu),
+            None => self.core.cpus.unpin(0),
+        }
+    }
+
     fn resume(
         &mut self,
         token: Token,
