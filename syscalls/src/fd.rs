@@ -5,12 +5,13 @@ use crate::async_io::{
 };
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_LEASE;
-use bevor_abi::conv::{as_i32, low_u32};
+use bevor_abi::conv::{as_i32, low_u32, sign_extend};
 use bevor_abi::errno::{EACCES, EBADF, EINVAL, ENOTTY};
 use bevor_kernel::{Ctx, SysResult, limits};
 use bevor_memory::UserAddr;
 use bevor_vfs::event::dnotify;
 use bevor_vfs::file::{File, OpenFlags};
+use bevor_vfs::inode::FileType;
 use std::sync::Arc;
 
 /// Tells a file that a descriptor of it was closed, and drops the caller's record locks on it.
@@ -169,8 +170,16 @@ const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
 const FIONBIO: u32 = 0x5421;
 const FIOASYNC: u32 = 0x5452;
+const FIOSETOWN: u32 = 0x8901;
+const SIOCSPGRP: u32 = 0x8902;
+const FIOGETOWN: u32 = 0x8903;
+const SIOCGPGRP: u32 = 0x8904;
 const FIGETBSZ: u32 = 2;
 const FIOQSIZE: u32 = 0x5460;
+
+fn is_socket(file: &File) -> bool {
+    file.inode().file_type() == FileType::Socket
+}
 
 /// `ioctl(2)`: the commands every file knows, then the file's own.
 ///
@@ -193,6 +202,14 @@ pub fn ioctl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
             if change && !crate::async_io::switch(ctx, &file, fd, on) {
                 return Err(ENOTTY.into());
             }
+        }
+        FIOSETOWN | SIOCSPGRP if is_socket(&file) => {
+            let id = ctx.mm().read::<i32>(UserAddr(arg))?;
+            return crate::async_io::owner(ctx, &file, F_SETOWN, sign_extend(id));
+        }
+        FIOGETOWN | SIOCGPGRP if is_socket(&file) => {
+            let id = crate::async_io::owner(ctx, &file, F_GETOWN, 0)?;
+            ctx.mm().write(UserAddr(arg), &as_i32(id))?;
         }
         FIGETBSZ => {
             let attr = file.inode().attr()?;

@@ -123,3 +123,19 @@ if pid == 0:
     os.execvp((RUN + ["true"])[0], RUN + ["true"])
 show("status", end(pid))
 show("settings kept", termios.tcgetattr(slave) == before)
+
+ASYNC = """
+import fcntl, os, signal, struct
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+fcntl.fcntl(0, fcntl.F_SETFL, os.O_RDWR | os.O_ASYNC)
+kind, owner = struct.unpack("ii", fcntl.fcntl(0, 16, bytes(8)))  # F_GETOWN_EX
+print("owner", kind == 2 and owner == os.getpgrp(), flush=True)
+print("told", signal.sigtimedwait([signal.SIGIO], 20) is not None, os.read(0, 100), flush=True)
+"""
+pid, fd = spawn(["python3", "-c", ASYNC])
+show("owner", until(fd, b"owner True"))
+time.sleep(0.1)
+os.write(fd, b"line\n")
+show("told", until(fd, b"told True b'line\\\\n'")[-20:])
+rest(fd)
+show("status", end(pid))

@@ -286,6 +286,17 @@ static void sockets(void)
 	int s[2];
 	char buf[100];
 	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	int owner = -getpgrp();
+	T(ioctl(s[0], FIOSETOWN, &owner));
+	CHECK(fcntl(s[0], F_GETOWN) == -getpgrp());
+	owner = getpid();
+	T(ioctl(s[0], SIOCSPGRP, &owner));
+	owner = 0;
+	T(ioctl(s[0], SIOCGPGRP, &owner));
+	CHECK(owner == getpid());
+	owner = 999999999;
+	T(ioctl(s[0], FIOSETOWN, &owner));
+	T(ioctl(s[0], FIOGETOWN, NULL));
 	int a = arm(s[0], 60, RT);
 	told("before");
 	T(write(s[1], "abc", 3));

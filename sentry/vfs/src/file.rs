@@ -207,6 +207,9 @@ pub trait FileOps: Send + Sync + Any {
         None
     }
 
+    /// Told once `O_ASYNC` is set, for files that must be watched for it.
+    fn async_set(&self) {}
+
     /// Told once, before the description gets its first owner (`F_SETOWN`).
     fn owner_made(&self, owner: &Arc<Owner>) {
         let _ = owner;
@@ -471,6 +474,7 @@ impl File {
         if on {
             list.add(self, fd);
             self.flags.fetch_or(OpenFlags::ASYNC, Ordering::Relaxed);
+            self.ops.async_set();
         } else {
             list.remove(self);
             self.flags.fetch_and(!OpenFlags::ASYNC, Ordering::Relaxed);

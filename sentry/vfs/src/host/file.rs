@@ -1,6 +1,7 @@
 //! Open files of imported descriptors.
 
 use crate::caller::Caller;
+use crate::fasync::AsyncList;
 use crate::file::{File, FileOps, HERE, ReadTurn};
 use crate::host::calls;
 use crate::host::inode::HostInode;
@@ -82,6 +83,9 @@ impl FileOps for HostFile {
         self.expect_ready(Ready::READABLE)?;
         let max = dst.remaining();
         let result = dst.host_read(self.inode.fd(), self.position(at), max);
+        if matches!(result, Ok(1..)) && !self.inode.listeners().is_empty() {
+            self.inode.arm(Ready::READABLE.0);
+        }
         self.after(result, Ready::READABLE)
     }
 
@@ -177,6 +181,19 @@ impl FileOps for HostFile {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         self.inode.is_stream().then(|| self.inode.queue())
+    }
+
+    fn async_list(&self) -> Option<&AsyncList> {
+        let tells = self.inode.tty().is_some() || self.inode.class().is_some();
+        tells.then(|| self.inode.listeners())
+    }
+
+    fn async_terminal(&self) -> Option<u64> {
+        self.inode.tty().map(|tty| tty.terminal().id())
+    }
+
+    fn async_set(&self) {
+        self.inode.arm(Ready::READABLE.0);
     }
 
     fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {

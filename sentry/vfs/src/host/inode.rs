@@ -1,6 +1,7 @@
 //! Inodes of imported descriptors.
 
 use crate::caller::Caller;
+use crate::fasync::AsyncList;
 use crate::file::{FileOps, OpenFlags};
 use crate::host::Origin;
 use crate::host::calls;
@@ -31,6 +32,7 @@ pub struct HostInode {
     uid: u32,
     gid: u32,
     queue: WaitQueue,
+    listeners: AsyncList,
     watched: Watched,
     tty: Option<HostTty>,
     pub(super) map_id: u64,
@@ -43,9 +45,9 @@ impl HostInode {
         let host_flags = calls::status_flags(fd.as_fd())?;
         let kind = FileType::from_mode(stat.st_mode).unwrap_or(FileType::CharDevice);
         let fd = Arc::new(fd);
-        let queue = WaitQueue::new();
+        let (queue, listeners) = (WaitQueue::new(), AsyncList::new());
         Ok(Self {
-            watched: Watched::new(fd.clone(), queue.clone())?,
+            watched: Watched::new(fd.clone(), queue.clone(), listeners.clone())?,
             tty: HostTty::detect(&fd, kind, stat.st_rdev),
             fd,
             kind,
@@ -54,6 +56,7 @@ impl HostInode {
             uid: origin.uid,
             gid: origin.gid,
             queue,
+            listeners,
             map_id: next_mappable_id(),
             mappings: MappingSet::new(),
         })
@@ -94,6 +97,11 @@ impl HostInode {
 
     pub(super) const fn queue(&self) -> &WaitQueue {
         &self.queue
+    }
+
+    /// Who is sent signals when it becomes ready.
+    pub(super) const fn listeners(&self) -> &AsyncList {
+        &self.listeners
     }
 
     /// Wants the queue woken when one of `events` is ready.

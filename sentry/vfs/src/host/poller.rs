@@ -3,6 +3,7 @@
 //! An entry is armed for some events, and disarmed when they come: a guest that does not look costs
 //! nothing.
 
+use crate::fasync::{AsyncList, Band};
 use crate::host::calls;
 use bevor_abi::Errno;
 use bevor_abi::errno::ENOMEM;
@@ -22,6 +23,7 @@ struct Poller {
 struct Entry {
     fd: Arc<OwnedFd>,
     queue: WaitQueue,
+    listeners: AsyncList,
     /// `POLL*` bits waited for; nothing when 0.
     armed: u32,
 }
@@ -85,14 +87,22 @@ impl Poller {
     }
 
     fn fire(&self, id: u64, ready: u32) {
-        let queue = match self.entries.lock().get_mut(&id) {
+        let (queue, listeners) = match self.entries.lock().get_mut(&id) {
             Some(entry) => {
                 entry.armed = 0;
-                entry.queue.clone()
+                (entry.queue.clone(), entry.listeners.clone())
             }
             None => return,
         };
-        queue.wake(Ready(ready));
+        let ready = Ready(ready);
+        queue.wake(ready);
+        // As a pipe or a terminal tells of its end: there is something to read.
+        if ready.intersects(Ready::READABLE | Ready::HUP) {
+            listeners.tell_readers(Band::In);
+        }
+        if ready.intersects(Ready::WRITABLE | Ready::ERR) {
+            listeners.tell_writers(Band::Out);
+        }
     }
 }
 
@@ -103,12 +113,17 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Registers `fd`, waking `queue` when it becomes ready for what it was armed for.
-    pub(super) fn new(fd: Arc<OwnedFd>, queue: WaitQueue) -> Result<Self, Errno> {
+    /// Registers `fd`, waking `queue` and telling `listeners` when it becomes ready for what it was
+    /// armed for.
+    pub(super) fn new(
+        fd: Arc<OwnedFd>,
+        queue: WaitQueue,
+        listeners: AsyncList,
+    ) -> Result<Self, Errno> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let poller = POLLER.lock().clone().ok_or(ENOMEM)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        poller.entries.lock().insert(id, Entry { fd, queue, armed: 0 });
+        poller.entries.lock().insert(id, Entry { fd, queue, listeners, armed: 0 });
         Ok(Self { id, poller })
     }
 
