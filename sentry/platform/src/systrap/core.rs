@@ -67,6 +67,7 @@ pub struct Core {
     pub(super) files: Files,
     image_len: u64,
     up: Window,
+    stacks: Window,
     trampolines: Window,
     patched_entry: u64,
     regions: Mutex<Slots>,
@@ -142,6 +143,8 @@ impl Core {
         let config_pages = Window::map(&files.config, CONFIG_LEN, both)?;
         let down = Window::map(&files.down, MAX_SLOTS * SLOT_LEN, both)?;
         let up = Window::map(&files.up, MAX_SLOTS * SLOT_LEN, libc::PROT_READ)?;
+        // Only to see which pages there are.
+        let stacks = Window::map(&files.stacks, MAX_SLOTS * ALT_STACK_LEN, libc::PROT_NONE)?;
         let trampolines = Window::map(&files.trampolines, TRAMPOLINES_LEN, both)?;
         let page = config_pages.part(0, CONFIG_LEN);
         zygote::write_config(&page, &image, &region);
@@ -161,6 +164,7 @@ impl Core {
             regions: Mutex::new(Slots { free: Vec::new(), next: 0, end: MAX_REGIONS }),
             image_len: image.known("stub_end"),
             up,
+            stacks,
             down,
             _config_pages: config_pages,
             vdso,
@@ -190,6 +194,13 @@ impl Core {
     /// Whether an address lies in the host's vDSO.
     pub fn in_host_vdso(&self, addr: u64) -> bool {
         self.region.host_vdso().contains(&addr)
+    }
+
+    /// Clears the pages of a slot that its guest could write and does not at present.
+    pub fn wipe_slot(&self, slot: u64) -> io::Result<()> {
+        let (up, stack) = (slot * SLOT_LEN, slot * ALT_STACK_LEN);
+        host::wipe(&self.files.up, up, &self.up.part(up, SLOT_LEN))?;
+        host::wipe(&self.files.stacks, stack, &self.stacks.part(stack, ALT_STACK_LEN))
     }
 
     /// Where trampolines jump to.

@@ -49,6 +49,28 @@ pub fn write_at(fd: &OwnedFd, bytes: &[u8], offset: u64) -> io::Result<()> {
     std::fs::File::from(fd.try_clone()?).write_all_at(bytes, offset)
 }
 
+/// Fills the pages of a file that are in memory with zeros: those of `part`, which lies at `offset`.
+/// Cheaper than [`punch`] where they are few and soon used again.
+pub fn wipe(fd: &OwnedFd, offset: u64, part: &Part) -> io::Result<()> {
+    const PAGE: usize = 0x1000;
+    const ZEROS: [u8; PAGE] = [0; PAGE];
+    let len = usize::try_from(part.len).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut resident = [0_u8; 16];
+    let resident = resident.get_mut(..len.div_ceil(PAGE)).ok_or(io::ErrorKind::InvalidInput)?;
+    let at = part.base.as_ptr().cast();
+    // SAFETY: the part is mapped, and there is a byte for each of its pages.
+    check(unsafe { libc::mincore(at, len, resident.as_mut_ptr()) })?;
+    for (i, _) in resident.iter().enumerate().filter(|(_, page)| **page & 1 != 0) {
+        let at = offset.cast_signed() + i64::try_from(i * PAGE).map_err(io::Error::other)?;
+        // SAFETY: a page of zeros.
+        let written = unsafe { libc::pwrite(fd.as_raw_fd(), ZEROS.as_ptr().cast(), PAGE, at) };
+        if usize::try_from(written) != Ok(PAGE) {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Gives the pages of a range back; they read as zeros afterwards.
 ///
 /// # Errors

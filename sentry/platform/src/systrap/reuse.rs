@@ -6,7 +6,7 @@
 //!   says that this thread waits in the stub, at the instruction the filter binds that wait to
 //!   ([`ThreadShared::is_stopped`]). From there it goes on with nothing but the address it waited for;
 //! - *mappings*: one `munmap` of all guest addresses, whose result no guest is left to forge;
-//! - *pages it could write* (control page, extended state, signal stack, the agent's results) are punched,
+//! - *pages it could write* (control page, extended state, signal stack, the agent's results) are cleared,
 //!   and those the sentry wrote for it are cleared;
 //! - *the CPU's state*: the thread clears flags and selectors and loads the initial extended state
 //!   (`down::RESET`); everything else is loaded with the first run;
@@ -23,10 +23,9 @@ use crate::arch::clock;
 use crate::systrap::agent::Call;
 use crate::systrap::core::Core;
 use crate::systrap::host;
-use crate::systrap::layout::{ALT_STACK_LEN, SLOT_LEN};
 use crate::systrap::region::GUEST_END;
 use crate::systrap::space::{Life, Stub};
-use crate::systrap::thread::{Place, ThreadShared};
+use crate::systrap::thread::ThreadShared;
 
 /// How long a thread that was told to sleep may take, while a worker waits for it.
 const SOON_US: u32 = 5;
@@ -70,8 +69,11 @@ impl Core {
                 None => (None, state.retired.pop()),
                 spare => (spare, None),
             };
+            let short = state.pool.len() + state.retired.len() < self.config.nr_spares;
             drop(state);
-            self.keeper_wake.notify_one();
+            if short {
+                self.keeper_wake.notify_one();
+            }
             let stub = spare.or_else(|| self.empty(retired?))?;
             if !stub.is_gone() {
                 return Some(stub);
@@ -146,12 +148,8 @@ impl Stub {
             return false;
         }
         drop(old);
-        let (core, slots) = (&self.core, self.slots.lock().clone());
-        let wiped = host::punch(&core.files.stacks, thread.slot() * ALT_STACK_LEN, ALT_STACK_LEN)
-            .and_then(|()| {
-                let mut slots = slots.iter();
-                slots.try_for_each(|slot| host::punch(&core.files.up, slot * SLOT_LEN, SLOT_LEN))
-            });
+        let slots = self.slots.lock().clone();
+        let wiped = slots.iter().try_for_each(|slot| self.core.wipe_slot(*slot));
         if let Err(error) = wiped {
             tracing::warn!(%error, "control pages cannot be cleared");
             return false;
@@ -162,8 +160,7 @@ impl Stub {
         if !thread.reset() || !waits(&thread) {
             return false;
         }
-        thread.set_bell(core.region.bell(0));
-        thread.put(Place::Anywhere);
+        thread.set_bell(self.core.region.bell(0));
         self.cpu_before_ns.store(host::cpu_time_ns(self.pid), Relaxed);
         self.spare.lock().push(thread);
         true

@@ -103,11 +103,6 @@ impl ThreadShared {
         page.u64(down::SCRATCH).store(self.area + UP + up::SCRATCH_END, Relaxed);
     }
 
-    /// Its slot in the shared files.
-    pub(super) const fn slot(&self) -> u64 {
-        self.slot
-    }
-
     /// Whether the host says that somebody waits for the present run to end: in the stub, which goes
     /// on from there as this thread whatever its registers were.
     pub(super) fn is_stopped(&self) -> bool {
@@ -126,11 +121,12 @@ impl ThreadShared {
     /// neither the last one nor what a cleared page says.
     pub(super) fn reset(&self) -> bool {
         let go = if self.go() == 1 { 2 } else { 1 };
-        self.ask(down::RESET, go).is_ok() && self.up.u32(up::SIG).load(Relaxed) == up::CLEAN
+        self.ask(down::RESET, go, 0).is_ok() && self.up.u32(up::SIG).load(Relaxed) == up::CLEAN
     }
 
-    /// Has the parked thread do something in the stub, as run number `go`, and waits for it.
-    fn ask(&self, flags: u32, go: u32) -> Result<(), PlatformError> {
+    /// Has the parked thread do something in the stub, as run number `go`, and waits for it,
+    /// spinning up to `spin` ticks.
+    fn ask(&self, flags: u32, go: u32, spin: u32) -> Result<(), PlatformError> {
         let bell = self.stub.core.bells.take_for_wait();
         self.set_bell(bell.address());
         self.release_as(flags, go);
@@ -144,7 +140,7 @@ impl ThreadShared {
                 self.stub.kill();
                 break;
             }
-            bell.wait(self.stub.core.spin, Some(deadline - now), || self.has_event());
+            bell.wait(spin, Some(deadline - now), || self.has_event());
         }
         if self.stub.is_gone() { Err(PlatformError::Gone) } else { Ok(()) }
     }
@@ -383,7 +379,8 @@ impl Thread for SystrapThread {
             self.shared.down.read(DOWN_XSAVE - DOWN, &mut state.xsave);
             return if self.space.stub.is_gone() { Err(PlatformError::Gone) } else { Ok(state) };
         }
-        self.shared.ask(down::SAVE_FP, self.shared.go().wrapping_add(1))?;
+        let (go, spin) = (self.shared.go().wrapping_add(1), self.shared.stub.core.spin);
+        self.shared.ask(down::SAVE_FP, go, spin)?;
         self.shared.up.read(UP_XSAVE - UP, &mut state.xsave);
         Ok(state)
     }
