@@ -11,7 +11,7 @@ use bevor_boot::config::{Log, SentryConfig};
 use bevor_control::{Create, Gofer, Limits, Process, Rlimit, Text, User};
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::cli::{Do, LogFormat};
+use crate::cli::{Do, LogFormat, NetArg};
 use crate::failure::{Attempt, Failure};
 use crate::launch::{Plan, launch};
 use crate::session::{self, Session};
@@ -40,6 +40,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         ro: &args.ro,
         rw: &args.rw,
         host_home: args.host_home,
+        host_net: args.net == NetArg::Host,
     })?;
     let log = args.log.as_ref().map(|path| {
         let mut options = OpenOptions::new();

@@ -1,6 +1,6 @@
 //! `bevor surface` and `bevor syscalls`: the tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use bevor_confine::tables::{Features, Role, rows};
@@ -55,7 +55,9 @@ pub fn run(json: bool, platform: Platform, net: NetArg) -> Result<u8, Failure> {
     } else {
         let mut text = String::new();
         for (name, role) in roles {
-            text.push_str(&format!("{name}: {} host calls\n", role.syscalls.len()));
+            // A feature may add forms to a call another row has.
+            let calls: BTreeSet<i64> = role.syscalls.iter().map(|call| call.number).collect();
+            text.push_str(&format!("{name}: {} host calls\n", calls.len()));
             for call in role.syscalls {
                 text.push_str(&format!("  {:<18} {}\n", call.name, call.reason));
                 for form in call.forms {

@@ -58,6 +58,8 @@ pub struct Wishes<'a> {
     pub rw: &'a [OsString],
     /// `--host-home`.
     pub host_home: bool,
+    /// `--net host`: programs look names up as the host does.
+    pub host_net: bool,
 }
 
 impl View {
@@ -98,6 +100,15 @@ impl View {
         {
             let export = view.export(here.clone(), open(here, true)?, true, false);
             view.mount(here.as_os_str(), export, Changes::Memory, false);
+        }
+        if wishes.host_net
+            && let Ok(servers) = Path::new("/etc/resolv.conf").canonicalize()
+            && hidden.iter().any(|hidden| servers.starts_with(hidden))
+            && let Ok(fd) = open(&servers, false)
+        {
+            // The list of name servers is often a link to a file of the resolver's.
+            let export = view.export(servers.clone(), fd, true, true);
+            view.mount(servers.as_os_str(), export, Changes::Refused, true);
         }
         for (list, changes) in [(wishes.ro, Changes::Refused), (wishes.rw, Changes::Host)] {
             for wish in list {

@@ -117,6 +117,21 @@ static void streams(int family)
 	T(read(s[1], buf, sizeof buf));
 	MUST(waitpid(child, &status, 0));
 
+	/* A reader that wants five bytes at least. */
+	value = 5;
+	T(setsockopt(s[1], SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value));
+	child = MUST(fork());
+	if (child == 0) {
+		for (int i = 0; i < 3; i++)
+			usleep(30000), MUST(write(s[0], "abc", 3));
+		_exit(0);
+	}
+	T(recv(s[1], buf, sizeof buf, 0));
+	MUST(waitpid(child, &status, 0));
+	value = 1;
+	T(setsockopt(s[1], SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value));
+	T(recv(s[1], buf, sizeof buf, 0));
+
 	/* Time-outs. */
 	struct timeval tv = { 0, 30000 };
 	T(setsockopt(s[1], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv));

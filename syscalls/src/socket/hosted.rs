@@ -222,9 +222,12 @@ fn receive(
     match socket.receive(&mut dst, incoming) {
         Ok(number) => {
             let done = before + number as u64;
-            let all = flags & MSG_WAITALL != 0 && flags & MSG_PEEK == 0;
-            let more = all && socket.kind == Kind::Stream && done < vecs.total();
-            if more && number > 0 && waits {
+            let least = match flags & (MSG_WAITALL | MSG_PEEK) {
+                MSG_WAITALL => vecs.total(),
+                0 => socket.low_water().min(vecs.total()),
+                _ => 0,
+            };
+            if socket.kind == Kind::Stream && number > 0 && done < least && waits {
                 socket.expect_more()?;
                 return wait(done);
             }

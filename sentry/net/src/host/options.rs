@@ -122,6 +122,8 @@ pub(super) struct Kept {
     pub(super) receive_timeout_ns: Option<u64>,
     /// `SO_SNDTIMEO`.
     pub(super) send_timeout_ns: Option<u64>,
+    /// `SO_RCVLOWAT`, which the host does not heed for a socket that does not block.
+    pub(super) low_water: u64,
     /// Seconds of an `SO_LINGER` that is on.
     linger_s: Option<i32>,
 }
@@ -159,6 +161,9 @@ pub fn set(socket: &HostSocket, level: u32, option: u32, value: &[u8]) -> Result
         known if SETTABLE.contains(&known) => {
             let value = value.get(..value.len().min(MAX_VALUE)).unwrap_or_default();
             calls::set_option(socket.fd.as_fd(), level, option, value)?;
+            if known == (SOL_SOCKET, SO_RCVLOWAT) {
+                socket.kept.lock().low_water = u64::try_from(int(value, 0)?).unwrap_or(u64::MAX);
+            }
         }
         _ => return Err(refused()),
     }

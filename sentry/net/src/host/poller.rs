@@ -125,12 +125,12 @@ impl Watched {
     pub(super) fn arm(&self, fd: BorrowedFd<'_>, events: Ready) -> Result<(), Errno> {
         let mut armed = self.watch.armed.lock();
         if armed.edges {
-            let new = events.intersects(Ready::OUT) && !armed.room_wanted;
-            armed.room_wanted |= new;
-            drop(armed);
-            // Room that came before it was wanted has told nobody.
-            if new {
-                self.watch.queue.wake(Ready(calls::ready_now(fd, Ready::WRITABLE.0)?));
+            if events.intersects(Ready::OUT) && !armed.room_wanted {
+                // Room that came before it was wanted has told nobody.
+                let ready = Ready(calls::ready_now(fd, Ready::WRITABLE.0)?);
+                armed.room_wanted = !ready.intersects(Ready::OUT);
+                drop(armed);
+                self.watch.queue.wake(ready);
             }
             return Ok(());
         }
@@ -154,6 +154,15 @@ impl Watched {
     /// As [`Watched::arm`].
     pub(super) fn arm_edges(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         self.always(fd, &mut self.watch.armed.lock())
+    }
+
+    /// Somebody wants to hear of room, or of a connection, if edges are watched for.
+    ///
+    /// # Errors
+    /// What the host answers.
+    pub(super) fn want_room(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+        let edges = self.watch.armed.lock().edges;
+        if edges { self.arm(fd, Ready::OUT) } else { Ok(()) }
     }
 
     fn always(&self, fd: BorrowedFd<'_>, armed: &mut Armed) -> Result<(), Errno> {

@@ -160,7 +160,12 @@ impl HostSocket {
         self.check(addr).map_err(Connecting::Failed)?;
         match calls::connect(self.fd.as_fd(), addr) {
             Ok(()) => Ok(()),
-            Err(errno) if errno == EINPROGRESS || errno == EALREADY => {
+            // Over the loopback it is done by now: whoever waits asks again first.
+            Err(errno) if errno == EINPROGRESS => {
+                self.watched.want_room(self.fd.as_fd()).map_err(Connecting::Failed)?;
+                Err(Connecting::Wait(errno))
+            }
+            Err(errno) if errno == EALREADY => {
                 let armed = self.watched.arm(self.fd.as_fd(), Ready::OUT | Ready::RDHUP);
                 armed.map_err(Connecting::Failed)?;
                 Err(Connecting::Wait(errno))
@@ -257,6 +262,12 @@ impl HostSocket {
             self.watched.arm(self.fd.as_fd(), Ready::OUT)?;
         }
         Ok(sent)
+    }
+
+    /// Bytes of a stream a receiver that blocks waits for (`SO_RCVLOWAT`).
+    #[must_use]
+    pub fn low_water(&self) -> u64 {
+        self.kept.lock().low_water
     }
 
     /// Asks to be told when there is more to receive, after some of what was wanted came.
