@@ -194,7 +194,8 @@ fn make(
         ctx.mm().clone()
     } else {
         let stack_pointer = Some(context.regs.rsp);
-        let alone = parent.group.threads.lock().len() == 1;
+        // Two handles are the caller's own; processes with `CLONE_VM` (`vfork`) have more.
+        let alone = parent.group.threads.lock().len() == 1 && Arc::strong_count(ctx.mm()) <= 2;
         let options = ForkOpts { stack_pointer, alone, account: None };
         let space = ctx.kernel().platform.new_space().map_err(|_| ENOMEM)?;
         match ctx.mm().fork(space.clone(), &options) {

@@ -72,7 +72,10 @@ impl MemoryManager {
         // Goes with the orders below.
         let shared = self.space().share_patches(&*child.space());
         shared.map_err(|_| bevor_abi::errno::ENOMEM)?;
+        // Another thread may have had a site rewritten since the copy was made.
+        let reserved = self.state.read().reserved.clone();
         child.change(|st| {
+            st.reserved = reserved;
             st.me = child.me.clone();
             for entry in st.files.values() {
                 entry.file.mappings().set(&child.me, true, entry.writable_bytes > 0);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::arch::patch::{LOOK, PATCH_LEN, SYSCALL_LEN, Site};
 use crate::systrap::agent::Call;
@@ -67,6 +67,10 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Patches {
     any: AtomicBool,
+    /// Held while a site is rewritten. Two at a time could use a region that is not mapped yet, or undo
+    /// each other's work on one site.
+    rewriting: Mutex<()>,
+    /// Never held while the guest's text is used, whose own lock is held when patches are forgotten.
     state: Mutex<State>,
 }
 
@@ -95,6 +99,11 @@ impl Patches {
         *count >= TRAPS_BEFORE
     }
 
+    /// Lets the caller rewrite a site unless somebody is at it; then there will be another trap.
+    pub fn begin(&self) -> Option<MutexGuard<'_, ()>> {
+        self.rewriting.try_lock()
+    }
+
     /// Decodes a site and chooses its trampoline's place.
     pub fn prepare(&self, core: &Arc<Core>, after: u64, text: &dyn Text) -> Option<Prepared> {
         let addr = after.checked_sub(SYSCALL_LEN)?;
@@ -103,6 +112,9 @@ impl Patches {
         let one_page = addr / PAGE == (addr + PATCH_LEN as u64 - 1) / PAGE;
         let site = Site::decode(addr, &code[..len]).filter(|_| one_page);
         let mut state = self.state.lock();
+        if state.sites.contains_key(&after) {
+            return None;
+        }
         let Some(site) = site else {
             refuse(&mut state, after);
             return None;
@@ -115,10 +127,12 @@ impl Patches {
             let at = start + slot * trampoline::LEN;
             return Some(Prepared { map: None, site, at, region, slot });
         }
+        drop(state);
         let index = core.take_region()?;
         let region = Arc::new(Region { core: core.clone(), index, taken: Mutex::default() });
         let start = text.reserve_near(addr, REGION_LEN).filter(|at| at.is_multiple_of(PAGE));
         let slot = start.and_then(|start| take_slot(&region, start, &site));
+        let mut state = self.state.lock();
         let (Some(start), Some(slot)) = (start, slot) else {
             refuse(&mut state, after);
             return None;

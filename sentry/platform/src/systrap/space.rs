@@ -390,6 +390,7 @@ impl Space for SystrapSpace {
 
     fn patch(&self, after: u64, text: &dyn Text) -> bool {
         let (core, patches) = (&self.stub.core, &self.stub.patches);
+        let Some(_rewriting) = patches.begin() else { return false };
         let Some(mut prepared) = patches.prepare(core, after, text) else { return false };
         if let Some(map) = prepared.map.take()
             && self.stub.run_all("mapping trampolines", &[map]).is_err()
