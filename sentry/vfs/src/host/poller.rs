@@ -14,6 +14,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
+/// What the host tells without being asked.
+const END: i16 = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
+
 /// What the thread and the files share.
 struct Poller {
     counter: OwnedFd,
@@ -89,7 +92,10 @@ impl Poller {
     fn fire(&self, id: u64, ready: u32) {
         let (queue, listeners) = match self.entries.lock().get_mut(&id) {
             Some(entry) => {
-                entry.armed = 0;
+                // What else it is armed for somebody still waits for. An end is told whatever was asked,
+                // again and again, and to all.
+                let is_end = ready & u32::from(END.cast_unsigned()) != 0;
+                entry.armed = if is_end { 0 } else { entry.armed & !ready };
                 (entry.queue.clone(), entry.listeners.clone())
             }
             None => return,
