@@ -1,31 +1,11 @@
 /* Pseudo-terminals: line discipline, window size, termios. bevor-test: user=both waits=reloaded */
 #include "t.h"
+#include "terminal.h"
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 
 static int master, slave;
-
-static void get(const char *what, int fd)
-{
-	char buf[5000];
-	struct pollfd p = { fd, POLLIN };
-	if (poll(&p, 1, 300) == 0) {
-		out("%s: nothing\n", what);
-		return;
-	}
-	ssize_t len = read(fd, buf, sizeof buf);
-	if (len < 0)
-		out("%s: %s\n", what, errname(errno));
-	else {
-		for (ssize_t i = 0; i < len; i++)
-			if (buf[i] == '\n')
-				buf[i] = '$';
-			else if (buf[i] == '\r')
-				buf[i] = '<';
-		out_bytes(what, buf, len);
-	}
-}
 
 static void put(const char *text) { write(master, text, strlen(text)); }
 

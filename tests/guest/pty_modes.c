@@ -1,6 +1,7 @@
 /* Pseudo-terminals beyond the usual: editing, modes, packets, flow control, timeouts, hang-ups,
  * devpts. bevor-test: user=both */
 #include "t.h"
+#include "terminal.h"
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -24,31 +25,6 @@ static void open_pair(void)
 }
 
 static void close_pair(void) { close(slave); close(master); }
-
-static void get(const char *what, int fd)
-{
-	char buf[5000];
-	struct pollfd p = { fd, POLLIN };
-	if (poll(&p, 1, 400) == 0) {
-		out("%s: nothing\n", what);
-		return;
-	}
-	/* What is under way on Linux arrives a little later. */
-	sleep_ms(5);
-	ssize_t len = read(fd, buf, sizeof buf);
-	if (len < 0)
-		out("%s: %s\n", what, errname(errno));
-	else {
-		for (ssize_t i = 0; i < len; i++)
-			if (buf[i] == '\n')
-				buf[i] = '$';
-			else if (buf[i] == '\r')
-				buf[i] = '<';
-			else if (buf[i] == '\b')
-				buf[i] = '{';
-		out_bytes(what, buf, len);
-	}
-}
 
 static void put(const char *text) { write(master, text, strlen(text)); sleep_ms(10); }
 

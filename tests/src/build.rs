@@ -54,12 +54,12 @@ pub fn compile(
     flags: &[String],
 ) -> Result<PathBuf, String> {
     let program = places.cache.join(name.replace('/', "-"));
-    let header = places.tests.join("guest/t.h");
+    let headers = ["guest/t.h", "guest/terminal.h"].map(|name| places.tests.join(name));
     let stamp = program.with_extension("flags");
     let flag_text = flags.join(" ");
     let fresh = fs::read_to_string(&stamp).is_ok_and(|old| old == flag_text)
         && newer(&program, source)
-        && newer(&program, &header);
+        && headers.iter().all(|header| newer(&program, header));
     if fresh {
         return Ok(program);
     }
