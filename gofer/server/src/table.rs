@@ -222,6 +222,7 @@ impl Table {
         }
         let id = self.add(Place::Nameless, Box::default(), info, Some(fd))?;
         self.nameless += 1;
+        self.drop_surplus();
         Ok(id)
     }
 
@@ -284,9 +285,7 @@ impl Table {
         }
         node.fd = Some(Arc::clone(fd));
         self.list(index);
-        while self.kept + self.nameless > self.max_kept && self.oldest != index {
-            self.drop_oldest();
-        }
+        self.drop_surplus();
     }
 
     /// Drops half of the kept descriptors: the process ran out of them.
@@ -321,6 +320,7 @@ impl Table {
         node.fd = fd.filter(|_| room).cloned();
         if node.fd.is_some() {
             self.nameless += 1;
+            self.drop_surplus();
         }
         self.release(parent);
         self.free_if_unused(index);
@@ -570,6 +570,13 @@ impl Table {
             None => self.oldest = newer,
         }
         self.kept -= 1;
+    }
+
+    /// Drops descriptors beyond the limit. The newest stays: nameless ones take half at most.
+    fn drop_surplus(&mut self) {
+        while self.kept + self.nameless > self.max_kept && self.oldest != self.newest {
+            self.drop_oldest();
+        }
     }
 
     fn drop_oldest(&mut self) {

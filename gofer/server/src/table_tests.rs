@@ -114,7 +114,7 @@ impl State {
 
     fn check(&mut self) {
         let table = &self.table;
-        assert!(table.kept + table.nameless <= MAX_KEPT.max(1) + 1, "too many descriptors");
+        assert!(table.kept + table.nameless <= MAX_KEPT, "too many descriptors");
         let with_fd = table.nodes.iter().filter(|node| node.fd.is_some()).count();
         assert_eq!(with_fd, table.kept + table.nameless + 1, "the root's and those counted");
         let mut children: HashMap<u32, u32> = HashMap::new();
@@ -151,6 +151,22 @@ impl State {
             }
         }
     }
+}
+
+#[test]
+fn nameless_files_count_against_the_limit() {
+    let mut table = Table::new(1000, MAX_KEPT);
+    let root = table.add_root(info(2), any_fd()).unwrap();
+    let mut child = |name: u8| table.child(root, &[name], info(100 + u64::from(name))).unwrap();
+    let (listed, others): (Vec<Id>, Vec<Id>) =
+        ((0..6).map(&mut child).collect(), (6..9).map(child).collect());
+    for id in listed {
+        table.keep(id, &any_fd());
+    }
+    for id in others {
+        table.lose_name(id, Some(&any_fd()));
+    }
+    assert_eq!((table.kept, table.nameless), (MAX_KEPT / 2, MAX_KEPT / 2));
 }
 
 #[test]
