@@ -34,7 +34,8 @@ def until(fd, text, limit=20):
             if not got:
                 break
             data += got
-    return data if text in data else b"MISSING " + text + b" in " + data
+    # What comes after it may or may not have come in the same read.
+    return data[: data.index(text) + len(text)] if text in data else b"MISSING " + text + b" in " + data
 
 
 def rest(fd):
@@ -70,7 +71,7 @@ pid, fd = spawn(["bash", "-c", "trap 'echo caught; exit 5' INT; echo ready; whil
 until(fd, b"ready\r\n")
 time.sleep(0.3)
 os.write(fd, b"\x03")
-show("interrupt", until(fd, b"caught").replace(b"^C", b"")[-6:])
+show("interrupt", until(fd, b"caught")[-6:])
 rest(fd)
 show("status", end(pid))
 
@@ -92,14 +93,16 @@ show("status", end(pid))
 pid, fd = spawn(["bash", "--norc", "-i"])
 os.write(fd, b"PS1='> '\n")
 until(fd, b"\n> ")
-os.write(fd, b"sleep 100\n")
-time.sleep(0.5)
+os.write(fd, b"sh -c 'echo sl''eeping; exec sleep 100'\n")
+until(fd, b"sleeping")
+time.sleep(0.2)
 os.write(fd, b"\x1a")
 show("stopped", b"Stopped" in until(fd, b"Stopped"))
 os.write(fd, b"jobs; kill %1; echo a''fter\n")
 show("after", b"after" in until(fd, b"after"))
-os.write(fd, b"sleep 100\n")
-time.sleep(0.5)
+os.write(fd, b"sh -c 'echo sl''eeping; exec sleep 100'\n")
+until(fd, b"sleeping")
+time.sleep(0.2)
 os.write(fd, b"\x03")
 time.sleep(0.2)
 os.write(fd, b"echo stat''us $?\n")

@@ -2,10 +2,15 @@
 # Programs under sanitizers, which want their shadow memory where they always have it.
 cat > race.c <<'C'
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
-static int shared;
-static void *more(void *arg) { shared++; return malloc(100000); }
-int main(void) { pthread_t t; pthread_create(&t, 0, more, 0); shared++; pthread_join(t, 0); return 0; }
+static int shared, done;
+static void *more(void *arg) { shared++; __atomic_store_n(&done, 1, __ATOMIC_RELAXED); return malloc(100000); }
+int main(void) {
+    pthread_t t; pthread_create(&t, 0, more, 0);
+    while (!__atomic_load_n(&done, __ATOMIC_RELAXED)) sched_yield();
+    shared++; pthread_join(t, 0); return 0;
+}
 C
 gcc -w -fsanitize=thread -g race.c -o race; gcc -w -fsanitize=thread -no-pie -g race.c -o fixed
 for i in 1 2 3 4 5 6; do ./race 2>&1 | grep -E 'FATAL|reported'; ./fixed 2>&1 | grep -E 'FATAL|reported'; done

@@ -14,6 +14,7 @@ Run Bevor's tests: every program on the host kernel first, then in Bevor.
   --user WHICH         root, user or both (default)
   --reload-waits       save and reload every waiting call in every sandbox
   --native-only        run programs on the host only, twice, and compare the two
+  --second-try         run what fails once more, alone; what then passes is counted and named
   --no-cargo           leave out fmt, clippy and the workspace's own unit tests
   --bevor PATH         the binary under test (default: beside this one)
   --list               print the names of the tests and stop
@@ -39,6 +40,8 @@ pub struct Options {
     pub reload_waits: bool,
     /// Only check that the programs give the same answer twice on the host.
     pub native_only: bool,
+    /// Run what fails once more.
+    pub second_try: bool,
     /// Leave out checks that run cargo.
     pub no_cargo: bool,
     /// Binary under test.
@@ -68,6 +71,7 @@ pub fn parse(argv: &[String]) -> Result<Parsed, String> {
         users: vec![User::Root, User::Ordinary],
         reload_waits: false,
         native_only: false,
+        second_try: false,
         no_cargo: false,
         bevor: None,
         list: false,
@@ -106,6 +110,7 @@ pub fn parse(argv: &[String]) -> Result<Parsed, String> {
             }
             "--reload-waits" => options.reload_waits = true,
             "--native-only" => options.native_only = true,
+            "--second-try" => options.second_try = true,
             "--no-cargo" => options.no_cargo = true,
             "--bevor" => options.bevor = Some(value()?.to_owned()),
             "--list" => options.list = true,

@@ -50,6 +50,8 @@ struct Tally {
     known: u64,
     rows: Vec<String>,
     failures: Vec<String>,
+    /// Names that failed at their first try.
+    first_tries: Vec<String>,
 }
 
 /// Collects verdicts and prints progress as they come.
@@ -64,6 +66,20 @@ impl Report {
     /// An empty report.
     pub fn new(expectations: Expectations) -> Self {
         Self { expectations, tally: Mutex::new(Tally::default()), started: Instant::now() }
+    }
+
+    /// Whether a verdict is a failure that is not listed as a known gap.
+    pub fn is_failure(&self, verdict: &Verdict) -> bool {
+        !verdict.passed() && self.expectations.reason(&verdict.name).is_none()
+    }
+
+    /// Prints a failure that gets a second try.
+    pub fn note_first_try(&self, verdict: &Verdict) {
+        if let (true, Some(problem)) = (self.is_failure(verdict), &verdict.problem) {
+            println!("once more {}\n  {}", verdict.name, problem.replace('\n', "\n  "));
+            let mut tally = self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            tally.first_tries.push(verdict.name.clone());
+        }
     }
 
     /// Takes a verdict and prints its line.
@@ -119,6 +135,9 @@ impl Report {
             for failure in &tally.failures {
                 println!("{}", failure.lines().next().unwrap_or_default());
             }
+        }
+        if !tally.first_tries.is_empty() {
+            println!("\nFailed at the first of two tries: {}", tally.first_tries.join(" "));
         }
         println!("\n{} s, {} known gaps", self.started.elapsed().as_secs(), tally.known);
         println!("{} passed, {} failed", tally.passed, tally.failed);

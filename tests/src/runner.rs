@@ -102,8 +102,9 @@ pub fn run(options: &Options) -> Result<bool, String> {
     }
     let report = Report::new(expectations);
     let before = leaks::look();
-    work_off(&context, &report, together, options.jobs);
-    work_off(&context, &report, alone, 1);
+    let mut again = work_off(&context, &report, together, options.jobs, options.second_try);
+    again.extend(work_off(&context, &report, alone, 1, options.second_try));
+    work_off(&context, &report, again, 1, false);
     if needs_bevor {
         let started = std::time::Instant::now();
         report.add(&Verdict::of("leaks/whole-run", started, leaks::compare(&before)));
@@ -169,8 +170,16 @@ fn plan(context: &Context) -> Result<(Vec<Job>, Vec<Job>), String> {
     Ok((together, alone))
 }
 
-fn work_off(context: &Context, report: &Report, jobs: Vec<Job>, workers: usize) {
+/// Works jobs off and reports on them; with `second_try` those that fail are noted and returned instead.
+fn work_off(
+    context: &Context,
+    report: &Report,
+    jobs: Vec<Job>,
+    workers: usize,
+    second_try: bool,
+) -> Vec<Job> {
     let queue = Mutex::new(VecDeque::from(jobs));
+    let again = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
@@ -178,13 +187,18 @@ fn work_off(context: &Context, report: &Report, jobs: Vec<Job>, workers: usize) 
                     let job =
                         queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
                     let Some(job) = job else { return };
-                    for verdict in job.run(context) {
-                        report.add(&verdict);
+                    let verdicts = job.run(context);
+                    if second_try && verdicts.iter().any(|verdict| report.is_failure(verdict)) {
+                        verdicts.iter().for_each(|verdict| report.note_first_try(verdict));
+                        again.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(job);
+                    } else {
+                        verdicts.iter().for_each(|verdict| report.add(verdict));
                     }
                 }
             });
         }
     });
+    again.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn commit(top: &Path) -> String {
