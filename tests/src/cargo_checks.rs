@@ -21,7 +21,12 @@ pub fn run(context: &Context, name: &str) -> Vec<Verdict> {
     let full_name = format!("cargo/{name}");
     let path = context.places.out.join(format!("cargo-{name}"));
     let output = File::create(&path).and_then(|file| {
-        Command::new("timeout")
+        let mut command = Command::new("timeout");
+        if context.options.full {
+            // Random tests go on for so long each, with seeds of the moment.
+            command.env("BEVOR_TEST_SECONDS", "60");
+        }
+        command
             .args(["--kill-after=10", "1200", "cargo"])
             .args(words)
             .current_dir(&context.places.top)

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use launch::{Gofer, root};
 
 use bevor_abi::errno::{EFBIG, EIO, EROFS};
-use bevor_confine::Namespaces;
-use bevor_gofer::{Config, Confine, HostSockets, Source};
+use bevor_confine::{Namespaces, Spawn, spawn};
+use bevor_gofer::{Config, Confine, HostSockets, RootConfig, Source};
 use bevor_gofer_protocol::client::{MakeArgs, SetAttrArgs, TimeChange, WalkStop};
 use bevor_gofer_protocol::ring::{Header, Ring};
 use bevor_gofer_protocol::wire::{ReadDirFlags, SyncKind};
@@ -55,6 +55,52 @@ impl TempDir {
 impl Drop for TempDir {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A gofer that [`spawn`] started.
+struct Spawned {
+    child: bevor_confine::Child,
+    client: Client,
+}
+
+impl Spawned {
+    fn start(namespaces: Namespaces, roots: Vec<RootConfig>) -> Self {
+        let fds = bevor_gofer_protocol::channel().unwrap();
+        let (config_fd, config_end) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let exe = fs::File::open("/proc/self/exe").unwrap();
+        let stderr = std::io::stderr();
+        let child = spawn(&Spawn {
+            exe: exe.as_fd(),
+            argv: &[c"gofer-test", c"gofer"],
+            fds: &[
+                config_fd.as_fd(),
+                stderr.as_fd(),
+                stderr.as_fd(),
+                fds.memory.as_fd(),
+                fds.server_socket.as_fd(),
+            ],
+            namespaces,
+            ambient: &[],
+        })
+        .unwrap();
+        let config = Config {
+            version: bevor_gofer::config::VERSION,
+            memory_fd: 3,
+            socket_fd: 4,
+            report_fd: 2,
+            roots,
+            confine: Confine::OwnNamespaces,
+            threads: 2,
+            max_descriptors: 0,
+            max_handles: 0,
+        };
+        let mut config_end = fs::File::from(config_end);
+        config_end.write_all(serde_json::to_string(&config).unwrap().as_bytes()).unwrap();
+        drop(config_end);
+        let client = Client::new(fds.memory.as_fd(), fds.client_socket).unwrap();
+        drop(fds.server_socket);
+        Self { child, client }
     }
 }
 
@@ -181,7 +227,7 @@ fn works_in_namespaces_made_for_it() {
             .and(Namespaces::NET)
             .and(Namespaces::IPC)
             .and(Namespaces::UTS);
-        let gofer = launch::Spawned::start(namespaces, vec![root(&dir.0, read_only)]);
+        let gofer = Spawned::start(namespaces, vec![root(&dir.0, read_only)]);
         exercise(&gofer.client, read_only, false);
         let left = fs::read_dir(format!("/proc/{}/root", gofer.child.pid)).unwrap().count();
         assert_eq!(left, 0, "an empty root");
@@ -312,6 +358,9 @@ fn a_malformed_message_is_reported() {
     ring.put(9, Header { sequence: 1, code: 4711, len: 0, extra: 0 }, &[]);
     ring.submit(9);
     while gofer.client.getattr(&node.handle).is_ok() {}
+    let (mut byte, flags) = ([0], nix::sys::socket::MsgFlags::empty());
+    let left = nix::sys::socket::recv(gofer.socket.as_raw_fd(), &mut byte, flags);
+    assert_eq!(left, Ok(0), "the connection has ended");
     let (code, report) = gofer.end();
     assert_eq!(code, Some(bevor_gofer::EXIT_MALFORMED));
     assert!(report.contains("bevor: gofer: malformed message: unknown operation"), "{report:?}");

@@ -7,7 +7,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode};
 
-use bevor_confine::{Namespaces, Spawn, spawn};
 use bevor_gofer::{Config, Confine, RootConfig, Source};
 use bevor_gofer_protocol::Client;
 
@@ -19,6 +18,8 @@ pub struct Gofer {
     pub child: Child,
     pub client: Client,
     pub memory: OwnedFd,
+    /// The client's socket, for tests that read from it themselves.
+    pub socket: OwnedFd,
     pub report: OwnedFd,
 }
 
@@ -72,6 +73,7 @@ impl Gofer {
         let child = command.spawn().unwrap();
         config_end.write_all(serde_json::to_string(&config).unwrap().as_bytes()).unwrap();
         drop(config_end);
+        let socket = fds.client_socket.try_clone().unwrap();
         let client = Client::new(fds.memory.as_fd(), fds.client_socket).unwrap();
         drop((report_end, fds.server_socket));
         if let Err(error) = client.roots() {
@@ -79,7 +81,7 @@ impl Gofer {
             fs::File::from(report).read_to_string(&mut said).unwrap();
             panic!("the gofer did not start: {error}: {said}");
         }
-        Self { child, client, memory: fds.memory, report }
+        Self { child, client, memory: fds.memory, socket, report }
     }
 }
 
@@ -88,52 +90,6 @@ fn inherit(fd: i32) {
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
     let flags = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
     nix::fcntl::fcntl(fd, flags).unwrap();
-}
-
-/// A gofer that [`spawn`] started.
-pub struct Spawned {
-    pub child: bevor_confine::Child,
-    pub client: Client,
-}
-
-impl Spawned {
-    pub fn start(namespaces: Namespaces, roots: Vec<RootConfig>) -> Self {
-        let fds = bevor_gofer_protocol::channel().unwrap();
-        let (config_fd, config_end) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
-        let exe = fs::File::open("/proc/self/exe").unwrap();
-        let stderr = std::io::stderr();
-        let child = spawn(&Spawn {
-            exe: exe.as_fd(),
-            argv: &[c"gofer-test", c"gofer"],
-            fds: &[
-                config_fd.as_fd(),
-                stderr.as_fd(),
-                stderr.as_fd(),
-                fds.memory.as_fd(),
-                fds.server_socket.as_fd(),
-            ],
-            namespaces,
-            ambient: &[],
-        })
-        .unwrap();
-        let config = Config {
-            version: bevor_gofer::config::VERSION,
-            memory_fd: 3,
-            socket_fd: 4,
-            report_fd: 2,
-            roots,
-            confine: Confine::OwnNamespaces,
-            threads: 2,
-            max_descriptors: 0,
-            max_handles: 0,
-        };
-        let mut config_end = fs::File::from(config_end);
-        config_end.write_all(serde_json::to_string(&config).unwrap().as_bytes()).unwrap();
-        drop(config_end);
-        let client = Client::new(fds.memory.as_fd(), fds.client_socket).unwrap();
-        drop(fds.server_socket);
-        Self { child, client }
-    }
 }
 
 /// A root at a path.
