@@ -154,7 +154,7 @@ pub fn right(random: &mut Random, handles: &[u64], odd: bool) -> (Op, Vec<u8>) {
         }
         Op::Symlink => {
             let targets: [&[u8]; 5] = [b"../outside", b"/", b"/proc/self/fd/3", b"", &[b'x'; 4095]];
-            let target: &[u8] = random.pick(&targets[..]);
+            let target = targets[random.below(targets.len())];
             writer.put(&make).string(&name(random, odd)).bytes(target);
         }
         Op::Link => {
@@ -203,8 +203,7 @@ fn xattr(random: &mut Random) -> &'static [u8] {
         b"system.posix_acl_access",
         b"security.selinux",
     ];
-    let name: &&[u8] = random.pick(&names[..]);
-    name
+    names[random.below(names.len())]
 }
 
 /// Changes a message so that it may not be right any more.
