@@ -117,6 +117,7 @@ fn one_run(
             String::new()
         };
         order.env.push(("RUN".to_owned(), run));
+        order.env.push(("TOP".to_owned(), context.places.top.display().to_string()));
     }
     let outcome = supervise::run(&order)?;
     if in_bevor && !on_host(case) {
