@@ -4,7 +4,7 @@ use crate::paths;
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_SYS_ADMIN;
 use bevor_abi::conv::usize_of_u32;
-use bevor_abi::errno::{EFAULT, EINVAL, ENOENT, ENOTDIR, EPERM};
+use bevor_abi::errno::{EFAULT, EINVAL, ENOTDIR, EPERM};
 use bevor_abi::fcntl::{AT_FDCWD, AT_SYMLINK_NOFOLLOW, PATH_MAX};
 use bevor_abi::mount::{
     MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE, MS_PRIVATE,
@@ -20,8 +20,16 @@ use std::sync::Arc;
 /// Longest data argument: one page.
 const DATA_MAX: usize = 4096;
 
+/// Bit of `mount(2)` for file systems that are never mounted by a user.
+const MS_NOUSER: u64 = 1 << 31;
+
+/// Whether the caller may change the options of the file system at `at`.
+pub fn rules_over(ctx: &Ctx<'_>, at: &Path) -> bool {
+    ctx.task().cred().has_cap_in(CAP_SYS_ADMIN, at.mount.superblock().user_ns())
+}
+
 /// Checks that the caller may change its mount namespace.
-fn may_mount(ctx: &Ctx<'_>, fs: &FsContext) -> Result<(), Errno> {
+pub fn may_mount(ctx: &Ctx<'_>, fs: &FsContext) -> Result<(), Errno> {
     if ctx.task().cred().has_cap_in(CAP_SYS_ADMIN, fs.namespace.user_ns()) {
         Ok(())
     } else {
@@ -64,12 +72,17 @@ pub fn mount(
     let fs = ctx.task().fs().context();
     may_mount(ctx, &fs)?;
     let flags = if flags & MS_MGC_MSK == MS_MGC_VAL { flags & !MS_MGC_MSK } else { flags };
+    if flags & MS_NOUSER != 0 {
+        return Err(EINVAL.into());
+    }
     let recursive = flags & MS_REC != 0;
+    let remount = MountFlags::from_remount(flags, at.mount.flags());
     let change = flags & (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE);
     if flags & (MS_REMOUNT | MS_BIND) == MS_REMOUNT | MS_BIND {
-        mount::remount_bind(&fs, &at, MountFlags::from_mount(flags))?;
+        mount::remount_bind(&fs, &at, remount)?;
     } else if flags & MS_REMOUNT != 0 {
-        mount::reconfigure(&fs, &at, MountFlags::from_mount(flags), &data)?;
+        let rules = rules_over(ctx, &at);
+        mount::reconfigure(&fs, &at, remount, &data, rules)?;
     } else if flags & MS_BIND != 0 {
         let from = resolve_text(ctx, source.as_deref().unwrap_or_default())?;
         mount::bind(&fs, &from, &at, recursive)?;
@@ -90,7 +103,7 @@ pub fn mount(
 
 fn resolve_text(ctx: &Ctx<'_>, path: &[u8]) -> Result<Path, Errno> {
     if path.is_empty() {
-        return Err(ENOENT.into());
+        return Err(EINVAL.because("no source"));
     }
     paths::start_with(ctx, AT_FDCWD, path.to_vec())?.resolve(ctx, 0)
 }

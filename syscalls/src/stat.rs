@@ -11,6 +11,7 @@ use bevor_abi::stat::{
 use bevor_base::Credentials;
 use bevor_kernel::{Ctx, SysResult};
 use bevor_memory::UserAddr;
+use bevor_vfs::mount::MountFlags;
 use bevor_vfs::{Attr, FileTime, Path};
 use std::sync::Arc;
 
@@ -151,13 +152,14 @@ fn fill(cred: &Credentials, path: &Path, attr: &Attr, mask: u32) -> Statx {
         stx_rdev_minor: minor(attr.rdev),
         stx_dev_major: major(attr.dev),
         stx_dev_minor: minor(attr.dev),
-        stx_mnt_id: path.mount.id(),
+        stx_mnt_id: if unique { path.mount.unique_id() } else { path.mount.id() },
         ..Statx::default()
     }
 }
 
 fn write_statfs(ctx: &Ctx<'_>, path: &Path, out: UserAddr) -> SysResult {
     let stat = path.inode().statfs()?;
+    let read_only = if path.mount.superblock().is_read_only() { MountFlags::RDONLY } else { 0 };
     let statfs = Statfs {
         f_type: stat.magic,
         f_bsize: stat.block_size,
@@ -170,19 +172,11 @@ fn write_statfs(ctx: &Ctx<'_>, path: &Path, out: UserAddr) -> SysResult {
         f_namelen: stat.name_len,
         f_frsize: stat.block_size,
         // ST_VALID, and the mount's flags in the bits statfs(2) shares with mount(2).
-        f_flags: 0x20 | (path.mount.flags().0 & 0x0f) | statfs_times(path.mount.flags().0),
+        f_flags: path.mount.flags().statfs_bits() | read_only,
         f_spare: [0; 4],
     };
     ctx.mm().write(out, &statfs)?;
     Ok(0)
-}
-
-/// `ST_NOATIME`, `ST_NODIRATIME` and `ST_RELATIME` from the mount's bits.
-const fn statfs_times(flags: u64) -> u64 {
-    let noatime = if flags & 0x400 != 0 { 0x400 } else { 0 };
-    let nodiratime = if flags & 0x800 != 0 { 0x800 } else { 0 };
-    let relatime = if flags & 0x20_0000 != 0 { 0x1000 } else { 0 };
-    noatime | nodiratime | relatime
 }
 
 /// `statfs(2)`.

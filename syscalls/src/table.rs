@@ -207,7 +207,7 @@ syscalls! {
     152 munlockall() => full memory::munlockall;
     153 vhangup() => full tty::vhangup ["pty_modes"];
     154 modify_ldt(func: Int, ptr: Addr, bytes: Size) => refused ENOSYS "no local descriptor tables";
-    155 pivot_root(new_root: Path, put_old: Path) => full mount::pivot_root;
+    155 pivot_root(new_root: Path, put_old: Path) => full mount::pivot_root ["mounts"];
     156 _sysctl(args: Addr) => refused ENOSYS "Linux has dropped it";
     157 prctl(option: Prctl, arg2: Word, arg3: Word, arg4: Word, arg5: Word) => partial prctl::prctl "no seccomp filters, PR_SET_MM, PR_SET_VMA, PR_SET_MDWE, core scheduling";
     158 arch_prctl(option: ArchPrctl, arg: Word) => partial prctl::arch_prctl "no shadow stacks, no AMX permission, no CPUID faulting";
@@ -217,8 +217,8 @@ syscalls! {
     162 sync() => full sync::sync;
     163 acct(path: Path) => refused ENOSYS "no process accounting";
     164 settimeofday(time: In<Timeval>, zone: In<Timezone>) => full clock::settimeofday;
-    165 mount(source: Text, target: Path, kind: Text, flags: MountFlags, data: Text) => full mount::mount;
-    166 umount2(target: Path, flags: UmountFlags) => partial mount::umount2 "no MNT_EXPIRE";
+    165 mount(source: Text, target: Path, kind: Text, flags: MountFlags, data: Text) => full mount::mount ["mounts", "mount_propagation"];
+    166 umount2(target: Path, flags: UmountFlags) => full mount::umount2 ["mounts"];
     167 swapon(path: Path, flags: Hex) => refused EPERM "swap is the host's";
     168 swapoff(path: Path) => refused EPERM "swap is the host's";
     169 reboot(magic1: Hex, magic2: Hex, cmd: RebootCmd) => full system::reboot;
@@ -392,12 +392,12 @@ syscalls! {
     425 io_uring_setup(entries: Uint, params: In<IoUringParams>) => later;
     426 io_uring_enter(fd: Fd, submit: Uint, complete: Uint, flags: UringEnterFlags, arg: Addr, size: Size) => later;
     427 io_uring_register(fd: Fd, op: UringRegisterOp, arg: Addr, nr: Uint) => later;
-    428 open_tree(dir: AtFd, path: Path, flags: OpenTreeFlags) => later;
-    429 move_mount(from_dir: AtFd, from: Path, to_dir: AtFd, to: Path, flags: MoveMountFlags) => later;
-    430 fsopen(kind: Text, flags: FsopenFlags) => later;
-    431 fsconfig(fd: Fd, cmd: FsconfigCmd, key: Text, value: Addr, aux: Int) => later;
-    432 fsmount(fd: Fd, flags: FsmountFlags, attributes: MountAttrs) => later;
-    433 fspick(dir: AtFd, path: Path, flags: FspickFlags) => later;
+    428 open_tree(dir: AtFd, path: Path, flags: OpenTreeFlags) => full mount_api::open_tree ["mount_api"];
+    429 move_mount(from_dir: AtFd, from: Path, to_dir: AtFd, to: Path, flags: MoveMountFlags) => full mount_api::move_mount ["mount_api"];
+    430 fsopen(kind: Text, flags: FsopenFlags) => full mount_api::fsopen ["mount_api"];
+    431 fsconfig(fd: Fd, cmd: FsconfigCmd, key: Text, value: Addr, aux: Int) => full mount_api::fsconfig ["mount_api"];
+    432 fsmount(fd: Fd, flags: FsmountFlags, attributes: MountAttrs) => full mount_api::fsmount ["mount_api"];
+    433 fspick(dir: AtFd, path: Path, flags: FspickFlags) => full mount_api::fspick ["mount_api"];
     434 pidfd_open(pid: Pid, flags: PidfdFlags) => full pidfd::pidfd_open;
     435 clone3(args: In<CloneArgs>, size: Size) => full process::clone3;
     436 close_range(first: Uint, last: Uint, flags: CloseRangeFlags) => full open::close_range;
@@ -406,7 +406,7 @@ syscalls! {
     439 faccessat2(dir: AtFd, path: Path, mode: Access, flags: AccessFlags) => full stat::faccessat2;
     440 process_madvise(pidfd: Fd, iov: InVec, iovcnt: Size, advice: Madvice, flags: Hex) => full memory::process_madvise;
     441 epoll_pwait2(fd: Fd, events: OutList<EpollEvent>, max: Int, timeout: In<Timespec>, mask: InSet, size: Size) => full event::epoll_pwait2;
-    442 mount_setattr(dir: AtFd, path: Path, flags: AtFlags, attr: In<MountAttr>, size: Size) => later;
+    442 mount_setattr(dir: AtFd, path: Path, flags: AtFlags, attr: In<MountAttr>, size: Size) => partial mount_api::mount_setattr "no mapped ids" ["mount_api"];
     443 quotactl_fd(fd: Fd, cmd: Hex, id: Int, addr: Addr) => refused ENOSYS "no file system with quotas";
     444 landlock_create_ruleset(attr: In<LandlockRulesetAttr>, size: Size, flags: LandlockFlags) => later;
     445 landlock_add_rule(ruleset: Fd, kind: LandlockRule, attr: Addr, flags: Hex) => later;
@@ -421,8 +421,8 @@ syscalls! {
     454 futex_wake(word: Addr, mask: Word, nr: Int, flags: Futex2Flags) => full futex::futex_wake;
     455 futex_wait(word: Addr, val: Ulong, mask: Word, flags: Futex2Flags, timeout: In<Timespec>, clock: ClockId) => full futex::futex_wait;
     456 futex_requeue(waiters: In<[FutexWaitv; 2]>, flags: Hex, nr_wake: Int, nr_requeue: Int) => full futex::futex_requeue;
-    457 statmount(request: In<MntIdReq>, buf: Addr, size: Size, flags: Hex) => later;
-    458 listmount(request: In<MntIdReq>, ids: OutList<u64>, nr: Size, flags: ListmountFlags) => later;
+    457 statmount(request: In<MntIdReq>, buf: Addr, size: Size, flags: Hex) => partial mount_report::statmount "only the caller's own namespace" ["mount_api"];
+    458 listmount(request: In<MntIdReq>, ids: OutList<u64>, nr: Size, flags: ListmountFlags) => partial mount_report::listmount "only the caller's own namespace" ["mount_api"];
     459 lsm_get_self_attr(attr: LsmAttr, ctx: Addr, size: Addr, flags: Hex) => full lsm::lsm_get_self_attr;
     460 lsm_set_self_attr(attr: LsmAttr, ctx: Addr, size: Uint, flags: Hex) => full lsm::lsm_set_self_attr;
     461 lsm_list_modules(ids: Addr, size: Addr, flags: Hex) => full lsm::lsm_list_modules;
@@ -431,7 +431,7 @@ syscalls! {
     464 getxattrat(dir: AtFd, path: Path, flags: AtFlags, name: Text, args: In<XattrArgs>, size: Size) => full xattr::getxattrat;
     465 listxattrat(dir: AtFd, path: Path, flags: AtFlags, list: OutBuf, size: Size) => full xattr::listxattrat;
     466 removexattrat(dir: AtFd, path: Path, flags: AtFlags, name: Text) => full xattr::removexattrat;
-    467 open_tree_attr(dir: AtFd, path: Path, flags: OpenTreeFlags, attr: In<MountAttr>, size: Size) => later;
+    467 open_tree_attr(dir: AtFd, path: Path, flags: OpenTreeFlags, attr: In<MountAttr>, size: Size) => partial mount_api::open_tree_attr "no mapped ids" ["mount_api"];
     468 file_getattr(dir: AtFd, path: Path, attr: Out<FileAttr>, size: Size, flags: AtFlags) => later;
     469 file_setattr(dir: AtFd, path: Path, attr: In<FileAttr>, size: Size, flags: AtFlags) => later;
 }

@@ -18,7 +18,7 @@ use bevor_kernel::{Kernel, Task};
 use bevor_vfs::caller::Caller;
 use bevor_vfs::inode::{FileType, InodeRef};
 use bevor_vfs::superblock::{
-    FileSystem, FsType, MountRequest, Superblock, next_anonymous_dev, register_fs_type,
+    FileSystem, FsType, MountRequest, Superblock, check_param, next_anonymous_dev, register_fs_type,
 };
 use node::{Dir, Fixed, Link, Listing, PROC_SUPER_MAGIC, Place};
 use std::any::Any;
@@ -90,7 +90,13 @@ pub fn register(kernel: &Arc<Kernel>) {
         let ns = task.pid().namespace().clone();
         Ok(superblock(&kernel, &ns, request.user_ns.clone()))
     };
-    register_fs_type("proc", FsType { nodev: true, in_user_ns: true, mount: Box::new(mount) });
+    let fs_type = FsType {
+        nodev: true,
+        in_user_ns: true,
+        check: Box::new(|option| check_param(option, &["gid", "hidepid"], check_options)),
+        mount: Box::new(mount),
+    };
+    register_fs_type("proc", fs_type);
 }
 
 struct Root {

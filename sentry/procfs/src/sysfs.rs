@@ -9,7 +9,7 @@ use bevor_base::UserNamespace;
 use bevor_kernel::Kernel;
 use bevor_vfs::inode::InodeRef;
 use bevor_vfs::superblock::{
-    FileSystem, FsType, MountRequest, Superblock, next_anonymous_dev, register_fs_type,
+    FileSystem, FsType, MountRequest, Superblock, next_anonymous_dev, no_params, register_fs_type,
 };
 use std::any::Any;
 use std::ops::Range;
@@ -179,5 +179,11 @@ pub fn register(kernel: &Arc<Kernel>) {
         let kernel = kernel.upgrade().ok_or(EINVAL)?;
         Ok(superblock(&kernel, request.user_ns.clone()))
     };
-    register_fs_type("sysfs", FsType { nodev: true, in_user_ns: true, mount: Box::new(mount) });
+    let fs_type = FsType {
+        nodev: true,
+        in_user_ns: true,
+        check: Box::new(no_params),
+        mount: Box::new(mount),
+    };
+    register_fs_type("sysfs", fs_type);
 }

@@ -341,8 +341,14 @@ fn check_map(
     if cred.has_cap_in(cap, parent) {
         return Ok(());
     }
-    let own = if users { cred.euid } else { cred.egid };
-    let single = matches!(map, [range] if range.count == 1 && range.outside == own);
+    let is_own = |id: u32| {
+        if users {
+            parent.uid_in(id) == Some(cred.euid)
+        } else {
+            parent.gid_in(id) == Some(cred.egid)
+        }
+    };
+    let single = matches!(map, [range] if range.count == 1 && is_own(range.outside));
     let setgroups_denied = !*ns.setgroups_allowed.read();
     if single && ns.owner == cred.euid && (users || setgroups_denied) {
         Ok(())
@@ -438,21 +444,16 @@ fn mounts(subject: &Subject, style: MountStyle) -> Result<String, Errno> {
         let _ = match style {
             MountStyle::Info => {
                 let parent = mount.parent().map_or(mount.id(), |parent| parent.mount.id());
-                let mut names = Vec::new();
-                mount.root_path().dentry.ancestry(superblock.root(), &mut names);
-                let mut root: Vec<u8> =
-                    names.iter().rev().flat_map(|name| [b"/", &**name].concat()).collect();
-                if root.is_empty() {
-                    root.push(b'/');
-                }
+                let propagation = mount.propagation();
+                let from = mount.propagates_from(&fs).filter(|&from| from != propagation.master);
                 writeln!(
                     out,
                     "{} {parent} {}:{} {} {point} {flags} {}- {kind} {source} {state}{comma}{options}",
                     mount.id(),
                     bevor_abi::stat::major(dev),
                     bevor_abi::stat::minor(dev),
-                    escape(&root),
-                    mount.propagation().text(),
+                    escape(&mount.root_text()),
+                    propagation.text(from),
                 )
             }
             MountStyle::Table => {

@@ -381,9 +381,14 @@ impl File {
     /// Counts the description among those that may write.
     ///
     /// # Errors
-    /// `ETXTBSY` while a program is run from the file.
+    /// `ETXTBSY` while a program is run from the file; `EROFS` if the mount became read-only.
     pub(crate) fn count_writer(&self) -> Result<(), Errno> {
-        self.count(Use::Write)
+        self.path.mount.writer_came()?;
+        let counted = self.count(Use::Write);
+        if counted.is_err() {
+            self.path.mount.writer_left();
+        }
+        counted
     }
 
     /// Keeps others from opening the file for writing while this description, from which a program
@@ -646,6 +651,9 @@ impl Drop for File {
         notify::file(self, closed);
         if let Some(kind) = self.counted.get_mut().take() {
             usage::end(self.path.inode(), kind);
+            if kind == Use::Write {
+                self.path.mount.writer_left();
+            }
         }
         if self.flags().has(OpenFlags::ASYNC)
             && let Some(list) = self.ops.async_list()

@@ -15,6 +15,7 @@ pub mod devpts;
 pub mod event;
 pub mod fasync;
 pub mod file;
+pub mod fs_config;
 pub mod gofer;
 pub mod host;
 pub mod inode;

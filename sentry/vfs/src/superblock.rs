@@ -4,7 +4,7 @@ use crate::caller::Caller;
 use crate::dentry::{Dentry, DentryCache};
 use crate::inode::InodeRef;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EINVAL, ENODEV};
+use bevor_abi::errno::{EBUSY, EINVAL, ENODEV};
 use bevor_abi::stat::makedev;
 use bevor_base::UserNamespace;
 use parking_lot::{Mutex, RwLock};
@@ -51,6 +51,8 @@ pub struct Superblock {
     rename: Mutex<()>,
     /// How many mounts there are.
     mounts: AtomicUsize,
+    /// Descriptions that may write to it, through all mounts.
+    writers: AtomicUsize,
 }
 
 impl Superblock {
@@ -66,6 +68,7 @@ impl Superblock {
             user_ns,
             rename: Mutex::default(),
             mounts: AtomicUsize::new(0),
+            writers: AtomicUsize::new(0),
         })
     }
 
@@ -116,6 +119,46 @@ impl Superblock {
         self.read_only.store(read_only, Ordering::Relaxed);
     }
 
+    /// Makes it read-only, if nobody has a file open for writing.
+    ///
+    /// # Errors
+    /// `EBUSY`.
+    pub fn make_read_only(&self) -> Result<(), Errno> {
+        let before = self.read_only.swap(true, Ordering::SeqCst);
+        if !before && self.writers.load(Ordering::SeqCst) != 0 {
+            self.read_only.store(false, Ordering::SeqCst);
+            return Err(EBUSY.because("open for writing"));
+        }
+        Ok(())
+    }
+
+    /// Changes options, and whether it is read-only if that is given.
+    ///
+    /// # Errors
+    /// `EINVAL` for an option that is unknown or cannot change; `EBUSY`.
+    pub fn reconfigure(&self, options: &[u8], read_only: Option<bool>) -> Result<(), Errno> {
+        let before = self.is_read_only();
+        if read_only == Some(true) {
+            self.make_read_only()?;
+        }
+        if let Err(errno) = self.fs.reconfigure(options) {
+            self.set_read_only(before);
+            return Err(errno);
+        }
+        self.set_read_only(read_only.unwrap_or(before));
+        Ok(())
+    }
+
+    /// Counts a description that may write.
+    pub(crate) fn writer_came(&self) {
+        self.writers.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Takes back [`Superblock::writer_came`].
+    pub(crate) fn writer_left(&self) {
+        self.writers.fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// Counts a new mount.
     pub(crate) fn mount_made(&self) {
         self.mounts.fetch_add(1, Ordering::AcqRel);
@@ -160,12 +203,51 @@ pub struct MountRequest<'a> {
 /// Makes an instance of a file system type.
 pub type MountFn = dyn Fn(&MountRequest<'_>) -> Result<Arc<Superblock>, Errno> + Send + Sync;
 
+/// Why a file system does not take a parameter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ParamFault {
+    /// It does not know it.
+    Unknown,
+    /// It knows it, but not with this value.
+    BadValue,
+}
+
+/// Looks at one parameter, `key` or `key=value`.
+pub type CheckFn = dyn Fn(&[u8]) -> Result<(), ParamFault> + Send + Sync;
+
+/// What a file system without parameters says of any.
+///
+/// # Errors
+/// Always [`ParamFault::Unknown`].
+pub const fn no_params(option: &[u8]) -> Result<(), ParamFault> {
+    let _ = option;
+    Err(ParamFault::Unknown)
+}
+
+/// Looks at one parameter with a `parse` function of options that knows the parameters `known`.
+///
+/// # Errors
+/// As said by `known` and `parse`.
+pub fn check_param<T>(
+    option: &[u8],
+    known: &[&str],
+    parse: impl FnOnce(&[u8]) -> Result<T, Errno>,
+) -> Result<(), ParamFault> {
+    let key = option.split(|&byte| byte == b'=').next().unwrap_or_default();
+    if !known.iter().any(|name| name.as_bytes() == key) {
+        return Err(ParamFault::Unknown);
+    }
+    parse(option).map(|_| ()).map_err(|_| ParamFault::BadValue)
+}
+
 /// A type `mount(2)` knows.
 pub struct FsType {
     /// Whether it needs no block device (`nodev` in `/proc/filesystems`).
     pub nodev: bool,
     /// Whether a user namespace's own root may mount it (`FS_USERNS_MOUNT`).
     pub in_user_ns: bool,
+    /// Looks at a parameter before an instance is made.
+    pub check: Box<CheckFn>,
     /// Makes an instance.
     pub mount: Box<MountFn>,
 }

@@ -282,6 +282,7 @@ impl<'a> Walk<'a> {
             if self.has(RESOLVE_NO_XDEV) {
                 return Err(EXDEV.into());
             }
+            mount.entered();
             self.dentry = mount.root().clone();
             self.mount = mount;
         }

@@ -23,7 +23,7 @@ use bevor_base::cred::next_namespace_id;
 use bevor_base::{Credentials, UserNamespace};
 use bevor_memory::Account;
 use bevor_vfs::mqueue::MessageFs;
-use bevor_vfs::superblock::{FsType, MountRequest, register_fs_type};
+use bevor_vfs::superblock::{FsType, MountRequest, no_params, register_fs_type};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -89,7 +89,13 @@ pub fn register_fs() {
         let task = request.caller.as_any().downcast_ref::<Task>().ok_or(EINVAL)?;
         Ok(task.namespaces().ipc.queues(request.caller.mm().account()).superblock().clone())
     };
-    register_fs_type("mqueue", FsType { nodev: true, in_user_ns: true, mount: Box::new(mount) });
+    let fs_type = FsType {
+        nodev: true,
+        in_user_ns: true,
+        check: Box::new(no_params),
+        mount: Box::new(mount),
+    };
+    register_fs_type("mqueue", fs_type);
 }
 
 /// Who may do what with an object (`struct ipc_perm`). Ids are the sandbox's own.

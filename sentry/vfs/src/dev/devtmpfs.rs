@@ -71,5 +71,11 @@ pub fn register() {
         let mm = request.caller.mm();
         superblock(mm.pool(), mm.account(), request.user_ns.clone())
     };
-    register_fs_type("devtmpfs", FsType { nodev: true, in_user_ns: false, mount: Box::new(mount) });
+    let fs_type = FsType {
+        nodev: true,
+        in_user_ns: false,
+        check: Box::new(TmpfsOptions::check),
+        mount: Box::new(mount),
+    };
+    register_fs_type("devtmpfs", fs_type);
 }

@@ -29,7 +29,7 @@ use crate::file::FileOps;
 use crate::inode::{FileType, FsStat, InodeRef};
 use crate::mount::Path;
 use crate::superblock::{
-    FileSystem, FsType, MountRequest, Superblock, next_anonymous_dev, register_fs_type,
+    FileSystem, FsType, MountRequest, Superblock, check_param, next_anonymous_dev, register_fs_type,
 };
 use bevor_abi::Errno;
 use bevor_abi::errno::{ENODEV, ENOSPC};
@@ -226,5 +226,11 @@ pub fn register() {
         let options = DevPtsOptions::default().parse(request.options)?;
         Ok(DevPts::superblock(options, request.user_ns.clone()))
     };
-    register_fs_type("devpts", FsType { nodev: true, in_user_ns: true, mount: Box::new(mount) });
+    let check = |option: &[u8]| {
+        let known = ["uid", "gid", "mode", "ptmxmode", "max", "newinstance"];
+        check_param(option, &known, |option| DevPtsOptions::default().parse(option))
+    };
+    let fs_type =
+        FsType { nodev: true, in_user_ns: true, check: Box::new(check), mount: Box::new(mount) };
+    register_fs_type("devpts", fs_type);
 }

@@ -1,8 +1,9 @@
 //! Flags of a mount.
 
 use bevor_abi::mount::{
-    MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY,
-    MS_RELATIME, MS_STRICTATIME,
+    MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RELATIME,
+    MOUNT_ATTR_STRICTATIME, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID,
+    MS_NOSYMFOLLOW, MS_RDONLY, MS_RELATIME, MS_STRICTATIME,
 };
 
 /// Flags that belong to one mount, in the bits of `mount(2)`.
@@ -47,6 +48,52 @@ impl MountFlags {
             kept &= !MS_RELATIME;
         }
         Self(kept)
+    }
+
+    /// The bits that say how access times move.
+    pub const ATIME: u64 = MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
+
+    /// The flags of a remount of a mount with flags `old`: unless the argument says something about
+    /// access times, they stay as they are.
+    #[must_use]
+    pub const fn from_remount(flags: u64, old: Self) -> Self {
+        let new = Self::from_mount(flags);
+        if flags & (Self::ATIME | MS_STRICTATIME) == 0 {
+            return Self(new.0 & !Self::ATIME | old.0 & Self::ATIME);
+        }
+        new
+    }
+
+    /// Takes the flags of a mount out of `MOUNT_ATTR_*` without those of access times.
+    #[must_use]
+    pub const fn from_attr(attr: u64) -> Self {
+        let mut flags = attr & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+        if attr & MOUNT_ATTR_NODIRATIME != 0 {
+            flags |= MS_NODIRATIME;
+        }
+        if attr & MOUNT_ATTR_NOSYMFOLLOW != 0 {
+            flags |= MS_NOSYMFOLLOW;
+        }
+        Self(flags)
+    }
+
+    /// The flags as `MOUNT_ATTR_*` (`statmount(2)`).
+    #[must_use]
+    pub const fn attr(self) -> u64 {
+        let mut attr = self.0 & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+        if self.has(Self::NODIRATIME) {
+            attr |= MOUNT_ATTR_NODIRATIME;
+        }
+        if self.has(Self::NOSYMFOLLOW) {
+            attr |= MOUNT_ATTR_NOSYMFOLLOW;
+        }
+        attr | if self.has(Self::NOATIME) {
+            MOUNT_ATTR_NOATIME
+        } else if self.has(Self::RELATIME) {
+            MOUNT_ATTR_RELATIME
+        } else {
+            MOUNT_ATTR_STRICTATIME
+        }
     }
 
     /// Whether `flag` is set.

@@ -4,27 +4,34 @@
 //! Parents own their children; a child knows its parent weakly. Changes of the topology are made
 //! under one lock ([`namespace::TOPOLOGY`]); look-ups take only the lock of the one mount they pass.
 
+mod attr;
+mod detached;
 mod flags;
+mod guard;
 mod namespace;
 mod ops;
 mod path;
 mod propagation;
 #[cfg(test)]
 mod tests;
+mod umount;
 
+pub use attr::{AttrChange, change_attr, change_propagation, reconfigure, remount_bind};
+pub use detached::{Target, detached, detached_copy, move_to, share_group, tree_file};
 pub use flags::MountFlags;
 pub use namespace::{MOUNT_MAX, MountNamespace};
-pub use ops::{
-    attach_new, bind, change_propagation, move_mount, pivot_root, reconfigure, remount_bind, umount,
-};
+pub use ops::{attach_new, bind, move_mount, pivot_root};
 pub use path::{Path, PathText};
 pub use propagation::Propagation;
+pub use umount::umount;
 
 use crate::dentry::Dentry;
 use crate::superblock::Superblock;
+use bevor_abi::Errno;
+use bevor_abi::errno::EROFS;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// A place where (part of) a file system is visible.
@@ -37,6 +44,25 @@ pub struct Mount {
     source: Box<[u8]>,
     links: RwLock<Links>,
     propagation: Mutex<Propagation>,
+    /// What its namespace may not change; see [`guard`].
+    locks: AtomicU64,
+    /// Descriptions that may write through it.
+    writers: AtomicU32,
+    /// How `MNT_EXPIRE` finds out that nobody came by: 2 once marked, one less each time a walk
+    /// comes in.
+    expiry: AtomicU8,
+}
+
+/// What a mount is part of.
+#[derive(Clone, Default)]
+enum Tree {
+    /// Nothing: it is no longer mounted.
+    #[default]
+    None,
+    /// A mount namespace.
+    Namespace(Weak<MountNamespace>),
+    /// A tree only descriptors refer to, made in the namespace of this id; 0 for `fsmount(2)`.
+    Detached(u64),
 }
 
 #[derive(Default)]
@@ -45,7 +71,7 @@ struct Links {
     parent: Option<(Weak<Mount>, Arc<Dentry>)>,
     /// Mounts on dentries of this one, by [`Dentry::key`].
     children: HashMap<usize, Arc<Mount>>,
-    namespace: Weak<MountNamespace>,
+    tree: Tree,
 }
 
 impl Mount {
@@ -68,6 +94,9 @@ impl Mount {
             source: source.into(),
             links: RwLock::default(),
             propagation: Mutex::default(),
+            locks: AtomicU64::new(0),
+            writers: AtomicU32::new(0),
+            expiry: AtomicU8::new(0),
         })
     }
 
@@ -80,7 +109,9 @@ impl Mount {
     /// Another mount of the same file system, rooted at `root`.
     #[must_use]
     fn clone_at(&self, root: Arc<Dentry>) -> Arc<Self> {
-        Self::new(self.superblock.clone(), root, self.flags(), &self.source)
+        let copy = Self::new(self.superblock.clone(), root, self.flags(), &self.source);
+        copy.locks.store(self.locks.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy
     }
 
     /// The mount id of mountinfo and `statx`.
@@ -88,6 +119,15 @@ impl Mount {
     pub const fn id(&self) -> u64 {
         self.id
     }
+
+    /// The mount id that is never used again (`STATX_MNT_ID_UNIQUE`, `statmount(2)`).
+    #[must_use]
+    pub const fn unique_id(&self) -> u64 {
+        Self::UNIQUE_OFFSET + self.id
+    }
+
+    /// All unique ids lie above this one.
+    pub const UNIQUE_OFFSET: u64 = 1 << 31;
 
     /// The file system instance.
     #[must_use]
@@ -153,7 +193,38 @@ impl Mount {
     /// The namespace it is part of, if any.
     #[must_use]
     pub fn namespace(&self) -> Option<Arc<MountNamespace>> {
-        self.links.read().namespace.upgrade()
+        match &self.links.read().tree {
+            Tree::Namespace(namespace) => namespace.upgrade(),
+            _ => None,
+        }
+    }
+
+    /// Notes that a walk came in.
+    pub(crate) fn entered(&self) {
+        let mark = self.expiry.load(Ordering::Relaxed);
+        if mark != 0 {
+            self.expiry.store(mark - 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a description that may write.
+    ///
+    /// # Errors
+    /// `EROFS`: it has become read-only meanwhile.
+    pub(crate) fn writer_came(&self) -> Result<(), Errno> {
+        self.writers.fetch_add(1, Ordering::SeqCst);
+        self.superblock.writer_came();
+        if self.is_read_only() {
+            self.writer_left();
+            return Err(EROFS.into());
+        }
+        Ok(())
+    }
+
+    /// Takes back [`Mount::writer_came`].
+    pub(crate) fn writer_left(&self) {
+        self.writers.fetch_sub(1, Ordering::SeqCst);
+        self.superblock.writer_left();
     }
 
     /// This mount and all below it, parents first.
@@ -167,6 +238,24 @@ impl Mount {
             next += 1;
         }
         found
+    }
+
+    /// The path of its root in its file system, the fourth field of mountinfo.
+    #[must_use]
+    pub fn root_text(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        self.root.ancestry(self.superblock.root(), &mut names);
+        if names.is_empty() {
+            return b"/".to_vec();
+        }
+        names.iter().rev().flat_map(|name| [b"/", &**name].concat()).collect()
+    }
+
+    /// The nearest group it receives events from that has a member below the root of `fs`
+    /// (`propagate_from`).
+    #[must_use]
+    pub fn propagates_from(&self, fs: &crate::FsContext) -> Option<u64> {
+        propagation::nearest_master(self, fs)
     }
 
     /// Its root as a path.

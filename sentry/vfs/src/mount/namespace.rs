@@ -1,7 +1,8 @@
 //! Mount namespaces.
 
 use crate::context::FsContext;
-use crate::mount::{Mount, Path};
+use crate::mount::ops::Unbindable;
+use crate::mount::{Mount, Path, Tree, guard, propagation};
 use bevor_base::{Ready, UserNamespace, WaitQueue};
 use parking_lot::{ReentrantMutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
@@ -51,7 +52,17 @@ impl MountNamespace {
         let old_root = self.root();
         let (root, pairs) = {
             let _topology = TOPOLOGY.lock();
-            super::ops::copy_tree(&old_root, old_root.root().clone(), true)
+            let (root, pairs) =
+                super::ops::copy_tree(&old_root, old_root.root().clone(), Unbindable::Copied);
+            if !Arc::ptr_eq(&user_ns, &self.user_ns) {
+                guard::lock_tree(&root);
+                // Linux has one more mount below the root.
+                guard::lock(&root);
+                for mount in root.subtree() {
+                    propagation::only_receive(&mount);
+                }
+            }
+            (root, pairs)
         };
         let namespace = Self::new(root, user_ns);
         let over = |path: &Path| match pairs.get(&path.mount.id()) {
@@ -106,7 +117,7 @@ impl MountNamespace {
     pub(super) fn adopt(self: &Arc<Self>, mounts: &[Arc<Mount>]) {
         let mut all = self.mounts.write();
         for mount in mounts {
-            mount.links.write().namespace = Arc::downgrade(self);
+            mount.links.write().tree = Tree::Namespace(Arc::downgrade(self));
             all.insert(mount.id(), Arc::downgrade(mount));
         }
         drop(all);
@@ -117,7 +128,7 @@ impl MountNamespace {
     pub(super) fn release(&self, mounts: &[Arc<Mount>]) {
         let mut all = self.mounts.write();
         for mount in mounts {
-            mount.links.write().namespace = Weak::new();
+            mount.links.write().tree = Tree::None;
             all.remove(&mount.id());
         }
         drop(all);

@@ -1,15 +1,14 @@
-//! Attaching, moving and detaching mounts: `mount(2)`, `umount2(2)`, `pivot_root(2)`.
+//! Attaching mounts: `mount(2)`, `pivot_root(2)`.
 //!
 //! The callers have resolved the paths and checked that the task may mount.
 
 use crate::context::FsContext;
 use crate::dentry::Dentry;
 use crate::mount::namespace::{Copies, MOUNT_MAX, TOPOLOGY};
-use crate::mount::{Mount, MountFlags, MountNamespace, Path, propagation};
+use crate::mount::{Mount, MountFlags, Path, Target, Tree, guard, move_to, propagation};
 use crate::superblock::Superblock;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EBUSY, EINVAL, ELOOP, ENOENT, ENOSPC, ENOTDIR};
-use bevor_abi::mount::{MNT_DETACH, MNT_EXPIRE, MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
+use bevor_abi::errno::{EBUSY, EINVAL, ENOENT, ENOSPC, ENOTDIR};
 use std::sync::Arc;
 
 /// Puts `child` on `dentry` of `parent`. The topology is locked.
@@ -29,12 +28,21 @@ pub(super) fn disconnect(child: &Arc<Mount>) {
     }
 }
 
+/// What a copy of a tree does with unbindable mounts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unbindable {
+    /// They are part of it.
+    Copied,
+    /// They are left out, with all below them.
+    LeftOut,
+}
+
 /// Copies a tree of mounts, its top rooted at `root`. Copies share the groups of their sources. The
 /// topology is locked.
 pub(super) fn copy_tree(
     top: &Arc<Mount>,
     root: Arc<Dentry>,
-    with_unbindable: bool,
+    unbindable: Unbindable,
 ) -> (Arc<Mount>, Copies) {
     let first = top.clone_at(root.clone());
     propagation::set(&first, top.propagation());
@@ -45,7 +53,8 @@ pub(super) fn copy_tree(
         for child in source.children() {
             let Some(place) = child.parent() else { continue };
             let outside = Arc::ptr_eq(&source, top) && !place.dentry.is_within(&root);
-            if outside || (child.propagation().unbindable && !with_unbindable) {
+            let left_out = child.propagation().unbindable && unbindable == Unbindable::LeftOut;
+            if outside || left_out {
                 continue;
             }
             let twin = child.clone_at(child.root().clone());
@@ -58,36 +67,121 @@ pub(super) fn copy_tree(
     (first, copies)
 }
 
+/// Copies what is mounted at `source`, for a bind. The topology is locked.
+///
+/// # Errors
+/// `EINVAL` for unbindable mounts, and where something covered would be uncovered.
+pub(super) fn copy_for_bind(source: &Path, recursive: bool) -> Result<Arc<Mount>, Errno> {
+    if source.mount.propagation().unbindable {
+        return Err(EINVAL.because("unbindable mount"));
+    }
+    let tree = if recursive {
+        copy_tree(&source.mount, source.dentry.clone(), Unbindable::LeftOut).0
+    } else {
+        if guard::has_locked_children(&source.mount, &source.dentry) {
+            return Err(EINVAL.because("mounts below it hide something"));
+        }
+        let tree = source.mount.clone_at(source.dentry.clone());
+        propagation::set(&tree, source.mount.propagation());
+        tree
+    };
+    guard::unlock(&tree);
+    Ok(tree)
+}
+
 /// Whether `mount` is part of the namespace of `fs`.
-fn is_ours(fs: &FsContext, mount: &Mount) -> bool {
+pub(super) fn is_ours(fs: &FsContext, mount: &Mount) -> bool {
     mount.namespace().is_some_and(|namespace| Arc::ptr_eq(&namespace, &fs.namespace))
 }
 
-/// Attaches `tree` at `at` and spreads it to the peers of the mount there. The topology is locked.
-fn attach(namespace: &Arc<MountNamespace>, tree: &Arc<Mount>, at: Path) -> Result<(), Errno> {
-    let at = at.topmost();
+/// Whether `mount` is part of the namespace of `fs`, or of a detached tree made there.
+pub(super) fn may_use(fs: &FsContext, mount: &Mount) -> bool {
+    match &mount.links.read().tree {
+        Tree::None => false,
+        Tree::Namespace(namespace) => namespace.ptr_eq(&Arc::downgrade(&fs.namespace)),
+        Tree::Detached(origin) => *origin == 0 || *origin == fs.namespace.id(),
+    }
+}
+
+/// Makes `mounts` part of `tree`. The topology is locked.
+pub(super) fn adopt(tree: &Tree, mounts: &[Arc<Mount>]) {
+    match tree {
+        Tree::Namespace(namespace) => {
+            if let Some(namespace) = namespace.upgrade() {
+                namespace.adopt(mounts);
+            }
+        }
+        other => {
+            for mount in mounts {
+                mount.links.write().tree = other.clone();
+            }
+        }
+    }
+}
+
+/// Takes `mounts` out of whatever they are part of. The topology is locked.
+pub(super) fn release(mounts: &[Arc<Mount>]) {
+    let namespace = mounts.first().and_then(|mount| mount.namespace());
+    match namespace {
+        Some(namespace) => namespace.release(mounts),
+        None => {
+            for mount in mounts {
+                mount.links.write().tree = Tree::None;
+            }
+        }
+    }
+}
+
+/// Checks that `tree` can sit at `at`.
+///
+/// # Errors
+/// `ENOENT`, `ENOTDIR`, `ENOSPC`.
+pub(super) fn check_place(tree: &Arc<Mount>, at: &Path) -> Result<(), Errno> {
     if at.dentry.is_deleted() {
         return Err(ENOENT.into());
     }
     if at.dentry.is_dir() != tree.root().is_dir() {
         return Err(ENOTDIR.into());
     }
-    let subtree = tree.subtree();
-    if namespace.mounts.read().len() + subtree.len() > MOUNT_MAX {
+    if let Some(namespace) = at.mount.namespace()
+        && namespace.mounts.read().len() + tree.subtree().len() > MOUNT_MAX
+    {
         return Err(ENOSPC.because("fs.mount-max reached"));
     }
+    Ok(())
+}
+
+/// Attaches `tree` at `at` and spreads it to the peers of the mount there. The topology is locked.
+pub(super) fn attach(tree: &Arc<Mount>, at: Path) -> Result<(), Errno> {
+    let at = at.topmost();
+    check_place(tree, &at)?;
+    attach_exactly(tree, &at);
+    Ok(())
+}
+
+/// As [`attach`], at a place that was checked; what sits there already comes to sit on `tree`.
+pub(super) fn attach_exactly(tree: &Arc<Mount>, at: &Path) {
+    let subtree = tree.subtree();
     let shared = at.mount.propagation().is_shared();
     if shared {
         for mount in &subtree {
             propagation::make_shared(mount);
         }
     }
+    let above = at.mount.child_at(&at.dentry);
+    if let Some(above) = &above {
+        disconnect(above);
+    }
     connect(&at.mount, &at.dentry, tree);
-    namespace.adopt(&subtree);
+    if let Some(above) = above {
+        let place = tree.root_path().topmost();
+        connect(&place.mount, &place.dentry, &above);
+    }
     if shared {
         propagation::spread_attach(&at.mount, &at.dentry, tree);
     }
-    Ok(())
+    let owner = at.mount.links.read().tree.clone();
+    adopt(&owner, &subtree);
 }
 
 /// Attaches a new mount of a whole file system at `at`.
@@ -109,7 +203,7 @@ pub fn attach_new(
     if at.is_mount_root() && Arc::ptr_eq(at.mount.superblock(), superblock) {
         return Err(EBUSY.because("already mounted there"));
     }
-    attach(&fs.namespace, &Mount::of(superblock, flags, source), at.clone())
+    attach(&Mount::of(superblock, flags, source), at.clone())
 }
 
 /// Makes what is at `source` visible at `at` as well (`MS_BIND`), with the mounts below it when
@@ -119,124 +213,18 @@ pub fn attach_new(
 /// `EINVAL` for unbindable mounts or outside the namespace, and as [`attach_new`].
 pub fn bind(fs: &FsContext, source: &Path, at: &Path, recursive: bool) -> Result<(), Errno> {
     let _topology = TOPOLOGY.lock();
-    if !is_ours(fs, &source.mount) || !is_ours(fs, &at.mount) {
+    if !may_use(fs, &source.mount) || !is_ours(fs, &at.mount) {
         return Err(EINVAL.because("not in the mount namespace"));
     }
-    if source.mount.propagation().unbindable {
-        return Err(EINVAL.because("unbindable mount"));
-    }
-    let tree = if recursive {
-        copy_tree(&source.mount, source.dentry.clone(), false).0
-    } else {
-        let tree = source.mount.clone_at(source.dentry.clone());
-        propagation::set(&tree, source.mount.propagation());
-        tree
-    };
-    attach(&fs.namespace, &tree, at.clone())
+    attach(&copy_for_bind(source, recursive)?, at.clone())
 }
 
 /// Moves the mount at `source` to `at` (`MS_MOVE`).
 ///
 /// # Errors
-/// `EINVAL` if `source` is no mount's root, the root mount, or its parent is shared; `ELOOP` into
-/// its own tree; and as [`attach_new`].
+/// As [`move_to`].
 pub fn move_mount(fs: &FsContext, source: &Path, at: &Path) -> Result<(), Errno> {
-    let _topology = TOPOLOGY.lock();
-    if !source.is_mount_root() || !is_ours(fs, &source.mount) || !is_ours(fs, &at.mount) {
-        return Err(EINVAL.because("not a mount of the namespace"));
-    }
-    let Some(parent) = source.mount.parent() else {
-        return Err(EINVAL.because("the root mount cannot move"));
-    };
-    if parent.mount.propagation().is_shared() {
-        return Err(EINVAL.because("parent mount is shared"));
-    }
-    if source.dentry.is_dir() != at.dentry.is_dir() {
-        return Err(EINVAL.because("a directory and a file"));
-    }
-    let subtree = source.mount.subtree();
-    let unbindable = subtree.iter().any(|mount| mount.propagation().unbindable);
-    if unbindable && at.mount.propagation().is_shared() {
-        return Err(EINVAL.because("unbindable mount under a shared one"));
-    }
-    let target = at.clone().topmost();
-    if subtree.iter().any(|mount| Arc::ptr_eq(mount, &target.mount)) {
-        return Err(ELOOP.into());
-    }
-    disconnect(&source.mount);
-    fs.namespace.release(&subtree);
-    let attached = attach(&fs.namespace, &source.mount, target);
-    if attached.is_err() {
-        connect(&parent.mount, &parent.dentry, &source.mount);
-        fs.namespace.adopt(&subtree);
-    }
-    attached
-}
-
-/// Detaches the mount whose root is `at`; `flags` are `MNT_DETACH` and so on.
-///
-/// # Errors
-/// `EINVAL` if `at` is no mount's root or the namespace's; `EBUSY` while in use, unless detaching.
-pub fn umount(fs: &FsContext, at: Path, flags: u32) -> Result<(), Errno> {
-    let mut gone = Vec::new();
-    let result = {
-        let _topology = TOPOLOGY.lock();
-        umount_locked(fs, at, flags, &mut gone)
-    };
-    // Dropping a mount may end a file system: not under the lock.
-    drop(gone);
-    result
-}
-
-fn umount_locked(
-    fs: &FsContext,
-    at: Path,
-    flags: u32,
-    gone: &mut Vec<Arc<Mount>>,
-) -> Result<(), Errno> {
-    if !at.is_mount_root() || !is_ours(fs, &at.mount) {
-        return Err(EINVAL.because("not a mount of the namespace"));
-    }
-    let Path { mount, dentry } = at;
-    drop(dentry);
-    let Some(place) = mount.parent() else {
-        return Err(EINVAL.because("the root mount stays"));
-    };
-    if flags & MNT_EXPIRE != 0 {
-        return Err(EINVAL.because("MNT_EXPIRE is not supported"));
-    }
-    let mut doomed = vec![mount];
-    if place.mount.propagation().is_shared() {
-        for receiver in propagation::receivers(&place.mount) {
-            let twin = receiver.child_at(&place.dentry);
-            let same = |twin: &Arc<Mount>| {
-                doomed.first().is_some_and(|first| Arc::ptr_eq(twin.root(), first.root()))
-            };
-            doomed.extend(twin.filter(same).filter(|twin| twin.children().is_empty()));
-        }
-    }
-    if flags & MNT_DETACH == 0 && doomed.first().is_some_and(is_busy) {
-        return Err(EBUSY.into());
-    }
-    for top in doomed {
-        let subtree = top.subtree();
-        for mount in &subtree {
-            disconnect(mount);
-        }
-        if let Some(namespace) = top.namespace() {
-            namespace.release(&subtree);
-        }
-        for mount in &subtree {
-            propagation::make_private(mount, false);
-        }
-        gone.extend(subtree);
-    }
-    Ok(())
-}
-
-/// Whether someone besides the tree and the caller refers to `mount`, or mounts sit on it.
-fn is_busy(mount: &Arc<Mount>) -> bool {
-    !mount.links.read().children.is_empty() || Arc::strong_count(mount) > 2
+    move_to(fs, source, at, Target::On)
 }
 
 /// Makes `new` the root mount and puts the old one at `put_old`. Returns the old and the new root,
@@ -259,7 +247,10 @@ pub fn pivot_root(fs: &FsContext, new: &Path, put_old: &Path) -> Result<(Path, P
     {
         return Err(EINVAL.because("a mount involved is shared"));
     }
-    if new.dentry.is_deleted() {
+    if guard::is_locked(&new.mount) {
+        return Err(EINVAL.because("the new root is locked"));
+    }
+    if new.dentry.is_deleted() || put_old.dentry.is_deleted() {
         return Err(ENOENT.into());
     }
     if Arc::ptr_eq(&new.mount, &root.mount) || Arc::ptr_eq(&put_old.mount, &root.mount) {
@@ -275,6 +266,10 @@ pub fn pivot_root(fs: &FsContext, new: &Path, put_old: &Path) -> Result<(Path, P
         return Err(EINVAL.because("put_old must lie below new_root, new_root below the root"));
     }
     disconnect(&new.mount);
+    if guard::is_locked(&root.mount) {
+        guard::lock(&new.mount);
+        guard::unlock(&root.mount);
+    }
     match root.mount.parent() {
         Some(place) => {
             disconnect(&root.mount);
@@ -285,67 +280,4 @@ pub fn pivot_root(fs: &FsContext, new: &Path, put_old: &Path) -> Result<(Path, P
     connect(&put_old.mount, &put_old.dentry, &root.mount);
     fs.namespace.changed();
     Ok((root, new.clone()))
-}
-
-/// Changes the flags of the mount whose root is `at` alone (`MS_REMOUNT | MS_BIND`).
-///
-/// # Errors
-/// `EINVAL` if `at` is no mount's root.
-pub fn remount_bind(fs: &FsContext, at: &Path, flags: MountFlags) -> Result<(), Errno> {
-    if !at.is_mount_root() || !is_ours(fs, &at.mount) {
-        return Err(EINVAL.because("not a mount of the namespace"));
-    }
-    at.mount.set_flags(flags);
-    fs.namespace.changed();
-    Ok(())
-}
-
-/// Changes the options of the file system mounted at `at` (`MS_REMOUNT`) and the mount's flags.
-///
-/// # Errors
-/// `EINVAL` if `at` is no mount's root or an option cannot change.
-pub fn reconfigure(
-    fs: &FsContext,
-    at: &Path,
-    flags: MountFlags,
-    options: &[u8],
-) -> Result<(), Errno> {
-    if !at.is_mount_root() || !is_ours(fs, &at.mount) {
-        return Err(EINVAL.because("not a mount of the namespace"));
-    }
-    let superblock = at.mount.superblock();
-    superblock.fs().reconfigure(options)?;
-    superblock.set_read_only(flags.has(MountFlags::RDONLY));
-    at.mount.set_flags(flags);
-    fs.namespace.changed();
-    Ok(())
-}
-
-/// Changes how events reach and leave the mount at `at`; `kind` is one of `MS_SHARED`, `MS_SLAVE`,
-/// `MS_PRIVATE`, `MS_UNBINDABLE`.
-///
-/// # Errors
-/// `EINVAL` if `at` is no mount's root or `kind` is something else.
-pub fn change_propagation(
-    fs: &FsContext,
-    at: &Path,
-    kind: u64,
-    recursive: bool,
-) -> Result<(), Errno> {
-    let _topology = TOPOLOGY.lock();
-    if !at.is_mount_root() || !is_ours(fs, &at.mount) {
-        return Err(EINVAL.because("not a mount of the namespace"));
-    }
-    let mounts = if recursive { at.mount.subtree() } else { vec![at.mount.clone()] };
-    for mount in &mounts {
-        match kind {
-            MS_SHARED => propagation::make_shared(mount),
-            MS_SLAVE => propagation::make_slave(mount),
-            MS_PRIVATE => propagation::make_private(mount, false),
-            MS_UNBINDABLE => propagation::make_private(mount, true),
-            _ => return Err(EINVAL.into()),
-        }
-    }
-    fs.namespace.changed();
-    Ok(())
 }

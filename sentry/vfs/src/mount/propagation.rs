@@ -1,7 +1,9 @@
 //! Shared, slave, private and unbindable mounts (`mount_namespaces(7)`).
 
+use crate::context::FsContext;
 use crate::dentry::Dentry;
-use crate::mount::{Mount, ops};
+use crate::mount::ops::{self, Unbindable};
+use crate::mount::{Mount, Tree, guard};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -24,15 +26,19 @@ impl Propagation {
         self.peers != 0
     }
 
-    /// The optional fields of mountinfo, each followed by a space.
+    /// The optional fields of mountinfo, each followed by a space; `from` is the nearest visible
+    /// group events come from, where that is not the master.
     #[must_use]
-    pub fn text(self) -> String {
+    pub fn text(self, from: Option<u64>) -> String {
         let mut text = String::new();
         if self.peers != 0 {
             text.push_str(&format!("shared:{} ", self.peers));
         }
         if self.master != 0 {
             text.push_str(&format!("master:{} ", self.master));
+        }
+        if let Some(from) = from {
+            text.push_str(&format!("propagate_from:{from} "));
         }
         if self.unbindable {
             text.push_str("unbindable ");
@@ -87,6 +93,14 @@ pub(super) fn make_slave(mount: &Arc<Mount>) {
     set(mount, Propagation { peers: 0, master, unbindable: false });
 }
 
+/// Makes `mount` receive the events it would share; private if it shares none
+/// (`CL_SHARED_TO_SLAVE`: what a less privileged namespace gets).
+pub(super) fn only_receive(mount: &Arc<Mount>) {
+    let Propagation { peers, master, .. } = mount.propagation();
+    let master = if peers == 0 { master } else { peers };
+    set(mount, Propagation { peers: 0, master, unbindable: false });
+}
+
 /// Takes `mount` out of all groups.
 pub(super) fn make_private(mount: &Arc<Mount>, unbindable: bool) {
     let old = mount.propagation();
@@ -108,6 +122,23 @@ fn select(wanted: impl Fn(Propagation) -> bool) -> Vec<Arc<Mount>> {
     let members = MEMBERS.lock();
     let live = members.iter().filter_map(Weak::upgrade);
     live.filter(|mount| wanted(mount.propagation())).collect()
+}
+
+/// The nearest of the groups `of` receives events from, directly or through others, that has a
+/// member below the root of `fs`.
+pub(super) fn nearest_master(of: &Mount, fs: &FsContext) -> Option<u64> {
+    let mut group = of.propagation().master;
+    for _ in 0..MAX_DEPTH {
+        if group == 0 {
+            return None;
+        }
+        let members = select(|to| to.peers == group);
+        if members.iter().any(|mount| mount.root_path().is_below(&fs.root)) {
+            return Some(group);
+        }
+        group = members.first()?.propagation().master;
+    }
+    None
 }
 
 /// Every mount that receives the events of `of`, except itself.
@@ -135,16 +166,23 @@ pub(super) fn receivers(of: &Arc<Mount>) -> Vec<Arc<Mount>> {
     found
 }
 
-/// Attaches copies of `tree`, which was just attached at `dentry` of `parent`, wherever events of
-/// `parent` go. Returns the roots of the copies. The topology is locked.
-pub(super) fn spread_attach(
-    parent: &Arc<Mount>,
-    dentry: &Arc<Dentry>,
-    tree: &Arc<Mount>,
-) -> Vec<Arc<Mount>> {
+/// Attaches copies of `tree`, which was just put on `dentry` of `parent` but is part of nothing yet,
+/// wherever events of `parent` go. The topology is locked.
+pub(super) fn spread_attach(parent: &Arc<Mount>, dentry: &Arc<Dentry>, tree: &Arc<Mount>) {
     let mut copies = Vec::new();
     spread_group(parent.propagation().peers, parent, dentry, tree, &mut copies, 0);
-    copies
+    let user_ns = |mount: &Mount| mount.namespace().map(|namespace| namespace.user_ns().clone());
+    let from = user_ns(parent);
+    for copy in copies {
+        let Some(place) = copy.parent() else { continue };
+        if let (Some(from), Some(into)) = (&from, user_ns(&place.mount))
+            && !Arc::ptr_eq(from, &into)
+        {
+            guard::lock_tree(&copy);
+        }
+        let owner = place.mount.links.read().tree.clone();
+        ops::adopt(&owner, &copy.subtree());
+    }
 }
 
 /// How deep masters and slaves are followed.
@@ -196,14 +234,14 @@ fn attach_copy(
     tree: &Arc<Mount>,
     kin: Kin,
 ) -> Option<Arc<Mount>> {
-    let visible = Arc::ptr_eq(to.superblock().root(), &top_of(dentry))
-        && dentry.is_within(to.root())
-        && to.child_at(dentry).is_none();
-    let namespace = to.namespace()?;
-    if !visible {
+    let visible =
+        Arc::ptr_eq(to.superblock().root(), &top_of(dentry)) && dentry.is_within(to.root());
+    // What is part of nothing is itself being attached.
+    if !visible || matches!(to.links.read().tree, Tree::None) {
         return None;
     }
-    let (copy, pairs) = ops::copy_tree(tree, tree.root().clone(), true);
+    let (copy, pairs) = ops::copy_tree(tree, tree.root().clone(), Unbindable::Copied);
+    guard::unlock(&copy);
     for source in tree.subtree() {
         let Some(mount) = pairs.get(&source.id()) else { continue };
         let group = source.propagation().peers;
@@ -214,8 +252,16 @@ fn attach_copy(
             make_shared(mount);
         }
     }
+    // What is mounted there already stays on top.
+    let above = to.child_at(dentry);
+    if let Some(above) = &above {
+        ops::disconnect(above);
+    }
     ops::connect(to, dentry, &copy);
-    namespace.adopt(&copy.subtree());
+    if let Some(above) = above {
+        let place = copy.root_path().topmost();
+        ops::connect(&place.mount, &place.dentry, &above);
+    }
     Some(copy)
 }
 

@@ -89,7 +89,7 @@ pub fn mknod(at: &At<'_>, path: &[u8], mode: u32, rdev: u64) -> Result<InodeRef,
         perm::may_create(dir, at.cred)?;
         let whiteout = kind == FileType::CharDevice && rdev == 0;
         let is_device = matches!(node, NewNode::Device { .. });
-        if is_device && !whiteout && !at.cred.has_cap(CAP_MKNOD) {
+        if is_device && !whiteout && !perm::capable(at.cred, CAP_MKNOD) {
             return Err(EPERM.because("needs CAP_MKNOD"));
         }
         let mode = mode & S_IALLUGO & !at.caller.umask();

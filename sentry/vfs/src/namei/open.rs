@@ -133,9 +133,10 @@ pub fn open_path(at: &At<'_>, path: Path, mut how: OpenHow) -> Result<Arc<File>,
         FileType::Symlink => return Err(ELOOP.into()),
         FileType::Directory if access & MAY_WRITE != 0 => return Err(EISDIR.into()),
         FileType::CharDevice | FileType::BlockDevice
-            if path.mount.flags().has(MountFlags::NODEV) =>
+            if path.mount.flags().has(MountFlags::NODEV)
+                || path.mount.superblock().user_ns().level > 0 =>
         {
-            return Err(EACCES.because("mounted with nodev"));
+            return Err(EACCES.because("mounted with nodev, or by a user namespace"));
         }
         FileType::Regular | FileType::Directory => {}
         _ => how.flags.0 &= !O_TRUNC,

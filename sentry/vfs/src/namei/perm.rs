@@ -22,6 +22,12 @@ pub fn capable_over(cred: &Credentials, attr: &Attr, cap: u32) -> bool {
     cred.has_cap(cap) && cred.user_ns.maps_uid(attr.uid) && cred.user_ns.maps_gid(attr.gid)
 }
 
+/// Whether `cred` holds `cap` in the initial user namespace (`capable`).
+#[must_use]
+pub fn capable(cred: &Credentials, cap: u32) -> bool {
+    cred.user_ns.level == 0 && cred.has_cap(cap)
+}
+
 /// Whether `cred` owns the inode or may act as its owner.
 #[must_use]
 pub fn owner_or_capable(cred: &Credentials, attr: &Attr) -> bool {

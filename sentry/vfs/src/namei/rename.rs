@@ -173,7 +173,7 @@ fn check_permission(
     {
         target.inode().permission(at.cred, MAY_WRITE)?;
     }
-    if flags & RENAME_WHITEOUT != 0 && !at.cred.has_cap(CAP_MKNOD) {
+    if flags & RENAME_WHITEOUT != 0 && !perm::capable(at.cred, CAP_MKNOD) {
         return Err(EPERM.because("needs CAP_MKNOD"));
     }
     if source.is_mountpoint() || target.is_some_and(|target| target.is_mountpoint()) {

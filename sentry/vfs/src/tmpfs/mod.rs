@@ -213,5 +213,11 @@ pub fn register() {
         let mm = request.caller.mm();
         TmpFs::superblock(mm.pool(), mm.account(), &options, request.user_ns.clone())
     };
-    register_fs_type("tmpfs", FsType { nodev: true, in_user_ns: true, mount: Box::new(mount) });
+    let fs_type = FsType {
+        nodev: true,
+        in_user_ns: true,
+        check: Box::new(TmpfsOptions::check),
+        mount: Box::new(mount),
+    };
+    register_fs_type("tmpfs", fs_type);
 }

@@ -1,5 +1,6 @@
 //! Mount options of tmpfs.
 
+use crate::superblock::{ParamFault, check_param};
 use bevor_abi::Errno;
 use bevor_abi::errno::EINVAL;
 use bevor_memory::PAGE_SIZE;
@@ -79,6 +80,27 @@ impl TmpfsOptions {
             }
         }
         Ok(options)
+    }
+
+    /// Looks at one parameter.
+    ///
+    /// # Errors
+    /// That it is unknown or has a bad value.
+    pub fn check(option: &[u8]) -> Result<(), ParamFault> {
+        let known = [
+            "size",
+            "nr_blocks",
+            "nr_inodes",
+            "mode",
+            "uid",
+            "gid",
+            "huge",
+            "mpol",
+            "inode32",
+            "inode64",
+            "noswap",
+        ];
+        check_param(option, &known, Self::parse)
     }
 
     /// Takes over what `change` gives (remount); the root's owner and mode stay.
