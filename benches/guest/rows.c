@@ -104,6 +104,112 @@ static long row_open_close(long n)
 	return now() - start;
 }
 
+/* The working directory holds `names`, a directory of 1,000 files. */
+static long row_readdir(long n)
+{
+	static char entries[32768];
+	long start = now();
+	for (long i = 0; i < n; i++) {
+		long got;
+		int fd = open("names", O_RDONLY | O_DIRECTORY);
+		if (fd < 0)
+			fail("names");
+		while ((got = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0)
+			;
+		if (got < 0)
+			fail("getdents64");
+		close(fd);
+	}
+	return now() - start;
+}
+
+static long row_create_unlink(long n)
+{
+	long start = now();
+	for (long i = 0; i < n; i++) {
+		int fd = open("created", O_RDWR | O_CREAT | O_EXCL, 0644);
+		if (fd < 0)
+			fail("created");
+		close(fd);
+		if (unlink("created"))
+			fail("unlink");
+	}
+	return now() - start;
+}
+
+#define MIB (1L << 20)
+/* Size of `large`, a file in the working directory, and of what is written. */
+#define LARGE (64 * MIB)
+/* Bytes of one call of a sequential row. */
+#define CHUNK (128L << 10)
+
+static char chunk[CHUNK];
+
+static long row_pread(long n)
+{
+	int fd = open("large", O_RDONLY);
+	if (fd < 0)
+		fail("large");
+	long start = now();
+	for (long i = 0; i < n; i++)
+		if (pread(fd, chunk, PAGE, i * 17 * PAGE % LARGE) != PAGE)
+			fail("pread");
+	long took = now() - start;
+	close(fd);
+	return took;
+}
+
+static int written_file(long size)
+{
+	int fd = open("written", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	if (fd < 0)
+		fail("written");
+	for (long at = 0; at < size; at += CHUNK)
+		if (pwrite(fd, chunk, CHUNK, at) != CHUNK)
+			fail("pwrite");
+	return fd;
+}
+
+/* Over pages that are there already. */
+static long row_pwrite(long n)
+{
+	int fd = written_file(4 * MIB);
+	long start = now();
+	for (long i = 0; i < n; i++)
+		if (pwrite(fd, chunk, PAGE, i * 17 * PAGE % (4 * MIB)) != PAGE)
+			fail("pwrite");
+	long took = now() - start;
+	close(fd);
+	unlink("written");
+	return took;
+}
+
+/* One iteration is a MiB. */
+static long row_seq_read(long n)
+{
+	int fd = open("large", O_RDONLY);
+	if (fd < 0)
+		fail("large");
+	long start = now();
+	for (long at = 0; at < n * MIB; at += CHUNK)
+		if (pread(fd, chunk, CHUNK, at % LARGE) != CHUNK)
+			fail("read");
+	long took = now() - start;
+	close(fd);
+	return took;
+}
+
+/* A new file; one iteration is a MiB. */
+static long row_seq_write(long n)
+{
+	long start = now();
+	int fd = written_file(n * MIB);
+	close(fd);
+	long took = now() - start;
+	unlink("written");
+	return took;
+}
+
 static long row_pipe(long n)
 {
 	int there[2], back[2];
@@ -320,11 +426,30 @@ PROGRAM(git, "git", "-C", "tree", "status")
 PROGRAM(tar, "tar", "cf", "tree.tar", "tree")
 PROGRAM(gcc, "gcc", "-O1", "-c", "-o", "one.o", "one.c")
 
+/* `git10k` is a repository of 10,000 files, `tar20k` a tree of 20,000 small ones. */
+PROGRAM(git10k, "git", "-C", "git10k", "status")
+PROGRAM(tar20k, "sh", "-c", "tar c tar20k | cat >/dev/null")
+PROGRAM(untar20k, "sh", "-c", "mkdir out && tar xf tar20k.tar -C out")
+
 /* The same once more: what a cache is worth. */
-static long row_find_again(long n)
+#define AGAIN(name) \
+	static long row_##name##_again(long n) \
+	{ \
+		row_##name(1); \
+		return row_##name(n); \
+	}
+
+AGAIN(find)
+AGAIN(git10k)
+AGAIN(tar20k)
+
+/* What was made is removed again, outside the time. */
+static long row_untar(long n)
 {
-	row_find(1);
-	return row_find(n);
+	long took = row_untar20k(n);
+	char *const argv[] = { "rm", "-rf", "out", NULL };
+	run(argv);
+	return took;
 }
 
 static const struct row {
@@ -339,6 +464,12 @@ static const struct row {
 	{ "stat", row_stat, 1000, 100000000 },
 	{ "stat-missing", row_stat_missing, 1000, 100000000 },
 	{ "open-close", row_open_close, 500, 100000000 },
+	{ "readdir-1000", row_readdir, 20, 1000000 },
+	{ "create-unlink", row_create_unlink, 100, 10000000 },
+	{ "pread-4k", row_pread, 500, 100000000 },
+	{ "pwrite-4k", row_pwrite, 500, 100000000 },
+	{ "seq-read-mib", row_seq_read, 64, 65536 },
+	{ "seq-write-mib", row_seq_write, 64, 64 },
 	{ "pipe", row_pipe, 200, 10000000 },
 	{ "futex", row_futex, 200, 10000000 },
 	{ "futex-same-core", row_futex_same_core, 200, 10000000 },
@@ -354,6 +485,11 @@ static const struct row {
 	{ "python-start", row_python, 5, 5 },
 	{ "git-status", row_git, 3, 3 },
 	{ "tar-small-files", row_tar, 1, 1 },
+	{ "git-status-10k", row_git10k, 1, 1 },
+	{ "git-status-10k-again", row_git10k_again, 1, 1 },
+	{ "tar-20k", row_tar20k, 1, 1 },
+	{ "tar-20k-again", row_tar20k_again, 1, 1 },
+	{ "untar-20k", row_untar, 1, 1 },
 	{ "gcc-compile", row_gcc, 2, 2 },
 };
 

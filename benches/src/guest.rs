@@ -19,6 +19,12 @@ pub const ROWS: &[&str] = &[
     "stat",
     "stat-missing",
     "open-close",
+    "readdir-1000",
+    "create-unlink",
+    "pread-4k",
+    "pwrite-4k",
+    "seq-read-mib",
+    "seq-write-mib",
     "pipe",
     "futex",
     "futex-same-core",
@@ -38,38 +44,13 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("python-start", "python3"),
     ("git-status", "git"),
     ("tar-small-files", "tar"),
+    ("git-status-10k", "git"),
+    ("git-status-10k-again", "git"),
+    ("tar-20k", "tar"),
+    ("tar-20k-again", "tar"),
+    ("untar-20k", "tar"),
     ("gcc-compile", "gcc"),
 ];
-
-/// How many small files `tree` has.
-const NR_FILES: usize = 1000;
-
-/// Makes what the programs work on: `tree`, a git repository of small files, and `one.c`.
-///
-/// # Errors
-/// What could not be written or run.
-pub fn prepare(dir: &Path) -> Result<(), String> {
-    let tree = dir.join("tree");
-    for index in 0..NR_FILES {
-        let sub = tree.join(format!("d{}", index % 32));
-        std::fs::create_dir_all(&sub).map_err(|error| error.to_string())?;
-        let text = format!("line {index}\n").repeat(1 + index % 200);
-        std::fs::write(sub.join(format!("f{index}")), text).map_err(|error| error.to_string())?;
-    }
-    let source = "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n\
-                  int main(void) { puts(strchr(\"a b\", 32)); return atoi(\"0\"); }\n";
-    std::fs::write(dir.join("one.c"), source).map_err(|error| error.to_string())?;
-    let git = |args: &[&str]| {
-        let quiet = (Stdio::null(), Stdio::null());
-        let mut command = Command::new("git");
-        command.arg("-C").arg(&tree).args(["-c", "user.name=b", "-c", "user.email=b@b"]).args(args);
-        command.stdout(quiet.0).stderr(quiet.1).status().is_ok_and(|status| status.success())
-    };
-    if !(git(&["init"]) && git(&["add", "."]) && git(&["commit", "-m", "files"])) {
-        eprintln!("git cannot make the tree a repository: git-status will be missing");
-    }
-    Ok(())
-}
 
 /// Whether a program lies in one of the usual places.
 #[must_use]

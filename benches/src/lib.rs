@@ -12,3 +12,4 @@ pub mod load;
 pub mod machine;
 pub mod report;
 pub mod side;
+pub mod trees;

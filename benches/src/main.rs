@@ -13,6 +13,7 @@ use bevor_benches::load::{self, Load};
 use bevor_benches::machine::Machine;
 use bevor_benches::report::Results;
 use bevor_benches::side::Side;
+use bevor_benches::trees;
 
 /// The row that starts a sandbox for `true` and waits for its end.
 const START: &str = "start-true-end";
@@ -155,7 +156,7 @@ fn run_in(options: &Options, dir: &Path) -> Result<Results, String> {
         series: Vec::new(),
         missing: Vec::new(),
     };
-    guest::prepare(dir)?;
+    trees::prepare(dir)?;
     if options.quiet {
         rounds(options, &program, &sides, "quiet", &mut results);
     }
