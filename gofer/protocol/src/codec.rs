@@ -80,6 +80,12 @@ impl<'a> Reader<'a> {
         rest
     }
 
+    /// Bytes that are left.
+    #[must_use]
+    pub const fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Ends the reading.
     ///
     /// # Errors

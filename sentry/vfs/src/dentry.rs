@@ -657,10 +657,10 @@ impl Ring {
 
 /// Hashes names with a key of the process, so that guests cannot choose collisions.
 #[derive(Clone, Default)]
-struct NameHash;
+pub(crate) struct NameHash;
 
 /// The state of [`NameHash`]: multiply and fold, eight bytes a step.
-struct NameHasher(u64);
+pub(crate) struct NameHasher(u64);
 
 static HASH_KEYS: LazyLock<[u64; 2]> = LazyLock::new(|| {
     let state = RandomState::new();

@@ -1,10 +1,10 @@
 //! Listings of directories.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bevor_abi::Errno;
 use bevor_abi::errno::EIO;
-use parking_lot::Mutex;
 
 use super::{Client, Handle};
 use crate::attr::Attr;
@@ -28,29 +28,87 @@ pub struct DirEntry<'a> {
     handle: Option<WireHandle>,
 }
 
-/// A part of a listing.
+/// A part of a listing, or all of it.
 #[derive(Debug)]
 pub struct DirEntries {
     message: Vec<u8>,
     count: u32,
-    /// Handles that came with entries, until they are taken.
-    handles: Mutex<HashMap<WireHandle, Handle>>,
+    /// Handles that came with entries.
+    handles: HashMap<WireHandle, Arc<Handle>>,
     /// Whether nothing comes after these entries.
     pub at_end: bool,
+    /// Where those that come after them begin.
+    pub cursor: i64,
+}
+
+/// Entries with the place of each, for [`DirEntries::at`].
+pub struct Places<'a> {
+    reader: Reader<'a>,
+    at: usize,
+}
+
+impl Places<'_> {
+    /// The place of the next entry.
+    #[must_use]
+    pub const fn place(&self) -> usize {
+        self.at
+    }
+}
+
+impl<'a> Iterator for Places<'a> {
+    type Item = (usize, DirEntry<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let before = self.reader.remaining();
+        let found = entry(&mut self.reader).ok()?;
+        let at = self.at;
+        self.at += before - self.reader.remaining();
+        Some((at, found))
+    }
 }
 
 impl DirEntries {
     /// The entries, in the host's order.
     pub fn iter(&self) -> impl Iterator<Item = DirEntry<'_>> {
-        let mut reader = Reader::new(&self.message);
-        (0..self.count).map_while(move |_| entry(&mut reader).ok())
+        self.places(0).map(|(_, entry)| entry)
     }
 
-    /// Takes the handle that came with an entry: once, and with [`ReadDirFlags::DIRS`] of
-    /// directories only.
+    /// The entries from a place on (0 is the first), each with its place.
     #[must_use]
-    pub fn take_handle(&self, entry: &DirEntry<'_>) -> Option<Handle> {
-        self.handles.lock().remove(&entry.handle?)
+    pub fn places(&self, from: usize) -> Places<'_> {
+        Places { reader: Reader::new(self.message.get(from..).unwrap_or_default()), at: from }
+    }
+
+    /// The entry at a place.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<DirEntry<'_>> {
+        self.places(place).next().map(|(_, entry)| entry)
+    }
+
+    /// Adds the entries that come behind these.
+    pub fn append(&mut self, more: Self) {
+        self.message.extend_from_slice(&more.message);
+        self.count += more.count;
+        self.handles.extend(more.handles);
+        self.at_end = more.at_end;
+        self.cursor = more.cursor;
+    }
+
+    /// Gives back memory that was kept for more entries.
+    pub fn shrink(&mut self) {
+        self.message.shrink_to_fit();
+    }
+
+    /// Bytes of memory the entries take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.message.len() + self.handles.len() * 2 * size_of::<(WireHandle, Handle)>()
+    }
+
+    /// The handle that came with an entry: with [`ReadDirFlags::DIRS`] and of directories only.
+    #[must_use]
+    pub fn handle(&self, entry: &DirEntry<'_>) -> Option<&Arc<Handle>> {
+        self.handles.get(&entry.handle?)
     }
 
     /// How many entries there are.
@@ -104,14 +162,18 @@ impl Client {
         let reply: ReadDirReply = reader.take().map_err(|_| EIO.because("bad listing"))?;
         // Check once, so that iterating needs no errors.
         let mut handles = HashMap::new();
+        let mut last = cursor;
         for _ in 0..reply.count {
             let entry = entry(&mut reader).map_err(|_| EIO.because("bad listing"))?;
+            last = entry.next;
             if let Some(handle) = entry.handle {
-                handles.insert(handle, self.handle(handle));
+                handles.insert(handle, Arc::new(self.handle(handle)));
             }
         }
+        let rest = reader.remaining();
+        message.truncate(message.len() - rest);
         message.drain(..size_of::<ReadDirReply>());
-        let handles = Mutex::new(handles);
-        Ok(DirEntries { message, count: reply.count, handles, at_end: reply.at_end != 0 })
+        let at_end = reply.at_end != 0;
+        Ok(DirEntries { message, count: reply.count, handles, at_end, cursor: last })
     }
 }

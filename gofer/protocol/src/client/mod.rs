@@ -12,7 +12,7 @@ mod handle;
 mod ops;
 
 pub use call::LIVENESS_CHECK;
-pub use dir::{DirEntries, DirEntry};
+pub use dir::{DirEntries, DirEntry, Places};
 pub use handle::Handle;
 pub use ops::{
     Created, MakeArgs, Opened, Renamed, Root, SetAttrArgs, TimeChange, Walk, WalkNode, WalkStop,

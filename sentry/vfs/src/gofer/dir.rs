@@ -1,6 +1,7 @@
 //! Open directories of the gofer's files.
 
 use crate::file::{DirEntry, DirSink, File, FileOps};
+use crate::gofer::listing::Listing;
 use crate::gofer::{GoferInode, Sharing};
 use bevor_abi::Errno;
 use bevor_abi::errno::EISDIR;
@@ -17,8 +18,20 @@ const BATCH_BYTES: usize = usize::MAX;
 /// An open directory.
 pub(super) struct GoferDir {
     inode: Arc<GoferInode>,
+    reading: Mutex<Reading>,
+}
+
+/// Where the entries of a reader come from.
+#[derive(Default)]
+enum Reading {
+    /// It has not begun.
+    #[default]
+    Not,
+    /// The whole listing; behind the entry whose cursor is the first number comes the place which is
+    /// the second.
+    Whole(Arc<Listing>, i64, usize),
     /// The entries fetched last, of which a reader with a small buffer takes a few at a time.
-    batch: Mutex<Option<Batch>>,
+    Part(Batch),
 }
 
 struct Batch {
@@ -54,19 +67,35 @@ impl Batch {
 
 impl GoferDir {
     pub(super) const fn new(inode: Arc<GoferInode>) -> Self {
-        Self { inode, batch: Mutex::new(None) }
+        Self { inode, reading: Mutex::new(Reading::Not) }
     }
 
     fn fetch(&self, at: i64) -> Result<Batch, Errno> {
-        let fs = &self.inode.fs;
-        let is_exclusive = fs.sharing == Sharing::Exclusive;
-        let flags = if is_exclusive { fs.listings.flags() } else { ReadDirFlags::empty() };
-        let as_of = fs.listings.changes();
-        let entries = fs.client.readdir(&*self.inode.handle()?, at, BATCH_BYTES, flags)?;
-        if is_exclusive {
-            fs.listings.keep(&self.inode, &entries, as_of);
-        }
+        let (client, flags) = (&self.inode.fs.client, ReadDirFlags::empty());
+        let entries = client.readdir(&*self.inode.handle()?, at, BATCH_BYTES, flags)?;
         Ok(Batch { entries, start: at })
+    }
+
+    /// Finds the whole listing for a reader that is at `at`, if it can have that, and the place it
+    /// goes on from.
+    fn whole(&self, reading: &Reading, at: i64) -> Result<Option<(Arc<Listing>, usize)>, Errno> {
+        if self.inode.fs.sharing != Sharing::Exclusive {
+            return Ok(None);
+        }
+        let listings = &self.inode.fs.listings;
+        let listing = match reading {
+            _ if at == 0 => return Ok(listings.read(&self.inode)?.map(|listing| (listing, 0))),
+            Reading::Whole(listing, behind, place) if *behind == at => {
+                return Ok(Some((listing.clone(), *place)));
+            }
+            Reading::Whole(listing, ..) => Some(listing.clone()),
+            Reading::Not => listings.kept(&self.inode),
+            Reading::Part(_) => None,
+        };
+        Ok(listing.and_then(|listing| {
+            let place = listing.place_behind(at)?;
+            Some((listing, place))
+        }))
     }
 }
 
@@ -87,8 +116,24 @@ impl FileOps for GoferDir {
 
     fn read_dir(&self, at: u64, sink: &mut DirSink<'_>) -> Result<u64, Errno> {
         let mut at = at.cast_signed();
-        let mut kept = self.batch.lock();
-        let mut batch = kept.take().filter(|batch| batch.goes_on_from(at));
+        let mut reading = self.reading.lock();
+        if let Some((listing, mut place)) = self.whole(&reading, at)? {
+            let mut entries = listing.places(place);
+            while let Some((_, entry)) = entries.next() {
+                let next = entry.next.cast_unsigned();
+                if !sink(&DirEntry { name: entry.name, ino: entry.ino, dtype: entry.kind, next }) {
+                    break;
+                }
+                at = entry.next;
+                place = entries.place();
+            }
+            *reading = Reading::Whole(listing, at, place);
+            return Ok(at.cast_unsigned());
+        }
+        let mut batch = match std::mem::take(&mut *reading) {
+            Reading::Part(batch) if batch.goes_on_from(at) => Some(batch),
+            _ => None,
+        };
         loop {
             let current = match batch.take() {
                 Some(batch) => batch,
@@ -96,7 +141,7 @@ impl FileOps for GoferDir {
             };
             let room = current.show(&mut at, sink);
             if !room || current.entries.at_end || current.entries.is_empty() {
-                *kept = Some(current);
+                *reading = Reading::Part(current);
                 return Ok(at.cast_unsigned());
             }
         }

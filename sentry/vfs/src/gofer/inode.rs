@@ -4,7 +4,7 @@ use crate::caller::Caller;
 use crate::file::{FileOps, OpenFlags};
 use crate::gofer::dir::GoferDir;
 use crate::gofer::file::{GoferFile, Opened};
-use crate::gofer::listing::{Listed, Listing};
+use crate::gofer::listing::{Known, Remembered};
 use crate::gofer::{FileKey, GoferFs, Sharing};
 use crate::host::calls;
 use crate::inode::{
@@ -64,8 +64,8 @@ pub struct GoferInode {
     pub(super) listed: AtomicBool,
     /// Opened again since it was put into that list.
     pub(super) used: AtomicBool,
-    /// Of a directory: what its last listing said.
-    pub(super) listing: Mutex<Listing>,
+    /// Of a directory: its entries.
+    pub(super) remembered: Mutex<Remembered>,
     pub(super) mappings: MappingSet,
     pub(super) mappable_id: u64,
 }
@@ -123,7 +123,7 @@ impl GoferInode {
             open: AtomicUsize::new(0),
             listed: AtomicBool::new(false),
             used: AtomicBool::new(false),
-            listing: Mutex::default(),
+            remembered: Mutex::default(),
             mappings: MappingSet::default(),
             mappable_id: next_mappable_id(),
         }))
@@ -354,8 +354,19 @@ impl GoferInode {
         }
     }
 
-    fn made(&self, created: Created, target: Option<Vec<u8>>) -> Result<Arc<Self>, Errno> {
-        self.change();
+    /// Notes that an entry of this directory was made, removed or moved.
+    fn entry_changed(&self, name: &[u8]) {
+        self.changed.store(true, Ordering::Release);
+        self.fs.listings.name_changed(self, name);
+    }
+
+    fn made(
+        &self,
+        name: &[u8],
+        created: Created,
+        target: Option<Vec<u8>>,
+    ) -> Result<Arc<Self>, Errno> {
+        self.entry_changed(name);
         self.fs.adopt(Way::Handle(Arc::new(created.handle)), &created.attr, target)
     }
 
@@ -366,7 +377,7 @@ impl GoferInode {
             Err(errno) if errno == ENFILE && self.fs.close_some_idle() => create()?,
             other => other?,
         };
-        let inode = self.made(created, None)?;
+        let inode = self.made(name, created, None)?;
         inode.descriptors.lock().write = Some(Arc::new(fd));
         self.fs.keep_idle(&inode);
         Ok(inode)
@@ -379,7 +390,6 @@ impl GoferInode {
 
 impl Drop for GoferInode {
     fn drop(&mut self) {
-        drop(self.fs.listings.forget(self.listing.get_mut()));
         self.fs.forget(&self.key);
     }
 }
@@ -449,16 +459,16 @@ impl Inode for GoferInode {
             return Err(ENOENT.into());
         }
         if self.fs.sharing == Sharing::Exclusive
-            && let Some(Listed { attr, handle }) = self.fs.listings.take(self, name)
+            && let Some(this) = self.this.upgrade()
         {
-            match (handle, self.this.upgrade()) {
-                (Some(handle), _) => {
-                    return Ok(self.fs.adopt(Way::Handle(Arc::new(handle)), &attr, None)?);
-                }
-                (None, Some(this)) if !attr.is_dir() => {
-                    return Ok(self.fs.adopt(Way::Name(this, name.into()), &attr, None)?);
-                }
-                _ => {}
+            let way = match self.fs.listings.find(&this, name) {
+                Known::Entry(attr, Some(handle)) => Some((Way::Handle(handle), attr)),
+                Known::Entry(attr, None) => Some((Way::Name(this, name.into()), attr)),
+                Known::Absent => return Err(ENOENT.into()),
+                Known::Unknown => None,
+            };
+            if let Some((way, attr)) = way {
+                return Ok(self.fs.adopt(way, &attr, None)?);
             }
         }
         let mut walk = self.fs.client.walk(&*self.handle()?, &[name])?;
@@ -519,13 +529,13 @@ impl Inode for GoferInode {
             NewNode::Symlink(target) => {
                 let args = MakeArgs { mode: attr.mode, ..args(FileType::Symlink) };
                 let created = client.symlink(&*self.handle()?, name, target, args)?;
-                return Ok(self.made(created, Some(target.to_vec()))?);
+                return Ok(self.made(name, created, Some(target.to_vec()))?);
             }
             NewNode::Device { .. } => {
                 return Err(EPERM.because("no device files on the host's file systems"));
             }
         };
-        Ok(self.made(created, None)?)
+        Ok(self.made(name, created, None)?)
     }
 
     fn create_unnamed(&self, attr: NewAttr) -> Result<InodeRef, Errno> {
@@ -542,13 +552,13 @@ impl Inode for GoferInode {
         let target = target.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
         let created = self.fs.client.link(&*target.handle()?, &*self.handle()?, name)?;
         target.found_again(Way::Handle(Arc::new(created.handle)), &created.attr);
-        self.change();
+        self.entry_changed(name);
         Ok(())
     }
 
     fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
         let gone = self.fs.client.unlink(&*self.handle()?, name, 0)?;
-        self.change();
+        self.entry_changed(name);
         if let Some(inode) = self.fs.live(&gone) {
             inode.lost_link();
         }
@@ -557,7 +567,7 @@ impl Inode for GoferInode {
 
     fn rmdir(&self, name: &[u8]) -> Result<(), Errno> {
         let gone = self.fs.client.unlink(&*self.handle()?, name, AT_REMOVEDIR)?;
-        self.change();
+        self.entry_changed(name);
         if let Some(inode) = self.fs.live(&gone) {
             inode.change();
         }
@@ -574,8 +584,8 @@ impl Inode for GoferInode {
         let new_dir = new_dir.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
         let (from, to) = (self.handle()?, new_dir.handle()?);
         let renamed = self.fs.client.rename((&from, name), (&to, new_name), flags)?;
-        self.change();
-        new_dir.change();
+        self.entry_changed(name);
+        new_dir.entry_changed(new_name);
         if let Some(inode) = self.fs.live(&renamed.moved) {
             inode.went_to(new_dir, new_name);
         }

@@ -54,6 +54,11 @@ impl Fixture {
         Self { task: TestTask::on(superblock, pool, account), dir, client }
     }
 
+    /// Drops every cached dentry, and so the inodes nobody has open.
+    fn forget(&self) {
+        self.task.fs.root.mount.superblock().cache().clear();
+    }
+
     fn unlink(&self, path: &str) {
         namei::unlink(&self.task.at(), path.as_bytes()).unwrap();
     }
@@ -240,7 +245,7 @@ fn a_listing_can_be_read_in_small_pieces_and_from_any_place() {
         let expected: Vec<_> = all[from + 1..].iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(rest, expected, "from {from}");
     }
-    fs::remove_file(fixture.dir.join("file-7")).unwrap();
+    fixture.unlink("/file-7");
     file.seek(0, bevor_abi::fcntl::SEEK_SET).unwrap();
     assert_eq!(fixture.task.list("/").unwrap().len(), 299);
 }
@@ -277,6 +282,9 @@ fn an_exclusive_file_is_asked_for_once() {
 /// listings come with attributes.
 fn listed() -> Fixture {
     let fixture = Fixture::new(Sharing::Exclusive);
+    fs::create_dir(fixture.dir.join("c")).unwrap();
+    fs::write(fixture.dir.join("c/9"), "nine").unwrap();
+    fs::hard_link(fixture.dir.join("c/9"), fixture.dir.join("hard")).unwrap();
     for dir in ["a", "b"] {
         fs::create_dir_all(fixture.dir.join(dir).join("sub")).unwrap();
         for number in 0..50 {
@@ -333,11 +341,11 @@ fn what_was_listed_can_be_used_like_anything_else() {
 #[test]
 fn a_listing_is_not_believed_after_a_change() {
     let fixture = listed();
-    fs::hard_link(fixture.dir.join("b/9"), fixture.dir.join("hard")).unwrap();
-    fixture.task.list("/b").unwrap();
+    fixture.task.list("/c").unwrap();
     // The file changes under a name the listing knows nothing of.
     fixture.task.put("/hard", &[1; 5000]).unwrap();
-    fixture.agrees("/b/9");
+    fixture.forget();
+    fixture.agrees("/c/9");
     fixture.task.list("/b").unwrap();
     fixture.unlink("/b/10");
     fixture.task.put("/b/10", b"another").unwrap();
@@ -358,5 +366,136 @@ fn appends_go_to_the_end_whoever_else_appends() {
         write(&one, b"4444").unwrap();
         assert_eq!(fs::read(fixture.dir.join("log")).unwrap(), b"01223334444");
         fixture.agrees("/log");
+    }
+}
+
+#[test]
+fn a_listed_directory_needs_no_asking_for_its_names() {
+    let fixture = listed();
+    fixture.task.list("/b/sub").unwrap();
+    fixture.client.shutdown();
+    assert_eq!(fixture.task.list("/b").unwrap().len(), 52);
+    assert_eq!(fixture.task.list("/b/sub").unwrap().len(), 0);
+    assert_eq!(fixture.task.stat("/b/none").unwrap_err(), ENOENT);
+    assert_eq!(fixture.task.stat("/b/sub/none").unwrap_err(), ENOENT);
+}
+
+#[test]
+fn looking_up_one_name_after_the_other_lists_their_directory() {
+    let fixture = Fixture::new(Sharing::Exclusive);
+    fs::create_dir(fixture.dir.join("d")).unwrap();
+    for number in 0..100 {
+        fs::write(fixture.dir.join(format!("d/{number}")), vec![7; number]).unwrap();
+    }
+    for number in 0..30 {
+        fixture.agrees(&format!("/d/{number}"));
+    }
+    fixture.client.shutdown();
+    for number in 0..100 {
+        fixture.agrees(&format!("/d/{number}"));
+    }
+    assert_eq!(fixture.task.stat("/d/none").unwrap_err(), ENOENT);
+    assert_eq!(fixture.task.list("/d").unwrap().len(), 100);
+}
+
+#[test]
+fn a_kept_listing_follows_the_changes_of_its_sandbox() {
+    let fixture = listed();
+    let task = &fixture.task;
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let host = || {
+        let names = fs::read_dir(fixture.dir.join("b")).unwrap();
+        sorted(names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+    };
+    let agrees = || {
+        assert_eq!(sorted(task.list("/b").unwrap()), host());
+        for name in host() {
+            fixture.agrees(&format!("/b/{name}"));
+        }
+        fixture.forget();
+        for name in host() {
+            fixture.agrees(&format!("/b/{name}"));
+        }
+        for name in ["none", "gone", "1", "sub", "made", "moved", "linked"] {
+            let path = format!("/b/{name}");
+            assert_eq!(task.lstat(&path).is_ok(), host().contains(&name.to_owned()), "{name}");
+        }
+    };
+    agrees();
+    task.put("/b/made", b"made").unwrap();
+    agrees();
+    task.mkdir("/b/directory").unwrap();
+    task.symlink("made", "/b/symlink").unwrap();
+    task.link("/b/2", "/b/linked").unwrap();
+    agrees();
+    fixture.unlink("/b/1");
+    namei::rmdir(&task.at(), b"/b/sub").unwrap();
+    agrees();
+    task.rename("/b/made", "/b/moved", 0).unwrap();
+    task.rename("/b/3", "/a/3", 0).unwrap();
+    task.rename("/a/4", "/b/4", 0).unwrap();
+    task.rename("/b/5", "/b/directory", RENAME_EXCHANGE).unwrap();
+    agrees();
+    task.put("/b/6", &[1; 9000]).unwrap();
+    namei::attr::chmod(&task.path("/b/7"), &task.cred, 0o600).unwrap();
+    task.put("/b/directory", b"file").unwrap();
+    fixture.forget();
+    agrees();
+    task.rename("/b", "/e", 0).unwrap();
+    task.put("/e/within", b"").unwrap();
+    task.rename("/e", "/b", 0).unwrap();
+    agrees();
+    assert!(task.list("/b").unwrap().contains(&"within".to_owned()));
+}
+
+#[test]
+fn many_new_names_leave_a_listing_right() {
+    let fixture = listed();
+    for number in 0..2000 {
+        fixture.task.put(&format!("/b/new-{number}"), b"").unwrap();
+        assert_eq!(fixture.task.stat(&format!("/b/other-{number}")).unwrap_err(), ENOENT);
+    }
+    fixture.forget();
+    assert_eq!(fixture.task.list("/b").unwrap().len(), 2052);
+    for number in (0..2000).step_by(100) {
+        fixture.agrees(&format!("/b/new-{number}"));
+    }
+}
+
+#[test]
+fn a_large_directory_is_read_in_parts() {
+    let fixture = Fixture::new(Sharing::Exclusive);
+    fs::create_dir(fixture.dir.join("large")).unwrap();
+    let long = "n".repeat(220);
+    for number in 0..9_000 {
+        fs::write(fixture.dir.join(format!("large/{long}-{number}")), "").unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(fixture.task.list("/large").unwrap().len(), 9_000);
+    }
+    fixture.agrees(&format!("/large/{long}-5000"));
+    assert_eq!(fixture.task.stat("/large/none").unwrap_err(), ENOENT);
+}
+
+#[test]
+fn a_listing_of_a_shared_directory_shows_what_the_host_did() {
+    let fixture = Fixture::new(Sharing::Shared);
+    fs::create_dir(fixture.dir.join("d")).unwrap();
+    for number in 0..50 {
+        fs::write(fixture.dir.join(format!("d/{number}")), "").unwrap();
+    }
+    for round in 0..3 {
+        assert_eq!(fixture.task.list("/d").unwrap().len(), 50 + round);
+        for number in 0..50 {
+            fixture.agrees(&format!("/d/{number}"));
+        }
+        assert_eq!(fixture.task.stat(&format!("/d/new-{round}")).unwrap_err(), ENOENT);
+        fs::write(fixture.dir.join(format!("d/new-{round}")), "").unwrap();
+        fixture.agrees(&format!("/d/new-{round}"));
+        fs::write(fixture.dir.join("d/7"), vec![1; round * 10]).unwrap();
+        fixture.agrees("/d/7");
     }
 }

@@ -22,13 +22,36 @@ pub(super) struct Entry {
 /// An open directory.
 pub(super) struct OverlayDir {
     inode: Arc<OverlayInode>,
-    /// The list as it was when the position last was 0.
-    listed: Mutex<Option<Arc<Vec<Entry>>>>,
+    /// What the reader sees, as of when its position last was 0.
+    listed: Mutex<Option<Listed>>,
+}
+
+/// What a reader of a directory sees.
+#[derive(Clone)]
+enum Listed {
+    /// The names of all layers; the position counts them.
+    Merged(Arc<Vec<Entry>>),
+    /// The one layer there is, a lower one; the position is that layer's.
+    Lower(Arc<dyn FileOps>),
 }
 
 impl OverlayDir {
     pub(super) const fn new(inode: Arc<OverlayInode>) -> Self {
         Self { inode, listed: Mutex::new(None) }
+    }
+
+    /// Takes stock of the directory for a reader.
+    fn list(&self) -> Result<Listed, Errno> {
+        if let Some(layer) = self.inode.only_lower() {
+            let ops = layer.open(crate::OpenFlags::default(), &self.inode.fs.kernel)?;
+            return Ok(Listed::Lower(ops.into()));
+        }
+        let mut entries = self.inode.entries()?;
+        let dtype = FileType::Directory.dirent_type();
+        let dot = |name: &[u8], ino| Entry { name: name.to_vec(), ino, dtype };
+        let dots = [dot(b".", self.inode.ino()), dot(b"..", self.inode.parent_ino())];
+        entries.splice(0..0, dots);
+        Ok(Listed::Merged(Arc::new(entries)))
     }
 }
 
@@ -117,6 +140,15 @@ impl OverlayInode {
         }
     }
 
+    /// The only layer of this directory, if that is a lower one.
+    fn only_lower(&self) -> Option<InodeRef> {
+        let layers = self.layers.read();
+        match (&layers.upper, layers.lower.as_slice()) {
+            (None, [lower]) => Some(lower.clone()),
+            _ => None,
+        }
+    }
+
     fn parent_ino(&self) -> u64 {
         self.place.lock().as_ref().map_or_else(|| self.ino(), |place| place.dir.ino())
     }
@@ -141,20 +173,24 @@ impl FileOps for OverlayDir {
     }
 
     fn read_dir(&self, at: u64, sink: &mut DirSink<'_>) -> Result<u64, Errno> {
-        let entries = {
+        let listed = {
             let mut listed = self.listed.lock();
             match &*listed {
-                Some(entries) if at > 0 => entries.clone(),
-                _ => {
-                    let mut entries = self.inode.entries()?;
-                    let dtype = FileType::Directory.dirent_type();
-                    let dot = |name: &[u8], ino| Entry { name: name.to_vec(), ino, dtype };
-                    let dots = [dot(b".", self.inode.ino()), dot(b"..", self.inode.parent_ino())];
-                    entries.splice(0..0, dots);
-                    let entries = Arc::new(entries);
-                    *listed = Some(entries.clone());
-                    entries
-                }
+                Some(known) if at > 0 => known.clone(),
+                _ => listed.insert(self.list()?).clone(),
+            }
+        };
+        let entries = match listed {
+            Listed::Merged(entries) => entries,
+            Listed::Lower(layer) => {
+                return layer.read_dir(at, &mut |entry| {
+                    let ino = match entry.name {
+                        b"." => self.inode.ino(),
+                        b".." => self.inode.parent_ino(),
+                        _ => entry.ino,
+                    };
+                    sink(&DirEntry { ino, ..*entry })
+                });
             }
         };
         let start = usize::try_from(at).unwrap_or(usize::MAX);
