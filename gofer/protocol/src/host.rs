@@ -12,6 +12,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
+use crate::wire::MAX_FDS;
+
 /// A shared, readable and writable mapping of a whole memfd, unmapped on drop.
 #[derive(Debug)]
 pub struct Mapping {
@@ -157,21 +159,28 @@ pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((owned(fds[0])?, owned(fds[1])?))
 }
 
-/// Room for the control message that carries one descriptor.
+/// Room for the control message that carries [`MAX_FDS`] descriptors.
 #[repr(C, align(8))]
-struct Control([u8; 32]);
+struct Control([u8; 16 + 4 * MAX_FDS]);
 
-/// Sends `tag` with `fd` beside it, without waiting for room.
+/// Bytes of that many descriptors.
+fn fds_len(count: usize) -> u32 {
+    u32::try_from(size_of::<RawFd>() * count).unwrap_or(0)
+}
+
+/// Sends `tag` with descriptors beside it, at most [`MAX_FDS`], without waiting for room.
 ///
 /// # Errors
 /// Those of `sendmsg(2)`; `EAGAIN` when the peer does not read.
-pub fn send_fd(socket: BorrowedFd<'_>, tag: u64, fd: BorrowedFd<'_>) -> io::Result<()> {
+pub fn send_fds(socket: BorrowedFd<'_>, tag: u64, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let fds = fds.get(..fds.len().min(MAX_FDS)).unwrap_or_default();
     let mut bytes = tag.to_ne_bytes();
     let mut iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut control = Control([0; 32]);
-    let fd_len = u32::try_from(size_of::<RawFd>()).unwrap_or(4);
+    let mut control = Control([0; 16 + 4 * MAX_FDS]);
+    let fd_len = fds_len(fds.len());
     // SAFETY: msghdr is plain data; the pointers set below outlive the call, and the control
-    // buffer is aligned for cmsghdr and larger than CMSG_SPACE of one descriptor (24).
+    // buffer is aligned for cmsghdr and has CMSG_SPACE of MAX_FDS descriptors, a header of 16 bytes
+    // and 4 for each, an even number of which needs no padding; there are no more of them.
     let sent = unsafe {
         let mut header: libc::msghdr = mem::zeroed();
         header.msg_iov = &raw mut iov;
@@ -182,39 +191,43 @@ pub fn send_fd(socket: BorrowedFd<'_>, tag: u64, fd: BorrowedFd<'_>) -> io::Resu
         (*cmsg).cmsg_level = libc::SOL_SOCKET;
         (*cmsg).cmsg_type = libc::SCM_RIGHTS;
         (*cmsg).cmsg_len = libc::CMSG_LEN(fd_len) as usize;
-        libc::CMSG_DATA(cmsg).cast::<RawFd>().write_unaligned(fd.as_raw_fd());
+        let data = libc::CMSG_DATA(cmsg).cast::<RawFd>();
+        for (index, fd) in fds.iter().enumerate() {
+            data.add(index).write_unaligned(fd.as_raw_fd());
+        }
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         libc::sendmsg(socket.as_raw_fd(), &raw const header, flags)
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// What [`receive_fd`] found on the socket.
+/// What [`receive_fds`] found on the socket.
 #[derive(Debug)]
 pub enum Received {
     /// Nothing is queued and the peer lives.
     Nothing,
     /// The peer is gone, or sent something that is no tag.
     Closed,
-    /// A tag, with the descriptor unless this process had no room for it.
-    Fd(u64, Option<OwnedFd>),
+    /// A tag, with the descriptors this process had room for.
+    Fds(u64, Vec<OwnedFd>),
 }
 
 /// Takes one queued message from the socket, without waiting.
 #[must_use]
-pub fn receive_fd(socket: BorrowedFd<'_>) -> Received {
+pub fn receive_fds(socket: BorrowedFd<'_>) -> Received {
     let mut bytes = [0_u8; 8];
     let mut iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut control = Control([0; 32]);
+    let mut control = Control([0; 16 + 4 * MAX_FDS]);
     // SAFETY: msghdr is plain data; the pointers set below outlive the call. The kernel writes at
     // most msg_controllen bytes of control data and sets it to what it wrote; the CMSG macros
-    // stay within that. A descriptor in an SCM_RIGHTS message is new and ours alone.
-    let (received, fd) = unsafe {
+    // stay within that, and as many descriptors are read as its length says there are. A descriptor
+    // in an SCM_RIGHTS message is new and ours alone.
+    let (received, fds) = unsafe {
         let mut header: libc::msghdr = mem::zeroed();
         header.msg_iov = &raw mut iov;
         header.msg_iovlen = 1;
         header.msg_control = (&raw mut control).cast();
-        header.msg_controllen = libc::CMSG_SPACE(4) as usize;
+        header.msg_controllen = libc::CMSG_SPACE(fds_len(MAX_FDS)) as usize;
         let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         let received = loop {
             let received = libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags);
@@ -222,22 +235,24 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> Received {
                 break received;
             }
         };
-        let mut fd = None;
+        let mut fds = Vec::new();
         if received >= 0 {
             let cmsg = libc::CMSG_FIRSTHDR(&raw const header);
             if !cmsg.is_null()
                 && (*cmsg).cmsg_level == libc::SOL_SOCKET
                 && (*cmsg).cmsg_type == libc::SCM_RIGHTS
-                && (*cmsg).cmsg_len >= libc::CMSG_LEN(4) as usize
             {
-                let raw = libc::CMSG_DATA(cmsg).cast::<RawFd>().read_unaligned();
-                fd = Some(OwnedFd::from_raw_fd(raw));
+                let len = (*cmsg).cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
+                let data = libc::CMSG_DATA(cmsg).cast::<RawFd>();
+                for index in 0..(len / size_of::<RawFd>()).min(MAX_FDS) {
+                    fds.push(OwnedFd::from_raw_fd(data.add(index).read_unaligned()));
+                }
             }
         }
-        (received, fd)
+        (received, fds)
     };
     match received {
-        8 => Received::Fd(u64::from_ne_bytes(bytes), fd),
+        8 => Received::Fds(u64::from_ne_bytes(bytes), fds),
         0.. => Received::Closed,
         _ => match io::Error::last_os_error().raw_os_error() {
             Some(libc::EAGAIN) => Received::Nothing,

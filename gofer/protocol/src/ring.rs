@@ -63,7 +63,7 @@ pub struct Header {
     /// Bytes of payload.
     pub len: u32,
     /// Of a request: handles to give back, at the end of the payload. Of a reply: descriptors that
-    /// travel beside it, 0 or 1.
+    /// travel beside it.
     pub extra: u32,
 }
 

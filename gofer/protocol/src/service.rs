@@ -95,7 +95,8 @@ impl Service {
         claimed.map_err(|ended| self.end(ended))
     }
 
-    /// Answers a request: `errno` 0 with a payload and perhaps a descriptor, or an error number.
+    /// Answers a request: `errno` 0 with a payload and perhaps descriptors, at most
+    /// [`MAX_FDS`](crate::wire::MAX_FDS), or an error number.
     ///
     /// # Errors
     /// [`Ended`] when the client is gone or takes no descriptors.
@@ -104,12 +105,17 @@ impl Service {
         request: Request,
         errno: u32,
         payload: &[u8],
-        fd: Option<BorrowedFd<'_>>,
+        fds: &[BorrowedFd<'_>],
     ) -> Result<(), Ended> {
-        if let Some(fd) = fd
-            && let Err(error) = host::send_fd(self.socket.as_fd(), request.sequence, fd)
+        if !fds.is_empty()
+            && let Err(error) = host::send_fds(self.socket.as_fd(), request.sequence, fds)
         {
             return Err(self.end(match error.raw_os_error() {
+                // More descriptors are under way than this user may have open.
+                Some(libc::ETOOMANYREFS) => {
+                    let errno = u32::try_from(libc::ENFILE).unwrap_or(0);
+                    return self.reply(request, errno, &[], &[]);
+                }
                 Some(libc::EAGAIN) => Malformed("client takes no descriptors").into(),
                 _ => Ended::Closed,
             }));
@@ -119,7 +125,7 @@ impl Service {
             sequence: request.sequence,
             code: errno,
             len: u32::try_from(payload.len()).unwrap_or(0),
-            extra: fd.is_some().into(),
+            extra: u32::try_from(fds.len()).unwrap_or(0),
         };
         self.ring.put(request.slot, header, payload);
         // Not busy before the reply is visible: the client may use the slot again at once.

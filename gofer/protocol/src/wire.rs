@@ -16,6 +16,8 @@ pub type WireHandle = u64;
 pub const MAX_WALK: usize = 128;
 /// Handles one request may give back.
 pub const MAX_CLOSE: usize = 256;
+/// Descriptors one reply may bring.
+pub const MAX_FDS: usize = 32;
 /// Longest symlink target in bytes (`PATH_MAX` without its final NUL).
 pub const MAX_TARGET: usize = 4095;
 /// Longest value of an extended attribute in bytes (`XATTR_SIZE_MAX`).
@@ -72,6 +74,7 @@ operations! {
     RemoveXattr = 20, "[`OnNode`], name → nothing.";
     Close = 21, "Nothing → nothing: only gives handles back, as every request may.";
     Connect = 22, "[`Connect`] → a descriptor.";
+    OpenFiles = 24, "[`OpenFiles`], names → a [`OpenedFile`] each, and the descriptors of those opened.";
     Bind = 23, "[`Make`] (kind in `flags`), name → [`Node`] and a descriptor.";
 }
 
@@ -157,6 +160,24 @@ messages! {
         flags: u32,
         /// Zero.
         pad: u32,
+    }
+    /// Opens regular files of a directory for reading.
+    OpenFiles {
+        /// The directory.
+        dir: WireHandle,
+        /// Names that follow, at most [`MAX_FDS`].
+        count: u32,
+        /// Zero.
+        pad: u32,
+    }
+    /// One of them.
+    OpenedFile {
+        /// Why it was not opened, 0 when it was.
+        errno: u32,
+        /// Zero.
+        pad: u32,
+        /// Its attributes, if it was opened.
+        attr: Attr,
     }
     /// Lists a directory.
     ReadDir {

@@ -139,13 +139,14 @@ impl Server {
             reply.clear();
             let (body, closes) = request.split(&message);
             self.table.lock().close(closes.map(Id::from_wire));
-            let sent = match self.handle(request.op, body, &mut reply) {
+            let mut files = Vec::new();
+            let sent = match self.handle(request.op, body, &mut reply, &mut files) {
                 Ok(fd) => {
                     use std::os::fd::AsFd;
-                    let fd = fd.as_ref().map(AsFd::as_fd);
-                    service.reply(request, 0, reply.message(), fd)
+                    let fds: Vec<_> = files.iter().chain(&fd).map(AsFd::as_fd).collect();
+                    service.reply(request, 0, reply.message(), &fds)
                 }
-                Err(Fault::Errno(errno)) => service.reply(request, errno.code.0.into(), &[], None),
+                Err(Fault::Errno(errno)) => service.reply(request, errno.code.0.into(), &[], &[]),
                 Err(Fault::Malformed(malformed)) => {
                     return service.end(malformed.into());
                 }
@@ -156,7 +157,14 @@ impl Server {
         }
     }
 
-    fn handle(&self, op: Op, message: &[u8], reply: &mut Writer) -> Answer {
+    /// Answers a request; several descriptors to be donated go to `files`.
+    fn handle(
+        &self,
+        op: Op,
+        message: &[u8],
+        reply: &mut Writer,
+        files: &mut Vec<OwnedFd>,
+    ) -> Answer {
         let mut request = Reader::new(message);
         let request = &mut request;
         match op {
@@ -164,6 +172,7 @@ impl Server {
             Op::Walk => ops::walk(self, request, reply),
             Op::GetAttr => ops::getattr(self, request, reply),
             Op::Open => ops::open(self, request, reply),
+            Op::OpenFiles => ops::open_files(self, request, reply, files),
             Op::ReadDir => ops::readdir(self, request, reply),
             Op::ReadLink => ops::readlink(self, request, reply),
             Op::SetAttr => ops::setattr(self, request, reply),

@@ -17,7 +17,7 @@ use crate::ring::{
     FREE, GOODBYE, Header, MAX_PAYLOAD, REPLY, REQUEST, REQUEST_SLEEPING, Ring, SLOT_MASK, SLOTS,
 };
 use crate::spin::Spin;
-use crate::wire::{MAX_CLOSE, Op, WireHandle};
+use crate::wire::{MAX_CLOSE, MAX_FDS, Op, WireHandle};
 
 /// How often a thread that sleeps for a reply looks whether the gofer still lives.
 pub const LIVENESS_CHECK: Duration = Duration::from_millis(50);
@@ -32,7 +32,7 @@ const MAX_WATCH_NS: u32 = 20_000;
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) message: Vec<u8>,
-    pub(super) fd: Option<OwnedFd>,
+    pub(super) fds: Vec<OwnedFd>,
 }
 
 /// What the clones of a client and its handles share.
@@ -47,7 +47,7 @@ pub(super) struct Shared {
     slots: Mutex<u32>,
     slot_freed: Condvar,
     /// Descriptors that were read off the socket by a call they were not for.
-    descriptors: Mutex<HashMap<u64, Option<OwnedFd>>>,
+    descriptors: Mutex<HashMap<u64, Vec<OwnedFd>>>,
     /// Handles dropped and not given back yet.
     dropped: Mutex<Vec<WireHandle>>,
 }
@@ -160,20 +160,20 @@ impl Shared {
             .ring
             .payload(slot, header.len, Vec::new())
             .ok_or(Lost("the gofer's reply is longer than a slot"))?;
-        let fd = match header.extra {
-            0 => None,
-            1 => Some(self.take_descriptor(sequence)?),
-            _ => return Err(Lost("the gofer sent more than one descriptor")),
+        let count = usize::try_from(header.extra).unwrap_or(usize::MAX);
+        let fds = match count {
+            0 => Vec::new(),
+            1..=MAX_FDS => self.take_descriptors(sequence)?,
+            _ => return Err(Lost("the gofer sent too many descriptors")),
         };
         if header.code != 0 {
             let code = i32::try_from(header.code).unwrap_or(0);
             return Ok(Err(Errno::from_host(code)));
         }
-        Ok(match fd {
-            None => Ok(Reply { message, fd: None }),
-            Some(Some(fd)) => Ok(Reply { message, fd: Some(fd) }),
-            Some(None) => Err(ENFILE.because("no room for a descriptor from the gofer")),
-        })
+        if fds.len() != count {
+            return Ok(Err(ENFILE.because("no room for a descriptor from the gofer")));
+        }
+        Ok(Ok(Reply { message, fds }))
     }
 
     /// Waits until the slot holds a reply.
@@ -198,18 +198,18 @@ impl Shared {
         }
     }
 
-    /// Takes the descriptor that travelled beside the reply `sequence`. It was sent before the
-    /// reply became visible, so that it is on the socket or was taken off by another call.
-    fn take_descriptor(&self, sequence: u64) -> Result<Option<OwnedFd>, Lost> {
+    /// Takes the descriptors that travelled beside the reply `sequence`. They were sent before the
+    /// reply became visible, so that they are on the socket or were taken off by another call.
+    fn take_descriptors(&self, sequence: u64) -> Result<Vec<OwnedFd>, Lost> {
         let mut taken = self.descriptors.lock();
-        if let Some(fd) = taken.remove(&sequence) {
-            return Ok(fd);
+        if let Some(fds) = taken.remove(&sequence) {
+            return Ok(fds);
         }
         loop {
-            match host::receive_fd(self.socket.as_fd()) {
-                Received::Fd(tag, fd) if tag == sequence => return Ok(fd),
-                Received::Fd(tag, fd) if taken.len() < SLOTS => drop(taken.insert(tag, fd)),
-                Received::Fd(..) => return Err(Lost("the gofer sends descriptors nobody awaits")),
+            match host::receive_fds(self.socket.as_fd()) {
+                Received::Fds(tag, fds) if tag == sequence => return Ok(fds),
+                Received::Fds(tag, fds) if taken.len() < SLOTS => drop(taken.insert(tag, fds)),
+                Received::Fds(..) => return Err(Lost("the gofer sends descriptors nobody awaits")),
                 Received::Nothing | Received::Closed => {
                     return Err(Lost("the gofer did not send the descriptor it announced"));
                 }
@@ -221,10 +221,10 @@ impl Shared {
     fn peer_lives(&self) -> bool {
         let mut taken = self.descriptors.lock();
         loop {
-            match host::receive_fd(self.socket.as_fd()) {
-                Received::Fd(tag, fd) if taken.len() < SLOTS => drop(taken.insert(tag, fd)),
+            match host::receive_fds(self.socket.as_fd()) {
+                Received::Fds(tag, fds) if taken.len() < SLOTS => drop(taken.insert(tag, fds)),
                 Received::Nothing => return true,
-                Received::Fd(..) | Received::Closed => return false,
+                Received::Fds(..) | Received::Closed => return false,
             }
         }
     }

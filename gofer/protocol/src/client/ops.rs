@@ -13,8 +13,9 @@ use crate::codec::{Malformed, NAME_MAX, Reader, Writer, is_entry_name};
 use crate::ring::VERSION;
 use crate::wire::{
     Connect, Hello, HelloReply, Link, MAX_TARGET, MAX_WALK, MAX_XATTR, Make, NO_CHANGE, Node,
-    OnNode, Op, Open, RENAME_FLAGS, Rename, RenameReply, RootFlags, SetAttr, SetAttrMask, SetXattr,
-    StatFs, Sync, SyncKind, Unlink, WalkFlags, WalkReply, WireHandle, XATTR_FLAGS,
+    OnNode, Op, Open, OpenFiles, OpenedFile, RENAME_FLAGS, Rename, RenameReply, RootFlags, SetAttr,
+    SetAttrMask, SetXattr, StatFs, Sync, SyncKind, Unlink, WalkFlags, WalkReply, WireHandle,
+    XATTR_FLAGS,
 };
 
 /// A root the gofer serves, in the order of its configuration.
@@ -222,7 +223,7 @@ impl Client {
         for name in names {
             put_name(&mut writer, name)?;
         }
-        let reply = self.shared.call(Op::Walk, &writer)?;
+        let mut reply = self.shared.call(Op::Walk, &writer)?;
         let mut reader = Reader::new(&reply.message);
         let head: WalkReply = take(&mut reader)?;
         let mut nodes = Vec::with_capacity(names.len());
@@ -241,7 +242,7 @@ impl Client {
         } else {
             WalkStop::Complete
         };
-        let file = match reply.fd {
+        let file = match reply.fds.pop() {
             Some(fd) => Some(Ok(fd)),
             None if head.open_errno != 0 => Some(Err(errno(head.open_errno))),
             None => None,
@@ -267,6 +268,39 @@ impl Client {
         let reply = self.send(Op::Open, &Open { node: node.number(), flags, pad: 0 })?;
         let attr = take(&mut Reader::new(&reply.message))?;
         Ok(Opened { file: descriptor(reply)?, attr })
+    }
+
+    /// Opens some regular files of a directory for reading, at most [`MAX_FDS`]; what is not opened
+    /// is answered with the reason.
+    ///
+    /// # Errors
+    /// ENOTDIR, ESTALE, ENFILE; EIO when the gofer is gone.
+    pub fn open_files(
+        &self,
+        dir: &Handle,
+        names: &[&[u8]],
+    ) -> Result<Vec<Result<Opened, Errno>>, Errno> {
+        let mut writer = Writer::new();
+        let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        writer.put(&OpenFiles { dir: dir.number(), count, pad: 0 });
+        for name in names {
+            put_name(&mut writer, name)?;
+        }
+        let reply = self.shared.call(Op::OpenFiles, &writer)?;
+        let mut reader = Reader::new(&reply.message);
+        let mut fds = reply.fds.into_iter();
+        let mut opened = Vec::with_capacity(names.len());
+        for _ in names {
+            let file: OpenedFile = take(&mut reader)?;
+            opened.push(match file.errno {
+                0 => {
+                    let fd = fds.next().ok_or_else(|| EIO.because("a descriptor is missing"))?;
+                    Ok(Opened { file: fd, attr: file.attr })
+                }
+                reason => Err(errno(reason)),
+            });
+        }
+        Ok(opened)
     }
 
     /// Reads the target of a symlink.
@@ -610,5 +644,5 @@ fn bad_reply(_: Malformed) -> Errno {
 }
 
 fn descriptor(reply: Reply) -> Result<OwnedFd, Errno> {
-    reply.fd.ok_or_else(|| EIO.because("the gofer sent no descriptor"))
+    reply.fds.into_iter().next().ok_or_else(|| EIO.because("the gofer sent no descriptor"))
 }

@@ -11,7 +11,7 @@ mod xattr;
 pub use dir::{Streams, readdir};
 pub use make::{create, link, mkdir, mknod, symlink};
 pub use modify::{rename, setattr, sync, unlink};
-pub use read::{getattr, hello, open, readlink, statfs};
+pub use read::{getattr, hello, open, open_files, readlink, statfs};
 pub use socket::{bind, connect};
 pub use walk::walk;
 pub use xattr::{getxattr, listxattr, removexattr, setxattr};

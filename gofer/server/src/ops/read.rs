@@ -8,7 +8,8 @@ use bevor_abi::errno::{EACCES, EINVAL, EISDIR, ELOOP, ENXIO, EPERM, EPROTO};
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
 use bevor_gofer_protocol::ring::VERSION;
 use bevor_gofer_protocol::wire::{
-    self, Hello, HelloReply, OPEN_FLAGS, OnNode, Open, StatFs, WireHandle,
+    self, Hello, HelloReply, MAX_FDS, OPEN_FLAGS, OnNode, Open, OpenFiles, OpenedFile, StatFs,
+    WireHandle,
 };
 
 use crate::host;
@@ -98,6 +99,50 @@ pub fn open(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> An
     }
     reply.put(&root.attr(&stat, false));
     Ok(Some(file))
+}
+
+/// Opens regular files of a directory for reading and donates their descriptors: for a client that
+/// is about to open one after the other.
+pub fn open_files(
+    server: &Server,
+    request: &mut Reader<'_>,
+    reply: &mut Writer,
+    files: &mut Vec<OwnedFd>,
+) -> Answer {
+    let OpenFiles { dir, count, pad: 0 } = request.take()? else {
+        return Err(Malformed("padding that is not zero").into());
+    };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    if count > MAX_FDS {
+        return Err(Malformed("too many files to open").into());
+    }
+    let mut names = Vec::with_capacity(count);
+    for _ in 0..count {
+        names.push(request.name()?);
+    }
+    request.end()?;
+    let (parent, dir) = server.directory(dir)?;
+    let root = server.root_of(&parent)?;
+    let open = |name: &[u8]| {
+        let looked = server.look(root, dir.as_fd(), &parent.info, name, true)?;
+        let fd = looked.fd.ok_or_else(|| EACCES.because("this file is not served"))?;
+        // Given its descriptor, the handle is not looked at.
+        let found = Found { id: parent.id, info: looked.info, fd: None };
+        let file = open_file(server, root, &found, Some(&fd), 0)?;
+        Ok::<_, Errno>((file, root.attr(&looked.found, false)))
+    };
+    for name in names {
+        let mut opened = OpenedFile::default();
+        match open(name) {
+            Ok((file, attr)) => {
+                files.push(file);
+                opened.attr = attr;
+            }
+            Err(error) => opened.errno = error.code.0.into(),
+        }
+        reply.put(&opened);
+    }
+    Ok(None)
 }
 
 /// The bits of the access mode; 3 is none of the three modes.

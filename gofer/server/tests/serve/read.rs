@@ -8,7 +8,7 @@ use crate::common::{Gofer, LIMITS, TempDir};
 use bevor_abi::errno::{EACCES, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EROFS, ESTALE};
 use bevor_gofer_protocol::AttrFlags;
 use bevor_gofer_protocol::client::WalkStop;
-use bevor_gofer_protocol::wire::ReadDirFlags;
+use bevor_gofer_protocol::wire::{MAX_FDS, ReadDirFlags};
 
 const READ: u32 = libc::O_RDONLY as u32;
 
@@ -307,4 +307,47 @@ fn file_systems_are_described() {
     let gofer = Gofer::new(true);
     let stat = gofer.client.statfs(&gofer.root.handle).unwrap();
     assert!(stat.block_size > 0 && stat.blocks > 0 && stat.name_len >= 143);
+}
+
+#[test]
+fn several_files_are_opened_at_once() {
+    let gofer = Gofer::new(true);
+    gofer.dir.write("dir/one", b"1");
+    gofer.dir.write("dir/two", b"22");
+    gofer.dir.write("dir/sub/file", b"");
+    symlink("one", gofer.dir.join("dir/link")).unwrap();
+    symlink("/etc/passwd", gofer.dir.join("dir/out")).unwrap();
+    nix::unistd::mkfifo(&gofer.dir.join("dir/fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let names: [&[u8]; 7] = [b"one", b"link", b"sub", b"two", b"none", b"fifo", b"out"];
+    let dir = gofer.handle("dir");
+    let opened = gofer.client.open_files(&dir, &names).unwrap();
+    let mut texts = Vec::new();
+    for (opened, name) in opened.into_iter().zip(names) {
+        texts.push(opened.map_err(|errno| errno.code).map(|opened| {
+            let path = gofer.dir.join("dir").join(str::from_utf8(name).unwrap());
+            assert_eq!(opened.attr.ino, fs::metadata(path).unwrap().ino());
+            let mut text = String::new();
+            fs::File::from(opened.file).read_to_string(&mut text).unwrap();
+            text
+        }));
+    }
+    let (one, two) = (Ok("1".to_owned()), Ok("22".to_owned()));
+    let refused = [ELOOP, EISDIR, ENOENT, ENXIO, ELOOP].map(Err);
+    let [link, sub, none, fifo, out] = refused;
+    assert_eq!(texts, [one, link, sub, two, none, fifo, out]);
+    let file = gofer.handle("dir/one");
+    assert_eq!(gofer.client.open_files(&file, &names).unwrap_err(), ENOTDIR);
+    assert_eq!(gofer.client.open_files(&dir, &[b".."]).unwrap_err(), bevor_abi::errno::EINVAL);
+    // As many as one reply may bring; one more is not a request a client makes.
+    for number in 0..MAX_FDS {
+        gofer.dir.write(&format!("many/{number}"), number.to_string().as_bytes());
+    }
+    let names: Vec<String> = (0..MAX_FDS).map(|number| number.to_string()).collect();
+    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+    let opened = gofer.client.open_files(&gofer.handle("many"), &names).unwrap();
+    for (opened, name) in opened.into_iter().zip(names) {
+        let mut text = Vec::new();
+        fs::File::from(opened.unwrap().file).read_to_end(&mut text).unwrap();
+        assert_eq!(text, name);
+    }
 }

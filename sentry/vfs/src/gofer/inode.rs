@@ -86,6 +86,8 @@ struct Descriptors {
     write: Option<Arc<OwnedFd>>,
     /// Writes go to the end, wherever that is.
     append: Option<Arc<OwnedFd>>,
+    /// The one for reading was opened ahead of its use, which has not come yet.
+    is_ahead: bool,
 }
 
 pub(super) fn file_time(time: Time) -> FileTime {
@@ -279,12 +281,28 @@ impl GoferInode {
         self.attr.read().size
     }
 
+    /// Takes a descriptor for reading that was opened ahead of its use, if there is none yet.
+    pub(super) fn take_ahead(self: &Arc<Self>, fd: Arc<OwnedFd>) {
+        // The caller may hold the lock of another inode: whoever holds this one opens the file anyway.
+        let Some(mut descriptors) = self.descriptors.try_lock() else { return };
+        if descriptors.read.is_some() || descriptors.write.is_some() {
+            return;
+        }
+        descriptors.read = Some(fd);
+        descriptors.is_ahead = true;
+        drop(descriptors);
+        self.fs.keep_idle(self);
+    }
+
     /// A host descriptor of a regular file, opened if there is none yet.
     pub(super) fn descriptor(&self, writable: bool) -> Result<Arc<OwnedFd>, Errno> {
         let mut descriptors = self.descriptors.lock();
         let kept = if writable { &descriptors.write } else { &descriptors.read };
-        if let Some(fd) = kept.as_ref().or(descriptors.write.as_ref()) {
-            return Ok(fd.clone());
+        if let Some(fd) = kept.as_ref().or(descriptors.write.as_ref()).cloned() {
+            if std::mem::take(&mut descriptors.is_ahead) {
+                self.fs.listings.foresaw();
+            }
+            return Ok(fd);
         }
         let flags = if writable { O_RDWR } else { 0 };
         let fd = self.open_making_room(flags)?;
@@ -317,6 +335,16 @@ impl GoferInode {
     }
 
     fn open_on_host(&self, flags: u32) -> Result<OwnedFd, Errno> {
+        let way = if flags == 0 { Some(self.way.read().clone()) } else { None };
+        if let Some(Way::Name(dir, name)) = way
+            && let Some(opened) = self.fs.listings.open(&dir, &name)
+        {
+            let (fd, attr) = opened?;
+            if FileKey::of(&attr) != self.key || !self.same_birth(&attr) {
+                return Err(ESTALE.because("something else since it was listed"));
+            }
+            return Ok(fd);
+        }
         let (handle, opened) = self.find(Some(flags))?;
         if let Some(fd) = opened {
             return Ok(fd);
@@ -348,7 +376,8 @@ impl GoferInode {
 
     /// Gives the descriptors back, unless the file was opened again.
     pub(super) fn close_idle(&self) {
-        let mut descriptors = self.descriptors.lock();
+        // The caller may hold this lock, or that of another inode: whoever holds it is opening the file.
+        let Some(mut descriptors) = self.descriptors.try_lock() else { return };
         if self.open.load(Ordering::Acquire) == 0 {
             *descriptors = Descriptors::default();
         }
@@ -461,14 +490,18 @@ impl Inode for GoferInode {
         if self.fs.sharing == Sharing::Exclusive
             && let Some(this) = self.this.upgrade()
         {
-            let way = match self.fs.listings.find(&this, name) {
-                Known::Entry(attr, Some(handle)) => Some((Way::Handle(handle), attr)),
-                Known::Entry(attr, None) => Some((Way::Name(this, name.into()), attr)),
+            match self.fs.listings.find(&this, name) {
+                Known::Entry(attr, handle, ahead) => {
+                    let by_name = || Way::Name(this, name.into());
+                    let way = handle.map_or_else(by_name, Way::Handle);
+                    let inode = self.fs.adopt(way, &attr, None)?;
+                    if let Some(fd) = ahead {
+                        inode.take_ahead(fd);
+                    }
+                    return Ok(inode);
+                }
                 Known::Absent => return Err(ENOENT.into()),
-                Known::Unknown => None,
-            };
-            if let Some((way, attr)) = way {
-                return Ok(self.fs.adopt(way, &attr, None)?);
+                Known::Unknown => {}
             }
         }
         let mut walk = self.fs.client.walk(&*self.handle()?, &[name])?;

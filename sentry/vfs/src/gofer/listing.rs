@@ -15,11 +15,12 @@ use bevor_abi::Errno;
 use bevor_abi::conv::usize_of_u32;
 use bevor_abi::errno::EIO;
 use bevor_gofer_protocol::client::{DirEntries, DirEntry, Places};
-use bevor_gofer_protocol::wire::ReadDirFlags;
+use bevor_gofer_protocol::wire::{MAX_FDS, ReadDirFlags};
 use bevor_gofer_protocol::{Attr as WireAttr, Handle};
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -34,6 +35,8 @@ const MAX_CHANGED: usize = 1024;
 const EAGER: u32 = 16;
 /// The most there is of it.
 const MAX_EAGERNESS: u32 = 64;
+/// Most descriptors a file system has open ahead of their use.
+const MAX_AHEAD: usize = 256;
 /// Look-ups a change in a directory outweighs: who fills one looks each name up before.
 const MISSES_OF_A_CHANGE: i64 = 4;
 
@@ -54,6 +57,10 @@ struct Marks {
     met: Box<[u64]>,
     /// Names that were made, removed or moved.
     changed: HashSet<Box<[u8]>>,
+    /// One bit for each position: the file was opened, perhaps ahead of its use.
+    opened: Box<[u64]>,
+    /// Descriptors of files that were opened ahead of their use and have no inode yet.
+    ahead: HashMap<usize, Arc<OwnedFd>>,
 }
 
 /// What a directory remembers.
@@ -68,12 +75,15 @@ pub(super) struct Remembered {
     is_large: bool,
     /// It is in [`Listings::directories`].
     is_queued: bool,
+    /// Files that were opened and not expected to be.
+    opens: u32,
 }
 
 /// What is known of a name.
 pub(super) enum Known {
-    /// It stands for this file; directories come with their handle.
-    Entry(WireAttr, Option<Arc<Handle>>),
+    /// It stands for this file; directories come with their handle, regular files perhaps with a
+    /// descriptor for reading.
+    Entry(WireAttr, Option<Arc<Handle>>, Option<Arc<OwnedFd>>),
     /// It does not exist.
     Absent,
     /// Nothing.
@@ -86,6 +96,10 @@ struct Tally {
     /// How much attributes in listings were missed lately, and used when they were there.
     eagerness: AtomicU32,
     bytes: AtomicUsize,
+    /// How much descriptors that were there ahead of their use were used lately.
+    foresight: AtomicU32,
+    /// Descriptors in [`Marks::ahead`].
+    nr_ahead: AtomicUsize,
 }
 
 /// The listings of a file system.
@@ -98,16 +112,32 @@ pub(super) struct Listings {
     directories: Mutex<VecDeque<Weak<GoferInode>>>,
 }
 
+/// Raises a number that tells how well something has worked lately.
+fn raise(number: &AtomicU32, by: u32) {
+    let more = |now: u32| Some(MAX_EAGERNESS.min(now.saturating_add(by)));
+    let _ = number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+}
+
+/// Lowers it.
+fn lower(number: &AtomicU32, by: usize) {
+    let by = u32::try_from(by).unwrap_or(u32::MAX);
+    let less = |now: u32| Some(now.saturating_sub(by));
+    let _ = number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+}
+
 impl Tally {
     fn be_more_eager(&self, by: u32) {
-        let more = |now: u32| Some(MAX_EAGERNESS.min(now.saturating_add(by)));
-        let _ = self.eagerness.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        raise(&self.eagerness, by);
     }
 
     fn be_less_eager(&self, by: usize) {
-        let by = u32::try_from(by).unwrap_or(u32::MAX);
-        let less = |now: u32| Some(now.saturating_sub(by));
-        let _ = self.eagerness.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        lower(&self.eagerness, by);
+    }
+
+    /// Notes that descriptors opened ahead were closed unused.
+    fn ahead_in_vain(&self, count: usize) {
+        self.nr_ahead.fetch_sub(count, Ordering::AcqRel);
+        lower(&self.foresight, count);
     }
 
     fn is_eager(&self) -> bool {
@@ -115,15 +145,15 @@ impl Tally {
     }
 }
 
-impl Marks {
-    fn is_met(&self, position: usize) -> bool {
-        self.met.get(position / 64).is_some_and(|word| word & (1 << (position % 64)) != 0)
-    }
+/// Whether a bit is set.
+fn has(bits: &[u64], position: usize) -> bool {
+    bits.get(position / 64).is_some_and(|word| word & (1 << (position % 64)) != 0)
+}
 
-    fn meet(&mut self, position: usize) {
-        if let Some(word) = self.met.get_mut(position / 64) {
-            *word |= 1 << (position % 64);
-        }
+/// Sets a bit.
+fn set(bits: &mut [u64], position: usize) {
+    if let Some(word) = bits.get_mut(position / 64) {
+        *word |= 1 << (position % 64);
     }
 }
 
@@ -144,8 +174,13 @@ impl Listing {
         let children = entries.places(0).filter(|(_, entry)| is_child(entry));
         let mut index: Box<[_]> = children.filter_map(hashed).collect();
         index.sort_unstable();
-        let met = vec![0; index.len().div_ceil(64)].into();
-        let marks = Mutex::new(Marks { met, changed: HashSet::new() });
+        let none: Box<[u64]> = vec![0; index.len().div_ceil(64)].into();
+        let marks = Mutex::new(Marks {
+            met: none.clone(),
+            changed: HashSet::new(),
+            opened: none,
+            ahead: HashMap::new(),
+        });
         let this = Self { entries, index, as_of, marks, tally: tally.clone() };
         tally.bytes.fetch_add(this.bytes(), Ordering::AcqRel);
         this
@@ -161,7 +196,7 @@ impl Listing {
         for (position, (_, place)) in self.index.iter().enumerate() {
             let attr = self.entries.at(usize_of_u32(*place)).and_then(|entry| entry.attr);
             if attr.is_some_and(|attr| is_live(&attr)) {
-                marks.meet(position);
+                set(&mut marks.met, position);
             }
         }
     }
@@ -185,9 +220,13 @@ impl Listing {
             return Some(Known::Unknown);
         }
         let Some((position, entry)) = self.entry(name) else { return Some(Known::Absent) };
-        let was_met = marks.is_met(position);
-        marks.meet(position);
+        let was_met = has(&marks.met, position);
+        set(&mut marks.met, position);
+        let ahead = marks.ahead.remove(&position);
         drop(marks);
+        if ahead.is_some() {
+            self.tally.nr_ahead.fetch_sub(1, Ordering::AcqRel);
+        }
         let attr = entry.attr?;
         let is_only_name = attr.is_dir() || attr.nlink == 1;
         if changes != self.as_of && (was_met || !is_only_name) {
@@ -197,10 +236,60 @@ impl Listing {
             if !was_met {
                 self.tally.be_more_eager(1);
             }
-            return Some(Known::Entry(attr, None));
+            return Some(Known::Entry(attr, None, ahead));
         }
         let handle = self.entries.handle(&entry).cloned();
-        Some(handle.map_or(Known::Unknown, |handle| Known::Entry(attr, Some(handle))))
+        Some(handle.map_or(Known::Unknown, |handle| Known::Entry(attr, Some(handle), None)))
+    }
+
+    /// Names of up to `count` regular files behind `name` that were not opened yet, and their
+    /// positions; notes that they are opened now, `name` too. From the first again after the last.
+    fn to_be_opened(&self, name: &[u8], count: usize) -> Vec<(usize, &[u8])> {
+        let mut marks = self.marks.lock();
+        let Some((position, entry)) = self.entry(name) else { return Vec::new() };
+        set(&mut marks.opened, position);
+        let Some(place) = self.index.get(position).map(|(_, place)| usize_of_u32(*place)) else {
+            return Vec::new();
+        };
+        let is_other = |(_, other): &(usize, DirEntry<'_>)| other.name != entry.name;
+        let behind = self.entries.places(place).skip(1);
+        let around = self.entries.places(0).take_while(is_other);
+        let mut names = Vec::new();
+        for (_, entry) in behind.chain(around).take(4 * MAX_FDS) {
+            if names.len() >= count {
+                break;
+            }
+            let is_file = entry.attr.is_some_and(|attr| attr.is_file() && attr.flags == 0);
+            if !is_file || marks.changed.contains(entry.name) {
+                continue;
+            }
+            let Some((position, _)) = self.entry(entry.name) else { continue };
+            if !has(&marks.opened, position) {
+                set(&mut marks.opened, position);
+                names.push((position, entry.name));
+            }
+        }
+        names
+    }
+
+    /// Keeps a descriptor for the look-up of its name that is to come; gives it back if that has
+    /// happened already, or the file is another now.
+    fn keep_ahead(&self, position: usize, attr: &WireAttr, fd: OwnedFd) -> Option<Arc<OwnedFd>> {
+        let mut marks = self.marks.lock();
+        let (_, place) = self.index.get(position)?;
+        let entry = self.entries.at(usize_of_u32(*place))?;
+        let listed = entry.attr?;
+        let is_same = FileKey::of(&listed) == FileKey::of(attr) && listed.btime == attr.btime;
+        if !is_same || marks.changed.contains(entry.name) {
+            return None;
+        }
+        let fd = Arc::new(fd);
+        if has(&marks.met, position) {
+            return Some(fd);
+        }
+        marks.ahead.insert(position, fd);
+        self.tally.nr_ahead.fetch_add(1, Ordering::AcqRel);
+        None
     }
 
     /// The entries from a place on, each with its place.
@@ -228,10 +317,11 @@ impl Drop for Listing {
         let positions = self.index.iter().enumerate();
         let in_vain = positions.filter(|(position, (_, place))| {
             let entry = self.entries.at(usize_of_u32(*place));
-            !marks.is_met(*position)
+            !has(&marks.met, *position)
                 && entry.and_then(|entry| entry.attr).is_some_and(|attr| !attr.is_dir())
         });
         self.tally.be_less_eager(in_vain.count());
+        self.tally.ahead_in_vain(marks.ahead.len());
     }
 }
 
@@ -255,6 +345,11 @@ impl Listings {
         let Some(listing) = &remembered.listing else { return };
         let mut marks = listing.marks.lock();
         marks.changed.insert(name.into());
+        let position = listing.entry(name).map(|(position, _)| position);
+        let unused = position.and_then(|position| marks.ahead.remove(&position));
+        if unused.is_some() {
+            self.tally.ahead_in_vain(1);
+        }
         if marks.changed.len() > MAX_CHANGED {
             drop(marks);
             let old = remembered.listing.take();
@@ -308,6 +403,70 @@ impl Listings {
     fn worth_listing(&self, size: u64) -> i64 {
         let nr_entries = i64::try_from(size / 32).unwrap_or(i64::MAX);
         if self.tally.is_eager() { 1 + nr_entries / 256 } else { 3 + nr_entries / 32 }
+    }
+
+    /// Opens file `name` of a directory for reading, and with it those that will probably be opened
+    /// next. `None` if there is no telling which those are: the file is to be opened alone.
+    pub(super) fn open(
+        &self,
+        dir: &Arc<GoferInode>,
+        name: &[u8],
+    ) -> Option<Result<(OwnedFd, WireAttr), Errno>> {
+        let (listing, count) = {
+            let mut remembered = dir.remembered.lock();
+            let listing = remembered.listing.clone()?;
+            remembered.opens = remembered.opens.saturating_add(1);
+            let most = MAX_FDS - 1;
+            let count = match remembered.opens {
+                _ if self.tally.foresight.load(Ordering::Relaxed) >= EAGER => most,
+                0..3 => return None,
+                opens => most.min(4 << (opens - 3).min(8)),
+            };
+            (listing, count)
+        };
+        if self.tally.nr_ahead.load(Ordering::Acquire) >= MAX_AHEAD {
+            self.close_ahead();
+        }
+        let more = listing.to_be_opened(name, count);
+        if more.is_empty() {
+            return None;
+        }
+        let names: Vec<&[u8]> =
+            [name].into_iter().chain(more.iter().map(|(_, name)| *name)).collect();
+        let opened = dir.handle().and_then(|handle| dir.fs.client.open_files(&handle, &names));
+        let mut opened = match opened {
+            Ok(opened) => opened.into_iter(),
+            Err(errno) => return Some(Err(errno)),
+        };
+        let asked = opened.next()?;
+        for ((position, _), ahead) in more.iter().zip(opened) {
+            let Ok(ahead) = ahead else { continue };
+            if let Some(fd) = listing.keep_ahead(*position, &ahead.attr, ahead.file) {
+                // It was looked up already: its inode may want it.
+                if let Some(inode) = dir.fs.live(&ahead.attr) {
+                    inode.take_ahead(fd);
+                }
+            }
+        }
+        Some(asked.map(|asked| (asked.file, asked.attr)))
+    }
+
+    /// Notes that a descriptor was there ahead of its use, and used.
+    pub(super) fn foresaw(&self) {
+        raise(&self.tally.foresight, 1);
+    }
+
+    /// Closes the descriptors that were opened ahead of their use; whether there were any.
+    pub(super) fn close_ahead(&self) -> bool {
+        let mut unused = Vec::new();
+        let directories: Vec<_> = self.directories.lock().iter().cloned().collect();
+        for dir in directories {
+            let Some(dir) = dir.upgrade() else { continue };
+            let Some(listing) = dir.remembered.lock().listing.clone() else { continue };
+            unused.extend(std::mem::take(&mut listing.marks.lock().ahead));
+        }
+        self.tally.ahead_in_vain(unused.len());
+        !unused.is_empty()
     }
 
     /// Lists a directory, and keeps what comes; `None` if that is too much.

@@ -180,7 +180,8 @@ impl GoferFs {
 
     /// Closes some descriptors of files nothing has open; whether there were any.
     fn close_some_idle(&self) -> bool {
-        (0..IDLE_FILES / 8).map(|_| self.close_oldest_idle()).fold(false, |any, one| any | one)
+        let ahead = self.listings.close_ahead();
+        (0..IDLE_FILES / 8).map(|_| self.close_oldest_idle()).fold(ahead, |any, one| any | one)
     }
 }
 

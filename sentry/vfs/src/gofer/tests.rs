@@ -499,3 +499,50 @@ fn a_listing_of_a_shared_directory_shows_what_the_host_did() {
         fixture.agrees("/d/7");
     }
 }
+
+#[test]
+fn opening_one_file_after_the_other_opens_the_next_ones_ahead() {
+    let fixture = listed();
+    let content = |number: usize| vec![7; number * 100];
+    for number in 0..50 {
+        let path = format!("/b/{number}");
+        fixture.agrees(&path);
+        assert_eq!(fixture.task.get(&path).unwrap(), content(number), "{path}");
+    }
+    // By now files are expected to be opened: the first brings the others with it.
+    fixture.task.list("/a").unwrap();
+    fixture.forget();
+    fixture.agrees("/a/30");
+    assert_eq!(fixture.task.get("/a/30").unwrap(), content(30));
+    fixture.client.shutdown();
+    let opened = (0..50).filter(|number| fixture.task.get(&format!("/a/{number}")).is_ok());
+    assert!(opened.count() >= 30);
+}
+
+#[test]
+fn a_file_opened_ahead_is_the_one_its_name_leads_to() {
+    let fixture = listed();
+    let task = &fixture.task;
+    for number in 0..8 {
+        task.get(&format!("/b/{number}")).unwrap();
+    }
+    task.rename("/b/20", "/b/21", 0).unwrap();
+    task.put("/b/22", b"written").unwrap();
+    fixture.unlink("/b/23");
+    task.put("/b/23", b"new").unwrap();
+    task.rename("/b/24", "/b/25", RENAME_EXCHANGE).unwrap();
+    task.rename("/b/26", "/a/moved", 0).unwrap();
+    for number in 8..50 {
+        let path = format!("/b/{number}");
+        let name = path.trim_start_matches('/');
+        let host = fs::read(fixture.dir.join(name)).map_err(|error| error.kind());
+        match host {
+            Ok(content) => assert_eq!(task.get(&path).unwrap(), content, "{path}"),
+            Err(kind) => {
+                assert_eq!(kind, std::io::ErrorKind::NotFound);
+                assert_eq!(task.stat(&path).unwrap_err(), ENOENT, "{path}");
+            }
+        }
+    }
+    assert_eq!(task.get("/a/moved").unwrap().len(), 2600);
+}
