@@ -78,7 +78,7 @@ fn greet(service: &Service) {
     let mut reply = Writer::new();
     reply.put(&HelloReply { version: bevor_gofer_protocol::ring::VERSION, roots: 1 });
     reply.put(&Root { handle: 7, flags: 0, pad: 0, attr: Attr::default() });
-    service.reply(request, 0, reply.message(), None).unwrap();
+    service.reply(request, 0, reply.message(), &[]).unwrap();
 }
 
 fn connected() -> (Client, Service, OwnedFd) {
@@ -159,7 +159,7 @@ fn replies_may_come_in_any_order() {
                 if held.len() == askers.min(left) {
                     while let Some((request, name)) = held.pop() {
                         left -= 1;
-                        service.reply(request, 0, &name, None).unwrap();
+                        service.reply(request, 0, &name, &[]).unwrap();
                     }
                 }
             }

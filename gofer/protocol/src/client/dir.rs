@@ -111,6 +111,11 @@ impl DirEntries {
         self.handles.get(&entry.handle?)
     }
 
+    /// All handles that came with entries and that nobody else has.
+    pub fn into_handles(self) -> impl Iterator<Item = Handle> {
+        self.handles.into_values().filter_map(Arc::into_inner)
+    }
+
     /// How many entries there are.
     #[must_use]
     pub const fn len(&self) -> u32 {

@@ -3,8 +3,8 @@
 use bevor_gofer_protocol::Time;
 use bevor_gofer_protocol::codec::Writer;
 use bevor_gofer_protocol::wire::{
-    Connect, Hello, Link, Make, OnNode, Op, Open, ReadDir, Rename, SetAttr, SetXattr, Sync, Unlink,
-    Walk,
+    Connect, Hello, Link, Make, OnNode, Op, Open, OpenFiles, ReadDir, Rename, SetAttr, SetXattr,
+    Sync, Unlink, Walk,
 };
 use zerocopy::IntoBytes;
 
@@ -118,6 +118,13 @@ pub fn right(random: &mut Random, handles: &[u64], odd: bool) -> (Op, Vec<u8>) {
         Op::Open => {
             let flags = random.pick(OPENS).cast_unsigned();
             writer.put(&Open { node, flags, pad: 0 });
+        }
+        Op::OpenFiles => {
+            let count = random.below(if odd { 35 } else { 9 });
+            writer.put(&OpenFiles { dir: node, count: u32::try_from(count).unwrap(), pad: 0 });
+            for _ in 0..count {
+                writer.string(&name(random, odd));
+            }
         }
         Op::ReadDir => {
             let cursor = *random.pick(&[0, 0, 0, 1, -1, i64::MAX, i64::MIN, 77]);

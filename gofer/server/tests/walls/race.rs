@@ -107,7 +107,7 @@ impl Racer<'_> {
         let names: [&[u8]; 6] = [b"new", b"other", b"sub", b"file", b"link", b"swapped"];
         let (name, second) = (*self.random.pick(&names), *self.random.pick(&names));
         let client = self.client;
-        match self.random.below(17) {
+        match self.random.below(18) {
             0 => {
                 let change = SetAttrArgs {
                     mode: Some(0o711),
@@ -159,7 +159,15 @@ impl Racer<'_> {
             14 => {
                 let flags = *self.random.pick(&[ReadDirFlags::ATTRS, ReadDirFlags::DIRS]);
                 if let Some(listing) = self.count(client.readdir(dir, 0, 100_000, flags)) {
-                    handles.extend(listing.iter().filter_map(|entry| listing.take_handle(&entry)));
+                    handles.extend(listing.into_handles());
+                }
+            }
+            16 => {
+                let names: [&[u8]; 5] = [b"file", b"link", b"away", b"absolute", b"sub"];
+                for opened in self.count(client.open_files(dir, &names)).unwrap_or_default() {
+                    let Ok(opened) = opened else { continue };
+                    assert!(!content(opened.file).contains(SECRET), "read what lies outside");
+                    self.seen.opened += 1;
                 }
             }
             15 => {
