@@ -80,6 +80,9 @@ pub struct Do {
     /// Show a host file or directory inside; changes reach the host
     #[arg(long, value_name = "PATH[:DEST]")]
     pub rw: Vec<OsString>,
+    /// Hold locks on files below --rw on the host, too, so that they exclude programs there
+    #[arg(long)]
+    pub host_locks: bool,
     /// Show the host's /root, /home, /run, /boot and /var/run, which are empty inside otherwise
     #[arg(long)]
     pub host_home: bool,

@@ -64,6 +64,7 @@ pub fn gofer_config(exports: &[Export], by_root: bool) -> Config {
         RootConfig {
             sharing: if export.shared { Sharing::Shared } else { Sharing::Exclusive },
             cross_mounts: true,
+            locks: export.locks,
             hidden: export.hidden.clone(),
             ..RootConfig::new(source, export.read_only)
         }

@@ -39,6 +39,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         cwd: args.cwd.as_deref(),
         ro: &args.ro,
         rw: &args.rw,
+        host_locks: args.host_locks,
         host_home: args.host_home,
         host_net: args.net == NetArg::Host,
     })?;

@@ -28,6 +28,8 @@ pub struct Export {
     pub read_only: bool,
     /// Others may change it meanwhile.
     pub shared: bool,
+    /// Locks reach others on the host.
+    pub locks: bool,
     /// Paths beneath it, without leading slash, that are empty directories.
     pub hidden: Vec<String>,
 }
@@ -56,6 +58,8 @@ pub struct Wishes<'a> {
     pub ro: &'a [OsString],
     /// `--rw`.
     pub rw: &'a [OsString],
+    /// `--host-locks`.
+    pub host_locks: bool,
     /// `--host-home`.
     pub host_home: bool,
     /// `--net host`: programs look names up as the host does.
@@ -83,7 +87,14 @@ impl View {
         let below = hidden.iter().map(PathBuf::as_path).chain(kernel_trees);
         let below = below.filter_map(|path| path.strip_prefix("/").ok());
         let below = below.map(|path| path.to_string_lossy().into_owned()).collect();
-        view.exports.push(Export { path: root, fd, read_only: true, shared: false, hidden: below });
+        view.exports.push(Export {
+            path: root,
+            fd,
+            read_only: true,
+            shared: false,
+            locks: false,
+            hidden: below,
+        });
 
         view.kernel("proc", "/proc", &["nosuid", "nodev", "noexec"]);
         view.kernel("sysfs", "/sys", &["ro", "nosuid", "nodev", "noexec"]);
@@ -116,6 +127,9 @@ impl View {
                 let source = source.canonicalize().attempt(source.display())?;
                 let fd = open(&source, false)?;
                 let export = view.export(source, fd, changes == Changes::Refused, true);
+                if let Some(export) = view.exports.last_mut() {
+                    export.locks = wishes.host_locks && changes == Changes::Host;
+                }
                 view.mount(destination.as_os_str(), export, changes, true);
             }
         }
@@ -136,7 +150,8 @@ impl View {
     }
 
     fn export(&mut self, path: PathBuf, fd: OwnedFd, read_only: bool, shared: bool) -> u32 {
-        self.exports.push(Export { path, fd, read_only, shared, hidden: Vec::new() });
+        let (locks, hidden) = (false, Vec::new());
+        self.exports.push(Export { path, fd, read_only, shared, locks, hidden });
         u32::try_from(self.exports.len() - 1).unwrap_or(u32::MAX)
     }
 

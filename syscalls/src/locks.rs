@@ -6,12 +6,17 @@ use bevor_abi::fcntl::{
     F_GETLK, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_RDLCK, F_SETLK, F_SETLKW, F_UNLCK, F_WRLCK,
     Flock, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, SEEK_CUR, SEEK_END, SEEK_SET,
 };
-use bevor_kernel::block::{ObjectKind, Source};
+use bevor_base::clock::monotonic_ns;
+use bevor_kernel::block::{ObjectKind, Progress, Source};
 use bevor_kernel::{Block, Ctx, Restart, SysResult};
 use bevor_memory::UserAddr;
 use bevor_vfs::file::File;
 use bevor_vfs::locks::{self, Kind, Owner, Record, Wait};
 use std::sync::Arc;
+
+/// Shortest and longest pause before a lock of the host is asked for again.
+const MIN_PAUSE_NS: u64 = 500_000;
+const MAX_PAUSE_NS: u64 = 50_000_000;
 
 /// Drops the caller's record locks on a file of which it closed a descriptor.
 pub fn release_posix(ctx: &Ctx<'_>, file: &File) {
@@ -98,7 +103,7 @@ pub fn fcntl(ctx: &Ctx<'_>, file: &Arc<File>, command: u32, arg: UserAddr) -> Sy
                 return Ok(0);
             }
             let previous = previous_wait(ctx);
-            wait_for(locks::set_or_wait(file, owner, request.record(), previous)?)
+            wait_for(ctx, locks::set_or_wait(file, owner, request.record(), previous)?)
         }
         _ => Err(EINVAL.into()),
     }
@@ -110,7 +115,7 @@ fn show_conflict(
     request: &Request,
     lock: &mut Flock,
 ) -> Result<(), Errno> {
-    let Some(found) = locks::test(file, owner, &request.record()) else {
+    let Some(found) = locks::test(file, owner, &request.record())? else {
         lock.l_type = F_UNLCK;
         return Ok(());
     };
@@ -128,20 +133,33 @@ fn show_conflict(
 fn previous_wait(ctx: &Ctx<'_>) -> Option<Wait> {
     ctx.resumed()?.sources.iter().find_map(|(source, _)| match source {
         Source::Object { kind: ObjectKind::FileLock, id, queue } => {
-            Some(Wait { id: *id, queue: queue.clone() })
+            Some(Wait { id: *id, queue: queue.clone(), on_host: false })
         }
         _ => None,
     })
 }
 
-fn wait_for(wait: Option<Wait>) -> SysResult {
-    match wait {
-        None => Ok(0),
-        Some(Wait { id, queue }) => {
-            let block = Block::on_object(ObjectKind::FileLock, id, &queue);
-            Err(block.restarting(Restart::Sys).into())
-        }
+/// Waits. The host tells nobody when a lock is free: there the call asks again, soon at first.
+fn wait_for(ctx: &Ctx<'_>, wait: Option<Wait>) -> SysResult {
+    let Some(Wait { id, queue, on_host }) = wait else { return Ok(0) };
+    let mut block = Block::on_object(ObjectKind::FileLock, id, &queue).restarting(Restart::Sys);
+    if on_host {
+        let before = ctx.resumed().and_then(|resumed| match resumed.progress {
+            Progress::Number(pause_ns) => Some((pause_ns, resumed.deadline_ns?)),
+            _ => None,
+        });
+        let (pause_ns, deadline_ns) = match before {
+            // Woken before its time: the pause goes on.
+            Some(before) if !ctx.timed_out() => before,
+            before => {
+                let longer = before.map_or(MIN_PAUSE_NS, |(last_ns, _)| last_ns.saturating_mul(2));
+                let pause_ns = longer.min(MAX_PAUSE_NS);
+                (pause_ns, monotonic_ns().saturating_add(pause_ns))
+            }
+        };
+        block = block.until(Some(deadline_ns)).with_progress(Progress::Number(pause_ns));
     }
+    Err(block.into())
 }
 
 /// `flock(2)`.
@@ -160,5 +178,5 @@ pub fn flock(ctx: &mut Ctx<'_>, fd: i32, operation: u32) -> SysResult {
         _ => return Err(EINVAL.into()),
     };
     let wait = operation & LOCK_NB == 0;
-    wait_for(locks::flock(&file, kind, wait, previous_wait(ctx))?)
+    wait_for(ctx, locks::flock(&file, kind, wait, previous_wait(ctx))?)
 }

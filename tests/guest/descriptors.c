@@ -1,4 +1,4 @@
-/* dup, fcntl, close_range, limits of the descriptor table. bevor-test: user=both */
+/* dup, fcntl, close_range, limits of the descriptor table. bevor-test: user=both files=few */
 #include "t.h"
 #include <sys/ioctl.h>
 #include <linux/close_range.h>

@@ -1,4 +1,4 @@
-/* Folders: mkdir, rmdir, getdents, seekdir, chdir, getcwd. bevor-test: user=both */
+/* Folders: mkdir, rmdir, getdents, seekdir, chdir, getcwd. bevor-test: user=both files=few */
 #include "t.h"
 #include <dirent.h>
 

@@ -1,4 +1,4 @@
-/* read, write, lseek, pread, pwrite and their vector forms. bevor-test: user=both */
+/* read, write, lseek, pread, pwrite and their vector forms. bevor-test: user=both files=few */
 #include "t.h"
 #include <sys/sendfile.h>
 

@@ -1,4 +1,4 @@
-/* flock, POSIX record locks, open-file-description locks. bevor-test: user=both waits=reloaded */
+/* flock, POSIX record locks, open-file-description locks. bevor-test: user=both waits=reloaded files=few */
 #include "t.h"
 #include <sys/file.h>
 

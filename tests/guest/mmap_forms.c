@@ -1,4 +1,4 @@
-/* mmap in all its forms, munmap, msync. bevor-test: user=both */
+/* mmap in all its forms, munmap, msync. bevor-test: user=both files=few */
 #include "t.h"
 #include <setjmp.h>
 

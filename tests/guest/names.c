@@ -1,4 +1,4 @@
-/* rename, link, symlink, readlink, unlink. bevor-test: user=both */
+/* rename, link, symlink, readlink, unlink. bevor-test: user=both files=few */
 #include "t.h"
 
 static void ls(const char *what)

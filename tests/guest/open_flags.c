@@ -1,4 +1,4 @@
-/* open and its errors. bevor-test: user=both */
+/* open and its errors. bevor-test: user=both files=few */
 #include "t.h"
 
 #define TRY(call) do { int t_fd = OK(call); if (t_fd >= 0) close(t_fd); } while (0)

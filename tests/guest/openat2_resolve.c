@@ -1,4 +1,4 @@
-/* openat2 and RESOLVE_*, name_to_handle_at, chroot. bevor-test: user=both */
+/* openat2 and RESOLVE_*, name_to_handle_at, chroot. bevor-test: user=both files=few */
 #include "t.h"
 #include <linux/openat2.h>
 

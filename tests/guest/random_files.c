@@ -1,4 +1,4 @@
-/* Random sequences of file operations; every result is printed. bevor-test: user=both timeout=60 */
+/* Random sequences of file operations; every result is printed. bevor-test: user=both timeout=60 files=few */
 #include "t.h"
 #include <dirent.h>
 

@@ -1,4 +1,4 @@
-/* stat, lstat, fstatat, statx, access, chmod, chown, utimes. bevor-test: user=both */
+/* stat, lstat, fstatat, statx, access, chmod, chown, utimes. bevor-test: user=both files=few */
 #include "t.h"
 #include <sys/sysmacros.h>
 

@@ -14,6 +14,7 @@
 //! | `stderr=ignore` | standard error need not be the same |
 //! | `kernel=MAJOR.MINOR` | only where the host is at least that new: what it lacks it cannot show |
 //! | `waits=reloaded` | also with every waiting call saved and reloaded (with `--full` all of `guest/` are) |
+//! | `files=few` | also in a sandbox whose processes may have few descriptors (with `--full` all of `guest/` are) |
 //! | `exit=N` | the status that is expected: in Bevor for `hostile/`, on the host for the others (below 96) |
 
 use std::fmt;
@@ -112,6 +113,8 @@ pub struct Case {
     pub kernel: (u32, u32),
     /// Also with every waiting call saved and reloaded.
     pub reload_waits: bool,
+    /// Also where descriptors are few.
+    pub few_files: bool,
     /// Status that is expected, in Bevor of a hostile program, else on the host.
     pub exit: Option<i32>,
 }
@@ -174,6 +177,7 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
         compare_stderr: true,
         kernel: (0, 0),
         reload_waits: false,
+        few_files: false,
         exit: None,
     };
     let Some(line) = text.lines().take(20).find_map(|line| line.split_once("bevor-test:")) else {
@@ -191,6 +195,7 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
             ("flags", value) => case.compiler_flags = list(value),
             ("do", value) => case.do_flags = list(value),
             ("waits", "reloaded") => case.reload_waits = true,
+            ("files", "few") => case.few_files = true,
             ("stderr", "ignore") => case.compare_stderr = false,
             ("kernel", value) => case.kernel = version(value).ok_or_else(wrong)?,
             ("exit", value) => case.exit = Some(value.parse().map_err(|_| wrong())?),

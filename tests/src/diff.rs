@@ -31,14 +31,14 @@ pub fn run(context: &Context, case: &Case, user: User) -> Vec<Verdict> {
         return vec![twice(context, case, user, &stem, argv, &native, &native_name)];
     }
     let mut verdicts = Vec::new();
-    for (platform, reload_waits) in ways(context, case) {
-        let side = format!("{platform}{}", if reload_waits { "+reload" } else { "" });
+    for (platform, way) in ways(context, case) {
+        let side = format!("{platform}{}", way.suffix());
         let name = format!("{}@{side}/{user}", case.name);
         let words = if on_host(case) {
             argv.clone()
         } else {
             let mut flags = case.do_flags.clone();
-            flags.extend(reload_waits.then(|| RELOAD_WAITS.to_owned()));
+            flags.extend((way == Way::Reloaded).then(|| RELOAD_WAITS.to_owned()));
             context.bevor_do(platform, &flags, &argv)
         };
         let limit = case.timeout_s * SLOWER;
@@ -57,17 +57,45 @@ pub fn run(context: &Context, case: &Case, user: User) -> Vec<Verdict> {
     verdicts
 }
 
-/// How a case runs in Bevor: on each platform, and perhaps once more on the first of them with its
-/// waiting calls saved and reloaded.
-fn ways(context: &Context, case: &Case) -> Vec<(Platform, bool)> {
+/// What is unusual about a run in Bevor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Nothing.
+    Plain,
+    /// Waiting calls are saved and reloaded.
+    Reloaded,
+    /// The sandbox's own processes may have few descriptors.
+    FewFiles,
+}
+
+impl Way {
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Reloaded => "+reload",
+            Self::FewFiles => FEW_FILES,
+        }
+    }
+}
+
+/// Ends the name of a run with few descriptors.
+const FEW_FILES: &str = "+few";
+/// Descriptors a process may have there, as on hosts that keep to the old default.
+const FEW: u64 = 1024;
+
+/// How a case runs in Bevor: on each platform, and perhaps in other ways once more on the first of
+/// them.
+fn ways(context: &Context, case: &Case) -> Vec<(Platform, Way)> {
     let platforms = &context.options.platforms;
-    let mut ways: Vec<_> = platforms.iter().map(|&platform| (platform, false)).collect();
+    let mut ways: Vec<_> = platforms.iter().map(|&platform| (platform, Way::Plain)).collect();
     let every = context.options.full && case.name.starts_with("guest/");
-    if (every || case.reload_waits)
-        && !context.options.reload_waits
-        && let Some(&first) = platforms.first()
-    {
-        ways.push((first, true));
+    if let Some(&first) = platforms.first() {
+        if (every || case.reload_waits) && !context.options.reload_waits {
+            ways.push((first, Way::Reloaded));
+        }
+        if every || case.few_files {
+            ways.push((first, Way::FewFiles));
+        }
     }
     ways
 }
@@ -109,6 +137,7 @@ fn one_run(
     let out = context.places.out.join(stem).join(side);
     let in_bevor = side != "native" && side != "again";
     let mut order = supervise::order(argv, &dir, user, timeout_s, &out);
+    order.max_files = side.ends_with(FEW_FILES).then_some(FEW);
     if on_host(case) {
         let run = if in_bevor {
             let reload = if context.options.reload_waits { RELOAD_WAITS } else { "" };
@@ -118,6 +147,9 @@ fn one_run(
         };
         order.env.push(("RUN".to_owned(), run));
         order.env.push(("TOP".to_owned(), context.places.top.display().to_string()));
+        if context.options.full {
+            order.env.push(("BEVOR_TEST_FULL".to_owned(), "1".to_owned()));
+        }
     }
     let outcome = supervise::run(&order)?;
     if in_bevor && !on_host(case) {

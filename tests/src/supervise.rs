@@ -42,6 +42,9 @@ pub struct Order {
     pub timeout_ms: u64,
     /// File for standard input; empty if none.
     pub stdin: Option<PathBuf>,
+    /// Most descriptors of a process, soft and hard.
+    #[serde(default)]
+    pub max_files: Option<u64>,
     /// More variables of the environment.
     pub env: Vec<(String, String)>,
     /// Where `stdout` and `stderr` are written.
@@ -99,6 +102,7 @@ pub fn order(argv: Vec<String>, dir: &Path, user: User, timeout_s: u64, out: &Pa
         id: user.id(),
         timeout_ms: timeout_s * 1000 * u64::from(slower()),
         stdin: None,
+        max_files: None,
         env: Vec::new(),
         out: out.to_owned(),
     }
@@ -126,6 +130,10 @@ fn supervise(order: &Order) -> Result<Outcome, String> {
     nix::sys::prctl::set_child_subreaper(true).map_err(|error| format!("subreaper: {error}"))?;
     // A core file would take time and show in the wait status.
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| format!("core limit: {error}"))?;
+    if let Some(most) = order.max_files {
+        let limited = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+        limited.map_err(|error| format!("descriptor limit: {error}"))?;
+    }
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let open = |name: &str| {
         let path = order.out.join(name);

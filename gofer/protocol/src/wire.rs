@@ -76,6 +76,10 @@ operations! {
     Connect = 22, "[`Connect`] → a descriptor.";
     OpenFiles = 24, "[`OpenFiles`], names → a [`OpenedFile`] each, and the descriptors of those opened.";
     Bind = 23, "[`Make`] (kind in `flags`), name → [`Node`] and a descriptor.";
+    Read = 30, "[`Read`] → content. For a sentry that has no room for a descriptor, as the next.";
+    Write = 31, "[`Write`], content → [`WriteReply`].";
+    Lock = 32, "[`Lock`] → nothing. Never waits: EAGAIN.";
+    GetLock = 33, "[`Lock`] of a record → [`Lock`], what is in its way; kind 0 for nothing.";
 }
 
 macro_rules! messages {
@@ -331,6 +335,50 @@ messages! {
         /// Bytes of the value, which follows the name.
         value_len: u32,
     }
+    /// Reads from a regular file.
+    Read {
+        /// The file.
+        node: WireHandle,
+        /// Where to start.
+        offset: u64,
+        /// Most bytes to answer with.
+        len: u32,
+        /// Zero.
+        pad: u32,
+    }
+    /// Writes to a regular file what follows.
+    Write {
+        /// The file.
+        node: WireHandle,
+        /// Where to start; [`AT_END`] for the end of the file.
+        offset: u64,
+        /// Bytes that follow.
+        len: u32,
+        /// Zero.
+        pad: u32,
+    }
+    /// Answers [`Write`].
+    WriteReply {
+        /// Bytes written.
+        written: u32,
+        /// Zero.
+        pad: u32,
+        /// Size of the file afterwards.
+        size: u64,
+    }
+    /// What this sandbox holds of a file's locks on the host.
+    Lock {
+        /// The file; 0 in a reply.
+        node: WireHandle,
+        /// First byte.
+        start: u64,
+        /// Last byte; `i64::MAX` for the end of the file.
+        end: u64,
+        /// [`LockScope`] as a number; in a reply 1 when a process holds it, 0 for a description.
+        scope: u32,
+        /// 0 for none, 1 shared, 2 exclusive.
+        kind: u32,
+    }
     /// Connects to a socket of the host.
     Connect {
         /// The socket.
@@ -354,6 +402,8 @@ bitflags! {
         const CONNECT = 4;
         /// Sockets can be bound below it, for the host to connect to.
         const BIND = 8;
+        /// Locks of its files are held on the host, too.
+        const LOCKS = 16;
     }
 
     /// How to walk.
@@ -420,6 +470,32 @@ pub const RENAME_FLAGS: u32 =
 
 /// `XATTR_*` flags that setting an extended attribute knows.
 pub const XATTR_FLAGS: u32 = (libc::XATTR_CREATE | libc::XATTR_REPLACE).cast_unsigned();
+
+/// The offset of a [`Write`] to the end of a file.
+pub const AT_END: u64 = u64::MAX;
+/// The last byte of a [`Lock`] without end.
+pub const LOCK_TO_END: u64 = i64::MAX.cast_unsigned();
+
+/// What a [`Lock`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockScope {
+    /// The whole file: `flock(2)`.
+    Whole = 0,
+    /// Some bytes: `fcntl(2)`.
+    Record = 1,
+}
+
+impl LockScope {
+    /// The scope of a number.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Whole),
+            1 => Some(Self::Record),
+            _ => None,
+        }
+    }
+}
 
 /// What to write to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

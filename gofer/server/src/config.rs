@@ -64,6 +64,10 @@ pub struct RootConfig {
     /// Allow device nodes to be made (they are never opened).
     #[serde(default)]
     pub devices: bool,
+    /// Hold locks of its files on the host, too, so that they exclude others there. Not of a
+    /// read-only root.
+    #[serde(default)]
+    pub locks: bool,
     /// Sockets of the host below it.
     #[serde(default)]
     pub sockets: HostSockets,
@@ -86,6 +90,7 @@ impl RootConfig {
             cross_mounts: false,
             hidden: Vec::new(),
             devices: false,
+            locks: false,
             sockets: HostSockets::None,
             uid_map: Vec::new(),
             gid_map: Vec::new(),

@@ -84,6 +84,7 @@ fn start(config: Config, report: &Arc<OwnedFd>) -> Result<Ended, StartError> {
     let features = gofer::Features {
         writable: config.roots.iter().any(|root| !root.read_only),
         sockets: config.roots.iter().any(|root| root.sockets != HostSockets::None),
+        locks: config.roots.iter().any(|root| root.locks && !root.read_only),
     };
     let threads = if config.threads == 0 { THREADS } else { config.threads };
     let roots = confine(config.confine, config.roots, &mut self_fd)?;

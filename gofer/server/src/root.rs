@@ -32,6 +32,8 @@ pub struct Root {
     pub mounts: Mounts,
     /// Device nodes may be made.
     pub devices: bool,
+    /// Locks are held on the host, too.
+    pub locks: bool,
     /// What may be done with sockets.
     pub sockets: HostSockets,
     /// Hidden paths.
@@ -52,6 +54,7 @@ impl Root {
             shared: config.sharing == Sharing::Shared,
             mounts: if config.cross_mounts { Mounts::Cross } else { Mounts::Stay },
             devices: config.devices,
+            locks: config.locks && !config.read_only,
             sockets: config.sockets,
             hidden: Hidden::new(config.hidden.iter().map(String::as_bytes)),
             hidden_files: HashSet::new(),
@@ -65,6 +68,7 @@ impl Root {
         let mut flags = RootFlags::empty();
         flags.set(RootFlags::READ_ONLY, self.read_only);
         flags.set(RootFlags::SHARED, self.shared);
+        flags.set(RootFlags::LOCKS, self.locks);
         flags.set(RootFlags::CONNECT, self.sockets != HostSockets::None);
         flags.set(RootFlags::BIND, self.sockets == HostSockets::All && !self.read_only);
         flags

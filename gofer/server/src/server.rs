@@ -4,7 +4,7 @@
 //! ```text
 //! Device::moving    names of one file system are being moved or removed (two: by number)
 //!   table           the handles; held across no host call but close
-//! streams           listings under way; never held across a host call
+//! streams, locks    listings under way, files locked; never held across a host call
 //! ```
 
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use crate::config::RootConfig;
 use crate::host::{self, SelfFd};
 use crate::moves::Moves;
-use crate::ops::{self, Streams};
+use crate::ops::{self, Locks, Streams};
 use crate::root::Root;
 use crate::table::{Found, Id, Identity, NodeInfo, Table};
 
@@ -66,6 +66,8 @@ pub struct Server {
     pub(crate) moves: Moves,
     /// Listings under way.
     pub(crate) streams: Streams,
+    /// Files locked on the host.
+    pub(crate) locks: Locks,
     /// What is served.
     pub(crate) roots: Vec<Root>,
     /// The way to open an `O_PATH` descriptor.
@@ -111,6 +113,7 @@ impl Server {
             table: Mutex::new(table),
             moves: Moves::default(),
             streams: Streams::default(),
+            locks: Locks::new(limits.descriptors / 4),
             roots: served,
             self_fd,
             uid: host::effective_uid(),
@@ -193,6 +196,10 @@ impl Server {
             Op::Close => request.end().map(|()| None).map_err(Fault::from),
             Op::Connect => ops::connect(self, request),
             Op::Bind => ops::bind(self, request, reply),
+            Op::Read => ops::read(self, request, reply),
+            Op::Write => ops::write(self, request, reply),
+            Op::Lock => ops::lock(self, request),
+            Op::GetLock => ops::get_lock(self, request, reply),
         }
     }
 

@@ -12,13 +12,15 @@ use std::process::ExitCode;
 
 use launch::{Gofer, root};
 
-use bevor_abi::errno::{EFBIG, EIO, EROFS};
+use bevor_abi::errno::{EACCES, EAGAIN, EFBIG, EIO, EROFS};
 use bevor_confine::{Namespaces, Spawn, spawn};
 use bevor_gofer::{Config, Confine, HostSockets, RootConfig, Source};
-use bevor_gofer_protocol::client::{MakeArgs, SetAttrArgs, TimeChange, WalkStop};
+use bevor_gofer_protocol::client::{LockKind, MakeArgs, SetAttrArgs, TimeChange, WalkStop};
 use bevor_gofer_protocol::ring::{Header, Ring};
-use bevor_gofer_protocol::wire::{ReadDirFlags, SyncKind};
-use bevor_gofer_protocol::{Client, Device};
+use bevor_gofer_protocol::wire::{
+    AT_END, LOCK_TO_END, LockScope, ReadDirFlags, RootFlags, SyncKind,
+};
+use bevor_gofer_protocol::{Client, Device, Handle};
 
 const NOBODY: u32 = 65534;
 impl Gofer {
@@ -134,6 +136,7 @@ fn exercise(client: &Client, read_only: bool, sockets: bool) {
     }
     assert_eq!(listed, 4);
     client.statfs(file).unwrap();
+    assert_eq!(client.read(file, 3, 100).unwrap(), b"tent");
     for kind in [SyncKind::File, SyncKind::Data, SyncKind::FileSystem] {
         client.sync(file, kind).unwrap();
     }
@@ -144,6 +147,7 @@ fn exercise(client: &Client, read_only: bool, sockets: bool) {
     if read_only {
         assert_eq!(client.open(file, write).unwrap_err(), EROFS);
         assert_eq!(client.mkdir(dir, b"new", args).unwrap_err(), EROFS);
+        assert_eq!(client.write(file, 0, b"no").unwrap_err(), EROFS);
         return;
     }
     let made = client.mkdir(dir, b"new", args).unwrap().handle;
@@ -153,6 +157,8 @@ fn exercise(client: &Client, read_only: bool, sockets: bool) {
     client.link(file, &made, b"hard").unwrap();
     let (created, opened) = client.create(&made, b"file", write, args).unwrap();
     fs::File::from(opened).write_all(b"more").unwrap();
+    assert_eq!(client.write(&created.handle, AT_END, b" and more").unwrap(), (9, 13));
+    exercise_locks(client, &created.handle);
     let nameless = write | libc::O_TMPFILE.cast_unsigned();
     client.create(&made, b"", nameless, args).unwrap();
     let now = Some(TimeChange::Now);
@@ -176,6 +182,75 @@ fn exercise(client: &Client, read_only: bool, sockets: bool) {
     client.unlink(dir, b"new", libc::AT_REMOVEDIR.cast_unsigned()).unwrap();
 }
 
+/// Locks exclude others on the host where the root says so.
+fn exercise_locks(client: &Client, file: &Handle) {
+    let (all, bytes) = ((0, LOCK_TO_END), (2, 5));
+    for kind in [LockKind::Shared, LockKind::Exclusive, LockKind::None] {
+        let locked = client.lock(file, LockScope::Whole, kind, all);
+        let also = client.lock(file, LockScope::Record, kind, bytes);
+        if !client.roots().unwrap().remove(0).flags.contains(RootFlags::LOCKS) {
+            assert_eq!((locked.unwrap_err(), also.unwrap_err()), (EACCES.into(), EACCES.into()));
+            return;
+        }
+        locked.unwrap();
+        also.unwrap();
+    }
+    assert_eq!(client.get_lock(file, LockKind::Exclusive, bytes).unwrap(), None);
+}
+
+/// Locks of the sandbox and of others exclude each other.
+fn locks_reach_others_on_the_host() {
+    use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
+    let dir = TempDir::new("locks");
+    let mut config = root(&dir.0, false);
+    config.locks = true;
+    let gofer = Gofer::start(Confine::Landlock, vec![config], None);
+    let client = &gofer.client;
+    let top = client.roots().unwrap().remove(0).handle;
+    let mut walk = client.walk(&top, &[b"dir", b"file"]).unwrap();
+    let file = walk.nodes.pop().unwrap().handle;
+    let open = || fs::File::options().read(true).write(true).open(dir.0.join("dir/file")).unwrap();
+    let whole = |kind| client.lock(&file, LockScope::Whole, kind, (0, LOCK_TO_END));
+    let record = |kind, bytes| client.lock(&file, LockScope::Record, kind, bytes);
+
+    let theirs = Flock::lock(open(), FlockArg::LockExclusiveNonblock).unwrap();
+    assert_eq!(whole(LockKind::Shared).unwrap_err(), EAGAIN);
+    drop(theirs);
+    whole(LockKind::Exclusive).unwrap();
+    assert!(Flock::lock(open(), FlockArg::LockSharedNonblock).is_err());
+    whole(LockKind::Shared).unwrap();
+    let theirs = Flock::lock(open(), FlockArg::LockSharedNonblock).unwrap();
+    assert_eq!(whole(LockKind::Exclusive).unwrap_err(), EAGAIN);
+    drop(theirs);
+    whole(LockKind::None).unwrap();
+
+    let other = open();
+    let mut lock = libc::flock {
+        l_type: libc::c_short::try_from(libc::F_WRLCK).unwrap(),
+        l_whence: 0,
+        l_start: 10,
+        l_len: 10,
+        l_pid: 0,
+    };
+    fcntl(&other, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+    record(LockKind::Exclusive, (0, 9)).unwrap();
+    assert_eq!(record(LockKind::Shared, (5, LOCK_TO_END)).unwrap_err(), EAGAIN);
+    let found = client.get_lock(&file, LockKind::Shared, (0, 100)).unwrap().unwrap();
+    assert_eq!((found.kind, found.start, found.end), (LockKind::Exclusive, 10, 19));
+    assert!(!found.of_process);
+    (lock.l_start, lock.l_len) = (9, 1);
+    assert!(fcntl(&other, FcntlArg::F_OFD_SETLK(&lock)).is_err());
+    record(LockKind::None, (8, 9)).unwrap();
+    fcntl(&other, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+    // Nothing is left open for locks that were given up.
+    let before = fs::read_dir(format!("/proc/{}/fd", gofer.child.id())).unwrap().count();
+    record(LockKind::None, (0, LOCK_TO_END)).unwrap();
+    let after = fs::read_dir(format!("/proc/{}/fd", gofer.child.id())).unwrap().count();
+    assert_eq!(after + 1, before);
+    drop((file, walk, top));
+    assert_eq!(gofer.end(), (Some(bevor_gofer::EXIT_CLOSED), String::new()));
+}
+
 fn works_in_namespaces_of_its_own() {
     if !nix::unistd::geteuid().is_root() {
         return;
@@ -189,6 +264,7 @@ fn works_in_namespaces_of_its_own() {
                 config.source = Source::Fd(fd.as_raw_fd());
             }
             config.sockets = HostSockets::All;
+            config.locks = true;
             let gofer = Gofer::start(Confine::LeaveNamespaces, vec![config], None);
             exercise(&gofer.client, read_only, true);
 
@@ -407,6 +483,7 @@ fn main() -> ExitCode {
         ("serves_the_whole_host_read_only", serves_the_whole_host_read_only),
         ("works_confined_by_landlock", works_confined_by_landlock),
         ("few_descriptors_are_enough", few_descriptors_are_enough),
+        ("locks_reach_others_on_the_host", locks_reach_others_on_the_host),
         (
             "a_size_beyond_the_limit_is_an_error_and_no_end",
             a_size_beyond_the_limit_is_an_error_and_no_end,

@@ -20,7 +20,8 @@ pub fn leave_the_host(config: &SentryConfig) -> io::Result<()> {
         |what: &'static str| move |e: io::Error| io::Error::new(e.kind(), format!("{what}: {e}"));
     // Needs the host's /proc; a host that hides it only loses the preference.
     let _kept = privileges::first_to_die();
-    privileges::raise_descriptor_limit().map_err(step("descriptor limit"))?;
+    let limit = privileges::raise_descriptor_limit().map_err(step("descriptor limit"))?;
+    bevor_vfs::gofer::limit_descriptors(limit);
     privileges::enter_namespaces(config.net != Net::Host).map_err(step("namespaces"))?;
     empty_root().map_err(step("empty root"))?;
     if config.by_root {

@@ -439,6 +439,11 @@ pub trait Inode: Send + Sync + Any {
         Ok(())
     }
 
+    /// Where its locks are held on the host, too.
+    fn host_locks(&self) -> Option<&dyn crate::locks::HostLocks> {
+        None
+    }
+
     /// For downcasts to the file system's own type (overlay, hard links, sockets by name).
     fn as_any(&self) -> &dyn Any;
 }

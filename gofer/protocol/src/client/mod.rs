@@ -7,11 +7,13 @@
 //! Lock order: `slots` and `descriptors` are leaves; neither is held while waiting for a reply.
 
 mod call;
+mod content;
 mod dir;
 mod handle;
 mod ops;
 
 pub use call::LIVENESS_CHECK;
+pub use content::{HostLock, LockKind, MAX_WRITE};
 pub use dir::{DirEntries, DirEntry, Places};
 pub use handle::Handle;
 pub use ops::{

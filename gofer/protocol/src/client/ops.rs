@@ -564,7 +564,11 @@ impl Client {
         self.shared.flush_closed();
     }
 
-    fn send<T: IntoBytes + Immutable>(&self, op: Op, request: &T) -> Result<Reply, Errno> {
+    pub(super) fn send<T: IntoBytes + Immutable>(
+        &self,
+        op: Op,
+        request: &T,
+    ) -> Result<Reply, Errno> {
         let mut writer = Writer::new();
         writer.put(request);
         self.shared.call(op, &writer)
@@ -635,7 +639,7 @@ fn errno(raw: u32) -> Errno {
     Errno::from_host(i32::try_from(raw).unwrap_or(0))
 }
 
-fn take<T: FromBytes>(reader: &mut Reader<'_>) -> Result<T, Errno> {
+pub(super) fn take<T: FromBytes>(reader: &mut Reader<'_>) -> Result<T, Errno> {
     reader.take().map_err(bad_reply)
 }
 

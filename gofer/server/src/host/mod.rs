@@ -4,9 +4,11 @@
 //! `/proc/self/fd` (see [`SelfFd`]).
 #![expect(unsafe_code, reason = "wraps host calls that no safe wrapper exists for")]
 
+mod content;
 mod modify;
 mod process;
 
+pub use content::*;
 pub use modify::*;
 pub use process::*;
 

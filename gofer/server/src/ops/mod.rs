@@ -1,6 +1,8 @@
 //! The operations: each takes its request apart, does it, and writes its reply.
 
+mod content;
 mod dir;
+mod lock;
 mod make;
 mod modify;
 mod read;
@@ -8,7 +10,9 @@ mod socket;
 mod walk;
 mod xattr;
 
+pub use content::{read, write};
 pub use dir::{Streams, readdir};
+pub use lock::{Locks, get_lock, lock};
 pub use make::{create, link, mkdir, mknod, symlink};
 pub use modify::{rename, setattr, sync, unlink};
 pub use read::{getattr, hello, open, open_files, readlink, statfs};

@@ -158,6 +158,7 @@ pub fn messages_of_every_shape_break_nothing() {
             root.read_only = read_only;
             root.hidden = vec!["dir/sub".into()];
             root.devices = seed % 2 == 0;
+            root.locks = seed % 2 == 1;
             if seed % 5 == 0 {
                 root.sockets = HostSockets::All;
             }

@@ -3,8 +3,8 @@
 use bevor_gofer_protocol::Time;
 use bevor_gofer_protocol::codec::Writer;
 use bevor_gofer_protocol::wire::{
-    Connect, Hello, Link, Make, OnNode, Op, Open, OpenFiles, ReadDir, Rename, SetAttr, SetXattr,
-    Sync, Unlink, Walk,
+    Connect, Hello, LOCK_TO_END, Link, Lock, Make, OnNode, Op, Open, OpenFiles, Read, ReadDir,
+    Rename, SetAttr, SetXattr, Sync, Unlink, Walk, Write,
 };
 use zerocopy::IntoBytes;
 
@@ -63,6 +63,7 @@ const BORDERS: &[u32] = &[
     0xffff_fffe,
     0xffff_ffff,
 ];
+const OFFSETS: &[u64] = &[0, 1, 4095, 1 << 40, 1 << 62, 1 << 63, u64::MAX - 1, u64::MAX];
 const KINDS: &[u32] = &[
     0,
     libc::S_IFREG,
@@ -190,6 +191,23 @@ pub fn right(random: &mut Random, handles: &[u64], odd: bool) -> (Op, Vec<u8>) {
             writer.string(xattr(random)).bytes(&random.bytes(len));
         }
         Op::Close => {}
+        Op::Read => {
+            let (offset, len) = (*random.pick(OFFSETS), *random.pick(BORDERS));
+            writer.put(&Read { node, offset, len, pad: 0 });
+        }
+        Op::Write => {
+            let len = *random.pick(&[0, 1, 5000, 100_000]);
+            let content = random.bytes(len);
+            let len = u32::try_from(content.len()).unwrap();
+            writer.put(&Write { node, offset: *random.pick(OFFSETS), len, pad: 0 }).bytes(&content);
+        }
+        Op::Lock | Op::GetLock => {
+            let (start, end) = *random.pick(&[(0, LOCK_TO_END), (7, 7), (5, 100)]);
+            let get = op == Op::GetLock;
+            let scope = if get { 1 } else { random.half() & 1 };
+            let kind = if get { 1 + (random.half() & 1) } else { random.half() % 3 };
+            writer.put(&Lock { node, start, end, scope, kind });
+        }
         Op::Connect => {
             let kind = libc::SOCK_STREAM.cast_unsigned();
             writer.put(&Connect { node, kind, pad: 0 });

@@ -38,6 +38,7 @@ pub const ROWS: &[Row] = &[
     .hot(),
     row!(SYS_getdents64, "lists directories", SERVE).hot(),
     row!(SYS_sendmsg, "donates descriptors to the sentry", SERVE).hot(),
+    row!(SYS_pread64, "contents of files the sentry has no descriptor left for", SERVE),
     row!(SYS_readlinkat, "targets of symlinks, for the sentry to follow", SERVE),
     row!(SYS_lseek, "continues a listing", SERVE),
     row!(SYS_fstatfs, "describes file systems", SERVE),
@@ -81,6 +82,7 @@ pub const ROWS: &[Row] = &[
 
 /// Rows of a gofer with a writable root.
 pub const WRITABLE: &[Row] = &[
+    row!(SYS_pwrite64, "contents of files the sentry has no descriptor left for", SERVE),
     row!(SYS_mkdirat, "makes directories", SERVE),
     row!(SYS_mknodat, "makes fifos, sockets and, where allowed, device nodes", SERVE),
     row!(SYS_symlinkat, "makes symlinks", SERVE),
@@ -115,6 +117,28 @@ pub const WRITABLE: &[Row] = &[
     row!(SYS_removexattr, "extended attributes, by way of /proc/self/fd", SERVE),
 ];
 
+/// Rows of a gofer that holds locks of its sandbox on the host.
+pub const LOCKS: &[Row] = &[
+    row!(
+        SYS_flock,
+        [
+            form!(arg!(1: int operation == libc::LOCK_SH | libc::LOCK_NB)),
+            form!(arg!(1: int operation == libc::LOCK_EX | libc::LOCK_NB)),
+        ],
+        "locks whole files, without waiting",
+        SERVE
+    ),
+    row!(
+        SYS_fcntl,
+        [
+            form!(arg!(1: int cmd == libc::F_OFD_SETLK)),
+            form!(arg!(1: int cmd == libc::F_OFD_GETLK)),
+        ],
+        "locks some bytes of files, without waiting, and asks who else does",
+        SERVE
+    ),
+];
+
 /// Rows of a gofer that lets its sandbox use sockets of the host.
 pub const SOCKETS: &[Row] = &[
     row!(
@@ -134,6 +158,8 @@ pub struct Features {
     pub writable: bool,
     /// A root allows sockets of the host.
     pub sockets: bool,
+    /// Locks of a root are held on the host, too.
+    pub locks: bool,
 }
 
 /// The rows of a gofer with these parts.
@@ -141,5 +167,6 @@ pub fn rows(features: Features) -> impl Iterator<Item = &'static Row> {
     let none: &'static [Row] = &[];
     let writable = if features.writable { WRITABLE } else { none };
     let sockets = if features.sockets { SOCKETS } else { none };
-    ROWS.iter().chain(writable).chain(sockets)
+    let locks = if features.locks { LOCKS } else { none };
+    ROWS.iter().chain(writable).chain(sockets).chain(locks)
 }

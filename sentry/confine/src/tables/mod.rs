@@ -72,7 +72,7 @@ pub fn rows(role: Role, features: Features) -> Vec<&'static Row> {
             }
             groups
         }
-        Role::Gofer => vec![gofer::ROWS, gofer::WRITABLE, gofer::SOCKETS],
+        Role::Gofer => vec![gofer::ROWS, gofer::WRITABLE, gofer::SOCKETS, gofer::LOCKS],
         Role::Guest if features.ptrace => vec![ptrace::GUEST],
         Role::Agent if features.ptrace => vec![ptrace::AGENT],
         Role::Guest => guest::ROWS.to_vec(),

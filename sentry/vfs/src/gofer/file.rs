@@ -1,25 +1,109 @@
 //! Open regular files of the gofer: contents move through the donated descriptor.
 
 use crate::file::{File, FileOps};
-use crate::gofer::GoferInode;
+use crate::gofer::{GoferInode, room};
 use crate::host::calls;
 use crate::inode::Inode;
 use crate::mount::{MountFlags, Path};
 use crate::usage;
 use bevor_abi::Errno;
-use bevor_abi::errno::ESPIPE;
+use bevor_abi::errno::{ENFILE, ESPIPE};
 use bevor_abi::fcntl::{SEEK_DATA, SEEK_HOLE};
-use bevor_gofer_protocol::wire::SyncKind;
+use bevor_gofer_protocol::client::MAX_WRITE;
+use bevor_gofer_protocol::wire::{AT_END, SyncKind};
 use bevor_memory::{BackingRun, IoDst, IoSrc, MapName, Mappable, MappingSet};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// A file and the descriptor it is used through.
+/// A file and the descriptor it is used through, or messages while there is no room for one.
 #[derive(Clone)]
 pub(super) struct Opened {
     pub(super) inode: Arc<GoferInode>,
-    pub(super) fd: Arc<OwnedFd>,
+    writable: bool,
+    fd: OnceLock<Arc<OwnedFd>>,
+}
+
+impl Opened {
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    /// Those of opening; no room for a descriptor is none.
+    pub(super) fn new(inode: Arc<GoferInode>, writable: bool) -> Result<Self, Errno> {
+        let opened = Self { inode, writable, fd: OnceLock::new() };
+        match opened.fd() {
+            Err(errno) if errno != ENFILE => Err(errno),
+            _ => Ok(opened),
+        }
+    }
+
+    /// The descriptor.
+    ///
+    /// # Errors
+    /// `ENFILE` while there is no room for it, and those of opening.
+    fn fd(&self) -> Result<Arc<OwnedFd>, Errno> {
+        if let Some(fd) = self.fd.get() {
+            return Ok(fd.clone());
+        }
+        let fd = self.inode.descriptor(self.writable)?;
+        Ok(self.fd.get_or_init(|| fd).clone())
+    }
+
+    /// The descriptor, unless there is no room for it.
+    fn fd_if_room(&self) -> Option<Arc<OwnedFd>> {
+        match self.fd.get() {
+            Some(fd) => Some(fd.clone()),
+            None if room::is_room() => self.fd().ok(),
+            None => None,
+        }
+    }
+
+    fn read_by_message(&self, dst: &mut IoDst<'_>, at: u64, max: u64) -> Result<usize, Errno> {
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        let handle = self.inode.handle()?;
+        let mut done = 0;
+        while done < max {
+            let next = at.saturating_add(done as u64);
+            let piece = match self.inode.fs.client.read(&handle, next, max - done) {
+                Err(errno) if done == 0 => return Err(errno),
+                piece => piece.unwrap_or_default(),
+            };
+            let put = dst.put(&piece)?;
+            done += put;
+            if piece.is_empty() || put < piece.len() {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_by_message(&self, src: &mut IoSrc<'_>, at: u64, max: u64) -> Result<usize, Errno> {
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        let handle = self.inode.handle()?;
+        let mut done = 0;
+        while done < max {
+            let next = if at == AT_END { at } else { at.saturating_add(done as u64) };
+            let piece = src.take_vec(MAX_WRITE.min(max - done))?;
+            if piece.is_empty() {
+                break;
+            }
+            let (written, size) = match self.inode.fs.client.write(&handle, next, &piece) {
+                Err(errno) if done == 0 => {
+                    src.rewind(piece.len() as u64);
+                    return Err(errno);
+                }
+                Err(_) => (0, 0),
+                Ok(written) => written,
+            };
+            self.inode.written(size);
+            done += written;
+            if written < piece.len() {
+                src.rewind((piece.len() - written) as u64);
+                break;
+            }
+        }
+        Ok(done)
+    }
 }
 
 /// An open regular file.
@@ -38,7 +122,10 @@ impl FileOps for GoferFile {
     fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
         let _ = file;
         let max = dst.remaining();
-        dst.host_read(self.opened.fd.as_fd(), Some(at), max)
+        match self.opened.fd_if_room() {
+            Some(fd) => dst.host_read(fd.as_fd(), Some(at), max),
+            None => self.opened.read_by_message(dst, at, max),
+        }
     }
 
     fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
@@ -46,12 +133,20 @@ impl FileOps for GoferFile {
         let (inode, max) = (&self.opened.inode, src.remaining());
         if at == u64::MAX {
             // The host finds the end: others may append, too. The offset does not count.
-            let fd = inode.append_descriptor()?;
+            let fd = match inode.append_descriptor() {
+                Err(errno) if errno == ENFILE => {
+                    return self.opened.write_by_message(src, AT_END, max);
+                }
+                fd => fd?,
+            };
             let done = src.host_write(fd.as_fd(), Some(0), max)?;
             inode.written(calls::stat(fd.as_fd())?.st_size.cast_unsigned());
             return Ok(done);
         }
-        let done = src.host_write(self.opened.fd.as_fd(), Some(at), max)?;
+        let Some(fd) = self.opened.fd_if_room() else {
+            return self.opened.write_by_message(src, at, max);
+        };
+        let done = src.host_write(fd.as_fd(), Some(at), max)?;
         inode.written(at.saturating_add(done as u64));
         Ok(done)
     }
@@ -67,12 +162,13 @@ impl FileOps for GoferFile {
 
     fn seek(&self, at: u64, offset: i64, whence: u32) -> Result<u64, Errno> {
         match whence {
-            SEEK_DATA | SEEK_HOLE => calls::seek(self.opened.fd.as_fd(), offset, whence),
+            SEEK_DATA | SEEK_HOLE => calls::seek(self.opened.fd()?.as_fd(), offset, whence),
             _ => crate::file::seek_plain(at, offset, whence, || self.size()),
         }
     }
 
     fn mappable(&self, file: &File) -> Result<Arc<dyn Mappable>, Errno> {
+        self.opened.fd()?;
         Ok(Arc::new(GoferMapping {
             opened: self.opened.clone(),
             path: file.path().clone(),
@@ -88,7 +184,7 @@ impl FileOps for GoferFile {
 
     fn fallocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
         let end = offset.checked_add(len).ok_or(ESPIPE)?;
-        calls::fallocate(self.opened.fd.as_fd(), mode, offset, len)?;
+        calls::fallocate(self.opened.fd()?.as_fd(), mode, offset, len)?;
         // FALLOC_FL_KEEP_SIZE is 1.
         let grows = mode & 1 == 0;
         self.opened.inode.written(if grows { end } else { 0 });
@@ -119,7 +215,7 @@ impl Mappable for GoferMapping {
 
     fn backing(&self, offset: u64, len: u64, for_write: bool) -> Result<Vec<BackingRun>, Errno> {
         let _ = for_write;
-        Ok(vec![BackingRun::host(self.opened.fd.clone(), offset, len)])
+        Ok(vec![BackingRun::host(self.opened.fd()?, offset, len)])
     }
 
     fn size(&self) -> u64 {

@@ -5,13 +5,15 @@ use crate::file::{FileOps, OpenFlags};
 use crate::gofer::dir::GoferDir;
 use crate::gofer::file::{GoferFile, Opened};
 use crate::gofer::listing::{Known, Remembered};
+use crate::gofer::room::{self, Kept, Room};
 use crate::gofer::{FileKey, GoferFs, Sharing};
 use crate::host::calls;
 use crate::inode::{
     Attr, CachePolicy, FileTime, FileType, FsStat, Inode, InodeRef, NewAttr, NewNode, SetAttr,
 };
+use crate::locks::HostLocks;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EIO, ENFILE, ENODATA, ENOENT, ENXIO, EPERM, ESTALE, EXDEV};
+use bevor_abi::errno::{EEXIST, EIO, ENFILE, ENODATA, ENOENT, ENXIO, EPERM, ESTALE, EXDEV};
 use bevor_abi::fcntl::{AT_REMOVEDIR, O_APPEND, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE};
 use bevor_base::clock::monotonic_ns;
 use bevor_gofer_protocol::client::{Created, MakeArgs, SetAttrArgs, TimeChange, WalkStop};
@@ -68,6 +70,8 @@ pub struct GoferInode {
     pub(super) remembered: Mutex<Remembered>,
     pub(super) mappings: MappingSet,
     pub(super) mappable_id: u64,
+    /// Held while locks that reach others on the host change.
+    pub(super) lock_changes: Mutex<()>,
 }
 
 /// How the gofer is told which file is meant.
@@ -82,10 +86,10 @@ pub(super) enum Way {
 
 #[derive(Default)]
 struct Descriptors {
-    read: Option<Arc<OwnedFd>>,
-    write: Option<Arc<OwnedFd>>,
+    read: Option<Kept>,
+    write: Option<Kept>,
     /// Writes go to the end, wherever that is.
-    append: Option<Arc<OwnedFd>>,
+    append: Option<Kept>,
     /// The one for reading was opened ahead of its use, which has not come yet.
     is_ahead: bool,
 }
@@ -128,6 +132,7 @@ impl GoferInode {
             remembered: Mutex::default(),
             mappings: MappingSet::default(),
             mappable_id: next_mappable_id(),
+            lock_changes: Mutex::default(),
         }))
     }
 
@@ -247,7 +252,8 @@ impl GoferInode {
     fn ask_descriptor(&self) -> Option<WireAttr> {
         let fd = {
             let descriptors = self.descriptors.lock();
-            descriptors.write.clone().or_else(|| descriptors.read.clone())
+            let kept = descriptors.write.as_ref().or(descriptors.read.as_ref());
+            kept.map(Kept::fd)
         };
         let stat = calls::stat(fd?.as_fd()).ok()?;
         let time = |sec, nsec: i64| Time { sec, nsec: nsec.cast_unsigned() };
@@ -282,13 +288,13 @@ impl GoferInode {
     }
 
     /// Takes a descriptor for reading that was opened ahead of its use, if there is none yet.
-    pub(super) fn take_ahead(self: &Arc<Self>, fd: Arc<OwnedFd>) {
+    pub(super) fn take_ahead(self: &Arc<Self>, kept: Kept) {
         // The caller may hold the lock of another inode: whoever holds this one opens the file anyway.
         let Some(mut descriptors) = self.descriptors.try_lock() else { return };
         if descriptors.read.is_some() || descriptors.write.is_some() {
             return;
         }
-        descriptors.read = Some(fd);
+        descriptors.read = Some(kept);
         descriptors.is_ahead = true;
         drop(descriptors);
         self.fs.keep_idle(self);
@@ -298,19 +304,19 @@ impl GoferInode {
     pub(super) fn descriptor(&self, writable: bool) -> Result<Arc<OwnedFd>, Errno> {
         let mut descriptors = self.descriptors.lock();
         let kept = if writable { &descriptors.write } else { &descriptors.read };
-        if let Some(fd) = kept.as_ref().or(descriptors.write.as_ref()).cloned() {
+        if let Some(fd) = kept.as_ref().or(descriptors.write.as_ref()).map(Kept::fd) {
             if std::mem::take(&mut descriptors.is_ahead) {
                 self.fs.listings.foresaw();
             }
             return Ok(fd);
         }
         let flags = if writable { O_RDWR } else { 0 };
-        let fd = self.open_making_room(flags)?;
-        let fd = Arc::new(fd);
+        let kept = self.open_making_room(flags)?;
+        let fd = kept.fd();
         if writable {
-            descriptors.write = Some(fd.clone());
+            descriptors.write = Some(kept);
         } else {
-            descriptors.read = Some(fd.clone());
+            descriptors.read = Some(kept);
         }
         Ok(fd)
     }
@@ -318,20 +324,23 @@ impl GoferInode {
     /// A host descriptor that writes to the end.
     pub(super) fn append_descriptor(&self) -> Result<Arc<OwnedFd>, Errno> {
         let mut descriptors = self.descriptors.lock();
-        if let Some(fd) = &descriptors.append {
-            return Ok(fd.clone());
+        if let Some(kept) = &descriptors.append {
+            return Ok(kept.fd());
         }
-        let fd = Arc::new(self.open_making_room(O_WRONLY | O_APPEND)?);
-        descriptors.append = Some(fd.clone());
+        let kept = self.open_making_room(O_WRONLY | O_APPEND)?;
+        let fd = kept.fd();
+        descriptors.append = Some(kept);
         Ok(fd)
     }
 
-    fn open_making_room(&self, flags: u32) -> Result<OwnedFd, Errno> {
-        match self.open_on_host(flags) {
+    fn open_making_room(&self, flags: u32) -> Result<Kept, Errno> {
+        let room = Room::make()?;
+        let fd = match self.open_on_host(flags) {
             // The process is out of descriptors: those of files nobody has open go first.
-            Err(errno) if errno == ENFILE && self.fs.close_some_idle() => self.open_on_host(flags),
+            Err(errno) if errno == ENFILE && room::close_some_idle() => self.open_on_host(flags),
             other => other,
-        }
+        }?;
+        Ok(Kept::new(fd, room))
     }
 
     fn open_on_host(&self, flags: u32) -> Result<OwnedFd, Errno> {
@@ -374,7 +383,8 @@ impl GoferInode {
         }
     }
 
-    /// Gives the descriptors back, unless the file was opened again.
+    /// Gives the descriptors back, unless the file was opened again or is just being opened, perhaps by
+    /// whom this makes room for.
     pub(super) fn close_idle(&self) {
         // The caller may hold this lock, or that of another inode: whoever holds it is opening the file.
         let Some(mut descriptors) = self.descriptors.try_lock() else { return };
@@ -401,15 +411,26 @@ impl GoferInode {
 
     /// Makes a regular file. Most are opened next, so that it is made by opening.
     fn create_file(&self, name: &[u8], args: MakeArgs) -> Result<InodeRef, Errno> {
-        let create = || self.fs.client.create(&*self.handle()?, name, O_RDWR, args);
-        let (created, fd) = match create() {
-            Err(errno) if errno == ENFILE && self.fs.close_some_idle() => create()?,
+        let Ok(room) = Room::make() else { return self.create_closed(name, args) };
+        let (created, fd) = match self.fs.client.create(&*self.handle()?, name, O_RDWR, args) {
+            Err(errno) if errno == ENFILE => return self.create_closed(name, args),
             other => other?,
         };
         let inode = self.made(name, created, None)?;
-        inode.descriptors.lock().write = Some(Arc::new(fd));
+        inode.descriptors.lock().write = Some(Kept::new(fd, room));
         self.fs.keep_idle(&inode);
         Ok(inode)
+    }
+
+    /// Makes a regular file without a descriptor for it, for which there is no room. The file may be
+    /// there already, made by the call that found none.
+    fn create_closed(&self, name: &[u8], args: MakeArgs) -> Result<InodeRef, Errno> {
+        let mode = FileType::Regular.mode_bits() | args.mode;
+        let (dir, none) = (self.handle()?, Device::default());
+        match self.fs.client.mknod(&dir, name, MakeArgs { mode, ..args }, none) {
+            Err(errno) if errno == EEXIST => self.lookup(name),
+            created => Ok(self.made(name, created?, None)?),
+        }
     }
 
     fn is_boundary(&self) -> bool {
@@ -574,11 +595,17 @@ impl Inode for GoferInode {
     fn create_unnamed(&self, attr: NewAttr) -> Result<InodeRef, Errno> {
         let args = MakeArgs { mode: attr.mode, uid: Some(attr.uid), gid: Some(attr.gid) };
         let flags = O_TMPFILE | O_RDWR;
+        let room = Room::make()?;
         let (created, fd) = self.fs.client.create(&*self.handle()?, b"", flags, args)?;
         let way = Way::Handle(Arc::new(created.handle));
         let inode = self.fs.adopt(way, &created.attr, None)?;
-        inode.descriptors.lock().write = Some(Arc::new(fd));
+        inode.descriptors.lock().write = Some(Kept::new(fd, room));
         Ok(inode)
+    }
+
+    fn host_locks(&self) -> Option<&dyn HostLocks> {
+        let lockable = matches!(self.kind, FileType::Regular | FileType::Directory);
+        if self.fs.host_locks && lockable { Some(self) } else { None }
     }
 
     fn link(&self, name: &[u8], target: &InodeRef) -> Result<(), Errno> {
@@ -661,10 +688,7 @@ impl Inode for GoferInode {
         let _ = caller;
         match self.kind {
             FileType::Directory => Ok(Box::new(GoferDir::new(self))),
-            FileType::Regular => {
-                let fd = self.descriptor(flags.writable())?;
-                Ok(Box::new(GoferFile::new(Opened { inode: self, fd })))
-            }
+            FileType::Regular => Ok(Box::new(GoferFile::new(Opened::new(self, flags.writable())?))),
             _ => Err(ENXIO.into()),
         }
     }

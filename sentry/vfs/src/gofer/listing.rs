@@ -10,6 +10,7 @@
 //! and else until the entry is first met: from then on its inode knows better.
 
 use crate::dentry::NameHash;
+use crate::gofer::room::{Kept, Room};
 use crate::gofer::{FileKey, GoferInode};
 use bevor_abi::Errno;
 use bevor_abi::conv::usize_of_u32;
@@ -60,7 +61,7 @@ struct Marks {
     /// One bit for each position: the file was opened, perhaps ahead of its use.
     opened: Box<[u64]>,
     /// Descriptors of files that were opened ahead of their use and have no inode yet.
-    ahead: HashMap<usize, Arc<OwnedFd>>,
+    ahead: HashMap<usize, Kept>,
 }
 
 /// What a directory remembers.
@@ -83,7 +84,7 @@ pub(super) struct Remembered {
 pub(super) enum Known {
     /// It stands for this file; directories come with their handle, regular files perhaps with a
     /// descriptor for reading.
-    Entry(WireAttr, Option<Arc<Handle>>, Option<Arc<OwnedFd>>),
+    Entry(WireAttr, Option<Arc<Handle>>, Option<Kept>),
     /// It does not exist.
     Absent,
     /// Nothing.
@@ -274,7 +275,7 @@ impl Listing {
 
     /// Keeps a descriptor for the look-up of its name that is to come; gives it back if that has
     /// happened already, or the file is another now.
-    fn keep_ahead(&self, position: usize, attr: &WireAttr, fd: OwnedFd) -> Option<Arc<OwnedFd>> {
+    fn keep_ahead(&self, position: usize, attr: &WireAttr, fd: OwnedFd) -> Option<Kept> {
         let mut marks = self.marks.lock();
         let (_, place) = self.index.get(position)?;
         let entry = self.entries.at(usize_of_u32(*place))?;
@@ -283,7 +284,7 @@ impl Listing {
         if !is_same || marks.changed.contains(entry.name) {
             return None;
         }
-        let fd = Arc::new(fd);
+        let fd = Kept::new(fd, Room::take()?);
         if has(&marks.met, position) {
             return Some(fd);
         }

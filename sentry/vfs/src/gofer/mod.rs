@@ -8,10 +8,13 @@ mod dir;
 mod file;
 mod inode;
 mod listing;
+mod locks;
+mod room;
 #[cfg(test)]
 mod tests;
 
 pub use inode::GoferInode;
+pub use room::limit_descriptors;
 
 use crate::gofer::inode::Way;
 use crate::gofer::listing::Listings;
@@ -20,6 +23,7 @@ use bevor_abi::Errno;
 use bevor_abi::errno::EIO;
 use bevor_base::UserNamespace;
 use bevor_gofer_protocol::client::Root;
+use bevor_gofer_protocol::wire::RootFlags;
 use bevor_gofer_protocol::{Attr as WireAttr, Client, Device};
 use parking_lot::Mutex;
 use std::any::Any;
@@ -66,6 +70,8 @@ pub struct GoferFs {
     /// Inodes whose descriptor is kept although nothing has them open, each once.
     idle: Mutex<VecDeque<Weak<GoferInode>>>,
     options: String,
+    /// Locks reach others on the host.
+    host_locks: bool,
 }
 
 impl GoferFs {
@@ -91,8 +97,10 @@ impl GoferFs {
             listings: Listings::default(),
             idle: Mutex::default(),
             options: format!("cache={mode}"),
+            host_locks: root.flags.contains(RootFlags::LOCKS),
         });
-        let read_only = root.flags.contains(bevor_gofer_protocol::wire::RootFlags::READ_ONLY);
+        room::enlist(&fs);
+        let read_only = root.flags.contains(RootFlags::READ_ONLY);
         let inode = fs.adopt(Way::Handle(Arc::new(root.handle)), &root.attr, None)?;
         let superblock = Superblock::new(Box::new(Fs(fs)), inode, user_ns);
         superblock.set_read_only(read_only);

@@ -4,14 +4,24 @@
 //! One table for the sandbox, under one lock: locks are few and held shortly. A waiting call is a
 //! [`Wait`] with a queue of its own; while nobody is registered there the call is not waiting (any
 //! more), so an interrupted one leaves nothing behind that matters.
+//!
+//! Locks of some files are held on the host, too ([`HostLocks`]): what the sandbox as a whole holds.
+//!
+//! Lock order:
+//! ```text
+//! HostLocks::serial   changes of one such file's locks; held across a message to the gofer
+//!   TABLE             never held across one
+//! ```
 
+mod host;
 mod record;
 mod wait;
 
 #[cfg(test)]
 mod tests;
 
-pub use record::{LockInfo, Owner, Record};
+pub use host::HostLocks;
+pub use record::{LockInfo, Owner, Range, Record};
 pub use wait::Wait;
 
 use crate::file::File;
@@ -148,34 +158,62 @@ impl Table {
         wanted: Wanted,
         previous: Option<Wait>,
     ) -> Result<Option<Wait>, Errno> {
-        let id = previous.as_ref().map(|wait| wait.id);
-        let blockers = self.with(key, |locks| {
-            locks.waiters.retain(|waiter| Some(waiter.id) != id);
-            let blockers = locks.blockers(owner, wanted);
-            if blockers.is_empty() {
-                locks.take(owner, wanted);
-            }
-            blockers
-        });
+        let blockers = self.blockers(key, owner, wanted, previous.as_ref());
         if blockers.is_empty() {
-            // A weaker lock may let others in.
-            self.with(key, FileLocks::wake);
+            self.take(key, owner, wanted);
             return Ok(None);
         }
-        if matches!(owner, Owner::Process { .. }) && self.is_deadlock(owner, &blockers) {
+        self.wait(key, owner, wanted, previous, &blockers).map(Some)
+    }
+
+    /// Who stands in the way of a call that is not waiting (any more).
+    fn blockers(
+        &mut self,
+        key: Key,
+        owner: Owner,
+        wanted: Wanted,
+        previous: Option<&Wait>,
+    ) -> Vec<Owner> {
+        let id = previous.map(|wait| wait.id);
+        self.with(key, |locks| {
+            locks.waiters.retain(|waiter| Some(waiter.id) != id);
+            locks.blockers(owner, wanted)
+        })
+    }
+
+    /// Takes the lock; nobody stands in the way.
+    fn take(&mut self, key: Key, owner: Owner, wanted: Wanted) {
+        self.with(key, |locks| {
+            locks.take(owner, wanted);
+            // A weaker lock may let others in.
+            locks.wake();
+        });
+    }
+
+    /// Makes a call wait for `blockers`, or for nobody in this sandbox.
+    fn wait(
+        &mut self,
+        key: Key,
+        owner: Owner,
+        wanted: Wanted,
+        previous: Option<Wait>,
+        blockers: &[Owner],
+    ) -> Result<Wait, Errno> {
+        if matches!(owner, Owner::Process { .. }) && self.is_deadlock(owner, blockers) {
             return Err(EDEADLK.into());
         }
-        let wait = previous.unwrap_or_else(|| {
+        let mut wait = previous.unwrap_or_else(|| {
             self.next_wait += 1;
-            Wait { id: self.next_wait, queue: WaitQueue::new() }
+            Wait { id: self.next_wait, queue: WaitQueue::new(), on_host: false }
         });
+        wait.on_host = blockers.is_empty();
         let waiter = Waiter { id: wait.id, owner, wanted, queue: wait.queue.clone() };
         self.with(key, |locks| {
             // Calls that were interrupted are not waiting any more.
             locks.waiters.retain(|waiter| !waiter.queue.is_empty());
             locks.waiters.push(waiter);
         });
-        Ok(Some(wait))
+        Ok(wait)
     }
 }
 
@@ -184,7 +222,8 @@ impl Table {
 pub fn find_wait(id: u64) -> Option<Wait> {
     let table = TABLE.lock();
     let mut waiters = table.files.values().flat_map(|locks| &locks.waiters);
-    waiters.find(|waiter| waiter.id == id).map(|waiter| Wait { id, queue: waiter.queue.clone() })
+    let waiter = waiters.find(|waiter| waiter.id == id)?;
+    Some(Wait { id, queue: waiter.queue.clone(), on_host: false })
 }
 
 /// Sets a record lock without waiting (`F_SETLK`).
@@ -193,6 +232,9 @@ pub fn find_wait(id: u64) -> Option<Wait> {
 /// `EAGAIN` while another owner's lock is in the way.
 pub fn set(file: &File, owner: Owner, record: Record) -> Result<(), Errno> {
     note_owner(file, owner);
+    if let Some(host) = file.inode().host_locks() {
+        return host::set(host, key_of(file), owner, record);
+    }
     TABLE.lock().with(key_of(file), |locks| {
         if !locks.records.conflicts(owner, &record).is_empty() {
             return Err(EAGAIN.into());
@@ -215,11 +257,19 @@ pub fn set_or_wait(
     previous: Option<Wait>,
 ) -> Result<Option<Wait>, Errno> {
     note_owner(file, owner);
-    TABLE.lock().acquire(key_of(file), owner, Wanted::Record(record), previous)
+    let (key, wanted) = (key_of(file), Wanted::Record(record));
+    if let Some(host) = file.inode().host_locks() {
+        let _serial = host.serial().lock();
+        return host::acquire(host, key, owner, wanted, previous);
+    }
+    TABLE.lock().acquire(key, owner, wanted, previous)
 }
 
 /// Removes `owner`'s record locks on the bytes `start..=end` (`F_UNLCK`).
 pub fn clear(file: &File, owner: Owner, start: u64, end: u64) {
+    if let Some(host) = file.inode().host_locks() {
+        return host::clear(host, key_of(file), owner, start, end);
+    }
     TABLE.lock().with(key_of(file), |locks| {
         locks.records.clear(owner, start, end);
         locks.wake();
@@ -227,9 +277,19 @@ pub fn clear(file: &File, owner: Owner, start: u64, end: u64) {
 }
 
 /// The first lock in the way of `record` (`F_GETLK`).
-#[must_use]
-pub fn test(file: &File, owner: Owner, record: &Record) -> Option<LockInfo> {
-    TABLE.lock().files.get(&key_of(file))?.records.first_conflict(owner, record)
+///
+/// # Errors
+/// Those of asking the host.
+pub fn test(file: &File, owner: Owner, record: &Record) -> Result<Option<LockInfo>, Errno> {
+    let found = {
+        let table = TABLE.lock();
+        let locks = table.files.get(&key_of(file));
+        locks.and_then(|locks| locks.records.first_conflict(owner, record))
+    };
+    match file.inode().host_locks() {
+        Some(host) if found.is_none() => host.test(record),
+        _ => Ok(found),
+    }
 }
 
 /// Whether descriptor tables need to tell of closed descriptors at all.
@@ -260,6 +320,8 @@ pub fn flock(
     file.note_locks();
     let owner = Owner::Description(file.id());
     let key = key_of(file);
+    let host = file.inode().host_locks();
+    let _serial = host.map(|host| host.serial().lock());
     let mut table = TABLE.lock();
     let held = table.with(key, |locks| {
         let held = locks.whole.iter().position(|(holder, _)| *holder == file.id());
@@ -276,6 +338,11 @@ pub fn flock(
     if held {
         return Ok(None);
     }
+    if let Some(host) = host {
+        drop(table);
+        let found = host::acquire(host, key, owner, Wanted::Whole(kind), previous)?;
+        return if wait || found.is_none() { Ok(found) } else { Err(EAGAIN.into()) };
+    }
     if wait {
         return table.acquire(key, owner, Wanted::Whole(kind), previous);
     }
@@ -290,6 +357,9 @@ pub fn flock(
 
 /// Gives up the description's whole-file lock (`LOCK_UN`).
 pub fn unflock(file: &File) {
+    if let Some(host) = file.inode().host_locks() {
+        return host::unflock(host, key_of(file), file.id());
+    }
     TABLE.lock().with(key_of(file), |locks| {
         locks.whole.retain(|(holder, _)| *holder != file.id());
         locks.wake();
@@ -299,6 +369,10 @@ pub fn unflock(file: &File) {
 /// Drops all locks of an open file description that ends.
 pub(crate) fn description_gone(file: &File) {
     let owner = Owner::Description(file.id());
+    if let Some(host) = file.inode().host_locks() {
+        host::unflock(host, key_of(file), file.id());
+        return host::clear(host, key_of(file), owner, 0, u64::MAX);
+    }
     TABLE.lock().with(key_of(file), |locks| {
         locks.whole.retain(|(holder, _)| *holder != file.id());
         locks.records.clear(owner, 0, u64::MAX);

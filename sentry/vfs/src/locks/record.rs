@@ -43,8 +43,46 @@ impl Record {
     /// As the last byte: no end.
     pub const TO_END: u64 = i64::MAX.cast_unsigned();
 
+    /// Its bytes.
+    #[must_use]
+    pub const fn range(&self) -> Range {
+        Range { start: self.start, end: self.end }
+    }
+
     const fn overlaps(&self, start: u64, end: u64) -> bool {
         self.start <= end && start <= self.end
+    }
+}
+
+/// A run of bytes; both ends belong to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Range {
+    /// First byte.
+    pub start: u64,
+    /// Last byte.
+    pub end: u64,
+}
+
+impl Range {
+    /// What is left of `ranges` without the bytes of `others`.
+    pub(super) fn without(mut ranges: Vec<Self>, others: &[Self]) -> Vec<Self> {
+        for other in others {
+            let mut left = Vec::with_capacity(ranges.len() + 1);
+            for range in ranges {
+                if other.start > range.end || range.start > other.end {
+                    left.push(range);
+                    continue;
+                }
+                if range.start < other.start {
+                    left.push(Self { start: range.start, end: other.start - 1 });
+                }
+                if range.end > other.end {
+                    left.push(Self { start: other.end + 1, end: range.end });
+                }
+            }
+            ranges = left;
+        }
+        ranges
     }
 }
 
@@ -64,6 +102,16 @@ pub(super) struct Records(Vec<(Owner, Record)>);
 impl Records {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether `owner` has any of the bytes `start..=end`.
+    pub(super) fn holds(&self, owner: Owner, start: u64, end: u64) -> bool {
+        self.0.iter().any(|(holder, held)| *holder == owner && held.overlaps(start, end))
+    }
+
+    /// All bytes anybody has, some perhaps more than once.
+    pub(super) fn ranges(&self) -> Vec<Range> {
+        self.0.iter().map(|(_, held)| held.range()).collect()
     }
 
     fn in_the_way<'a>(

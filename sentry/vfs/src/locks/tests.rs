@@ -39,10 +39,10 @@ fn records_exclude_split_and_join() {
     assert_eq!(locks::set(&file, B, read(39, 49)).unwrap_err(), EAGAIN);
     locks::clear(&file, B, 0, 60);
     locks::set(&file, A, write(40, 49)).unwrap();
-    let found = locks::test(&file, B, &read(45, 45)).unwrap();
+    let found = locks::test(&file, B, &read(45, 45)).unwrap().unwrap();
     assert_eq!((found.pid, found.record), (10, write(0, 99)));
     locks::closed(&file, 1);
-    assert_eq!(locks::test(&file, B, &write(0, Record::TO_END)), None);
+    assert_eq!(locks::test(&file, B, &write(0, Record::TO_END)).unwrap(), None);
     locks::closed(&file, 2);
 }
 
@@ -54,7 +54,7 @@ fn descriptions_own_locks_until_they_end() {
     let (first, second) = (Owner::Description(file.id()), Owner::Description(other.id()));
     locks::set(&file, first, write(5, 10)).unwrap();
     assert_eq!(locks::set(&other, second, write(10, 10)).unwrap_err(), EAGAIN);
-    assert_eq!(locks::test(&other, second, &write(7, 7)).unwrap().pid, -1);
+    assert_eq!(locks::test(&other, second, &write(7, 7)).unwrap().unwrap().pid, -1);
     drop(file);
     locks::set(&other, second, write(10, 10)).unwrap();
 }

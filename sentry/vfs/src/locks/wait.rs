@@ -10,6 +10,8 @@ pub struct Wait {
     pub id: u64,
     /// Woken when the lock may be free.
     pub queue: WaitQueue,
+    /// Others on the host are in the way, who wake nobody here: ask again after a while.
+    pub on_host: bool,
 }
 
 /// What is waited for.
