@@ -84,7 +84,7 @@ def swap(folder, what, stop):
             for name in ("dir", "dir/sub"):
                 try:
                     os.mkdir(f"{folder}/{name}")
-                    with open(f"{folder}/{name}/file", "w") as file:
+                    with open(f"{folder}/{name}/file", "x") as file:
                         file.write("inside")
                 except OSError:
                     pass

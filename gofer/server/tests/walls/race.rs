@@ -1,12 +1,14 @@
 //! Someone on the host swaps directories, links and files while a client uses them.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bevor_gofer_protocol::client::{MakeArgs, SetAttrArgs, TimeChange, Walk, WalkStop};
 use bevor_gofer_protocol::wire::{ReadDirFlags, SyncKind};
 use bevor_gofer_protocol::{Client, Device, Handle, Time};
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat2};
+use nix::sys::stat::Mode;
 
 use crate::place::{INSIDE, Place, SECRET, content, walls};
 use crate::random::{Random, Rounds};
@@ -183,14 +185,26 @@ impl Racer<'_> {
     }
 }
 
-/// What of the place is there to be raced for; some of it may have been moved or removed.
+/// Makes again what there is to be raced for and was moved or removed. Follows no link itself.
 fn mend(place: &Place) {
-    for dir in ["root/dir", "root/dir/sub", "root/dir/plain"] {
-        drop(fs::create_dir(place.join(dir)));
+    for (dir, name) in [(".", "dir"), ("dir", "sub"), ("dir", "plain")] {
+        if let Some(dir) = beneath(place, dir, OFlag::O_DIRECTORY | OFlag::O_RDONLY) {
+            let _ = nix::sys::stat::mkdirat(&dir, name, Mode::S_IRWXU);
+        }
     }
-    for file in ["root/dir/file", "root/dir/sub/file", "root/dir/plain/file"] {
-        drop(fs::write(place.join(file), INSIDE));
+    for file in ["dir/file", "dir/sub/file", "dir/plain/file"] {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY;
+        if let Some(file) = beneath(place, file, flags) {
+            let _ = nix::unistd::write(&file, INSIDE.as_bytes());
+        }
     }
+}
+
+fn beneath(place: &Place, path: &str, flags: OFlag) -> Option<OwnedFd> {
+    let root = fs::File::open(place.join("root")).unwrap();
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let mode = if flags.contains(OFlag::O_CREAT) { Mode::S_IRWXU } else { Mode::empty() };
+    openat2(&root, path, how.mode(mode)).ok()
 }
 
 pub fn swaps_never_lead_outside() {
