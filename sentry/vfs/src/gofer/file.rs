@@ -13,7 +13,7 @@ use bevor_gofer_protocol::client::MAX_WRITE;
 use bevor_gofer_protocol::wire::{AT_END, SyncKind};
 use bevor_memory::{BackingRun, IoDst, IoSrc, MapName, Mappable, MappingSet};
 use std::any::Any;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
 /// A file and the descriptor it is used through, or messages while there is no room for one.
@@ -49,13 +49,12 @@ impl Opened {
         Ok(self.fd.get_or_init(|| fd).clone())
     }
 
-    /// The descriptor, unless there is no room for it.
-    fn fd_if_room(&self) -> Option<Arc<OwnedFd>> {
-        match self.fd.get() {
-            Some(fd) => Some(fd.clone()),
-            None if room::is_room() => self.fd().ok(),
-            None => None,
+    /// The descriptor, unless there is no room for it. Borrowed: every read and write asks.
+    fn fd_if_room(&self) -> Option<BorrowedFd<'_>> {
+        if self.fd.get().is_none() && room::is_room() {
+            let _ = self.fd();
         }
+        self.fd.get().map(|fd| fd.as_fd())
     }
 
     fn read_by_message(&self, dst: &mut IoDst<'_>, at: u64, max: u64) -> Result<usize, Errno> {
@@ -123,7 +122,7 @@ impl FileOps for GoferFile {
         let _ = file;
         let max = dst.remaining();
         match self.opened.fd_if_room() {
-            Some(fd) => dst.host_read(fd.as_fd(), Some(at), max),
+            Some(fd) => dst.host_read(fd, Some(at), max),
             None => self.opened.read_by_message(dst, at, max),
         }
     }
@@ -146,7 +145,7 @@ impl FileOps for GoferFile {
         let Some(fd) = self.opened.fd_if_room() else {
             return self.opened.write_by_message(src, at, max);
         };
-        let done = src.host_write(fd.as_fd(), Some(at), max)?;
+        let done = src.host_write(fd, Some(at), max)?;
         inode.written(at.saturating_add(done as u64));
         Ok(done)
     }
