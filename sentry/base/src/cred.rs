@@ -272,9 +272,12 @@ impl Credentials {
         } else {
             mode
         } & 7;
-        if want & !granted == 0 {
-            return true;
-        }
+        want & !granted == 0 || self.may_override(mode, want)
+    }
+
+    /// Whether capabilities allow what the permissions of an inode do not.
+    #[must_use]
+    pub fn may_override(&self, mode: u32, want: u32) -> bool {
         let is_dir = mode & 0o170_000 == 0o040_000;
         if self.has_cap(CAP_DAC_OVERRIDE) && (want & 1 == 0 || is_dir || mode & 0o111 != 0) {
             return true;

@@ -3,6 +3,7 @@
 //! The dentry cache, path walk, permission order, sticky bits, read-only mounts and notification
 //! are the VFS's work (see `walk`, `namei`); an inode only knows its own contents.
 
+use crate::acl::{self, Acl, AclKind};
 use crate::caller::Caller;
 use crate::file::{FileOps, OpenFlags};
 use crate::meta::AccessTimes;
@@ -376,12 +377,44 @@ pub trait Inode: Send + Sync + Any {
     /// # Errors
     /// `EACCES`.
     fn permission(&self, cred: &Credentials, want: u32) -> Result<(), Errno> {
-        let attr = self.attr()?;
-        if cred.may_access(attr.uid, attr.gid, attr.mode, want) {
-            Ok(())
-        } else {
-            Err(bevor_abi::errno::EACCES.into())
-        }
+        acl::permission(&self.attr()?, cred, want, || self.acl(AclKind::Access))
+    }
+
+    /// Whether the file can have access control lists.
+    fn keeps_acls(&self) -> bool {
+        false
+    }
+
+    /// An access control list; `None` where there is none.
+    ///
+    /// # Errors
+    /// `EIO`.
+    fn acl(&self, kind: AclKind) -> Result<Option<Arc<Acl>>, Errno> {
+        let _ = kind;
+        Ok(None)
+    }
+
+    /// The default list of a directory, for the entries made in it; `None` also where the file
+    /// system below sees to that.
+    ///
+    /// # Errors
+    /// `EIO`.
+    fn inherited_acl(&self) -> Result<Option<Arc<Acl>>, Errno> {
+        self.acl(AclKind::Default)
+    }
+
+    /// Sets or removes a list that is valid here, and the permission bits with it if `mode` is given.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`, `ENOSPC`, `EROFS`.
+    fn set_acl(
+        &self,
+        kind: AclKind,
+        acl: Option<Arc<Acl>>,
+        mode: Option<u32>,
+    ) -> Result<(), Errno> {
+        let _ = (kind, acl, mode);
+        Err(EOPNOTSUPP.into())
     }
 
     /// Notes a read of the contents; moves the access time if `rule` says so. File systems that do

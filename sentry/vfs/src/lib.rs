@@ -6,6 +6,7 @@
 //! `mod.rs` (the file system and its options), `inode.rs`, `dir.rs`, `file.rs`.
 #![deny(unsafe_code)]
 
+pub mod acl;
 pub mod anon;
 pub mod caller;
 pub mod context;

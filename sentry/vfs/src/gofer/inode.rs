@@ -1,5 +1,6 @@
 //! Inodes of the gofer's files.
 
+use crate::acl::{self, Acl, AclKind};
 use crate::caller::Caller;
 use crate::file::{FileOps, OpenFlags};
 use crate::gofer::dir::GoferDir;
@@ -13,9 +14,12 @@ use crate::inode::{
 };
 use crate::locks::HostLocks;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EEXIST, EIO, ENFILE, ENODATA, ENOENT, ENXIO, EPERM, ESTALE, EXDEV};
+use bevor_abi::errno::{
+    EEXIST, EIO, ENFILE, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, EPERM, ESTALE, EXDEV,
+};
 use bevor_abi::fcntl::{AT_REMOVEDIR, O_APPEND, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE};
 use bevor_base::clock::monotonic_ns;
+use bevor_base::{Credentials, UserNamespace};
 use bevor_gofer_protocol::client::{Created, MakeArgs, SetAttrArgs, TimeChange, WalkStop};
 use bevor_gofer_protocol::wire::SyncKind;
 use bevor_gofer_protocol::{Attr as WireAttr, AttrFlags, Device, Handle, Time};
@@ -24,7 +28,7 @@ use parking_lot::{Mutex, RwLock};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// How long attributes of a shared file may wait for their one use.
 const FRESH_NS: u64 = 1_000_000;
@@ -56,6 +60,8 @@ pub struct GoferInode {
     read_at_ns: AtomicU64,
     /// Whether the file has capabilities, which every `execve` asks; of an exclusive file system only.
     caps: AtomicU8,
+    /// Its access list as read before, where nobody else changes it.
+    access_acl: OnceLock<Option<Arc<Acl>>>,
     /// Target of a symbolic link, once read.
     target: Mutex<Option<Vec<u8>>>,
     /// Host descriptors, shared by all that have the file open: for reading, and for both.
@@ -124,6 +130,7 @@ impl GoferInode {
             changed: AtomicBool::new(false),
             read_at_ns: AtomicU64::new(monotonic_ns()),
             caps: AtomicU8::new(CAPS_UNKNOWN),
+            access_acl: OnceLock::new(),
             target: Mutex::new(target),
             descriptors: Mutex::default(),
             open: AtomicUsize::new(0),
@@ -502,6 +509,72 @@ impl Inode for GoferInode {
             self.mappings.invalidate(self.mappable_id, size..u64::MAX);
         }
         Ok(())
+    }
+
+    fn permission(&self, cred: &Credentials, want: u32) -> Result<(), Errno> {
+        let attr = self.attr()?;
+        // The host enforces its lists on the gofer; where its group and others may do the same, what
+        // a list could still take from single users is not worth a message for each file.
+        let asks = (attr.mode >> 3 ^ attr.mode) & 7 != 0;
+        acl::permission(
+            &attr,
+            cred,
+            want,
+            || {
+                if asks { self.acl(AclKind::Access) } else { Ok(None) }
+            },
+        )
+    }
+
+    fn keeps_acls(&self) -> bool {
+        self.kind != FileType::Symlink
+    }
+
+    fn acl(&self, kind: AclKind) -> Result<Option<Arc<Acl>>, Errno> {
+        let kept = kind == AclKind::Access
+            && self.fs.sharing == Sharing::Exclusive
+            && self.caps.load(Ordering::Acquire) != CAPS_ASK;
+        if let Some(known) = self.access_acl.get().filter(|_| kept) {
+            return Ok(known.clone());
+        }
+        let acl = match self.fs.client.getxattr(&*self.handle()?, kind.name()) {
+            Ok(value) => Acl::parse(&value, &UserNamespace::initial())?.map(Arc::new),
+            Err(errno) if errno == ENODATA || errno == EOPNOTSUPP => None,
+            Err(errno) => return Err(errno),
+        };
+        if kept {
+            return Ok(self.access_acl.get_or_init(|| acl).clone());
+        }
+        Ok(acl)
+    }
+
+    /// The host itself gives new files their lists.
+    fn inherited_acl(&self) -> Result<Option<Arc<Acl>>, Errno> {
+        Ok(None)
+    }
+
+    fn set_acl(
+        &self,
+        kind: AclKind,
+        acl: Option<Arc<Acl>>,
+        mode: Option<u32>,
+    ) -> Result<(), Errno> {
+        // From now on the list is read anew each time.
+        self.caps.store(CAPS_ASK, Ordering::Release);
+        match acl {
+            Some(acl) => {
+                let value = acl.value(&UserNamespace::initial());
+                self.fs.client.setxattr(&*self.handle()?, kind.name(), &value, 0)?;
+            }
+            None => match self.fs.client.removexattr(&*self.handle()?, kind.name()) {
+                Err(errno) if errno != ENODATA => return Err(errno),
+                _ => {}
+            },
+        }
+        match mode {
+            Some(_) => self.set_attr(&SetAttr { mode, ..SetAttr::default() }),
+            None => Ok(()),
+        }
     }
 
     fn lookup(&self, name: &[u8]) -> Result<InodeRef, Errno> {

@@ -3,6 +3,7 @@
 use crate::inode::{FileType, InodeRef, NewNode};
 use crate::inode::{MAY_READ, MAY_WRITE, S_IALLUGO};
 use crate::mount::Path;
+use crate::namei::perm::NewInode;
 use crate::namei::{PROTECTED_HARDLINKS, perm};
 use crate::notify;
 use crate::walk::{At, Last, Parent};
@@ -58,9 +59,10 @@ fn create_name(
 pub fn mkdir(at: &At<'_>, path: &[u8], mode: u32) -> Result<(), Errno> {
     create_name(at, path, true, |dir, name| {
         perm::may_create(dir, at.cred)?;
-        let mode = mode & (0o777 | S_ISVTX) & !at.caller.umask();
-        let attr = perm::new_attr(dir.inode(), at.cred, mode, true)?;
-        dir.inode().create(name, &NewNode::Directory, attr)
+        let new = NewInode::in_dir(dir.inode(), at, mode & (0o777 | S_ISVTX), true)?;
+        let inode = dir.inode().create(name, &NewNode::Directory, new.attr)?;
+        new.finish(&inode)?;
+        Ok(inode)
     })?;
     Ok(())
 }
@@ -92,9 +94,10 @@ pub fn mknod(at: &At<'_>, path: &[u8], mode: u32, rdev: u64) -> Result<InodeRef,
         if is_device && !whiteout && !perm::capable(at.cred, CAP_MKNOD) {
             return Err(EPERM.because("needs CAP_MKNOD"));
         }
-        let mode = mode & S_IALLUGO & !at.caller.umask();
-        let attr = perm::new_attr(dir.inode(), at.cred, mode, false)?;
-        dir.inode().create(name, &node, attr)
+        let new = NewInode::in_dir(dir.inode(), at, mode & S_IALLUGO, false)?;
+        let inode = dir.inode().create(name, &node, new.attr)?;
+        new.finish(&inode)?;
+        Ok(inode)
     })
 }
 

@@ -5,6 +5,7 @@ use crate::file::{File, FileOps, OpenFlags};
 use crate::inode::{FileType, NewNode, SetAttr};
 use crate::inode::{MAY_EXEC, MAY_READ, MAY_WRITE, S_IALLUGO};
 use crate::mount::{MountFlags, Path};
+use crate::namei::perm::NewInode;
 use crate::namei::{PROTECTED_FIFOS, PROTECTED_REGULAR, perm};
 use crate::notify;
 use crate::usage;
@@ -269,10 +270,10 @@ fn find_or_create(at: &At<'_>, walk: &Walk<'_>, name: &[u8], how: OpenHow) -> Re
             return Err(EROFS.into());
         }
         perm::may_create(&dir, at.cred)?;
-        let mode = how.mode & S_IALLUGO & !at.caller.umask();
-        let attr = perm::new_attr(dir.inode(), at.cred, mode, false)?;
-        match dir.inode().create(name, &NewNode::Regular, attr) {
+        let new = NewInode::in_dir(dir.inode(), at, how.mode & S_IALLUGO, false)?;
+        match dir.inode().create(name, &NewNode::Regular, new.attr) {
             Ok(inode) => {
+                new.finish(&inode)?;
                 let child = dir.dentry.insert(name, inode, cache, &guard);
                 drop(guard);
                 notify::entry(&dir.dentry, &child, IN_CREATE);
@@ -293,9 +294,9 @@ fn open_unnamed(at: &At<'_>, path: &[u8], how: OpenHow) -> Result<Arc<File>, Err
     }
     perm::want_write(&dir)?;
     perm::permission(&dir, at.cred, MAY_WRITE | MAY_EXEC)?;
-    let mode = how.mode & S_IALLUGO & !at.caller.umask();
-    let attr = perm::new_attr(dir.inode(), at.cred, mode, false)?;
-    let inode = dir.inode().create_unnamed(attr)?;
+    let new = NewInode::in_dir(dir.inode(), at, how.mode & S_IALLUGO, false)?;
+    let inode = dir.inode().create_unnamed(new.attr)?;
+    new.finish(&inode)?;
     let dentry = Dentry::unnamed(&dir.dentry, inode, !how.has(O_EXCL));
     finish(at, Path { mount: dir.mount, dentry }, how)
 }

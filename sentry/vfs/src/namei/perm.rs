@@ -1,9 +1,11 @@
 //! Permission rules of names and attributes (`path_resolution(7)`, `capabilities(7)`).
 
+use crate::acl::{Acl, AclKind};
 use crate::dentry::Dentry;
 use crate::inode::{Attr, FileType, InodeRef, NewAttr};
 use crate::inode::{MAY_EXEC, MAY_WRITE};
 use crate::mount::Path;
+use crate::walk::At;
 use bevor_abi::Errno;
 use bevor_abi::cap::{CAP_FOWNER, CAP_FSETID};
 use bevor_abi::errno::{EBUSY, EEXIST, EISDIR, ENOENT, ENOTDIR, EPERM, EROFS};
@@ -140,6 +142,48 @@ pub fn new_attr(
         }
     }
     Ok(NewAttr { mode, uid: cred.fsuid, gid })
+}
+
+/// What a new inode gets from the directory it is made in, and from whom it is made by.
+pub struct NewInode {
+    /// Owner, group and mode.
+    pub attr: NewAttr,
+    /// Its access control list, unless the mode says it all.
+    access: Option<Arc<Acl>>,
+    /// Its default list.
+    default: Option<Arc<Acl>>,
+}
+
+impl NewInode {
+    /// As [`new_attr`], for a mode the umask is not applied to: the default list of the directory
+    /// takes its place.
+    ///
+    /// # Errors
+    /// What reading the directory's attributes says.
+    pub fn in_dir(dir: &InodeRef, at: &At<'_>, mode: u32, is_dir: bool) -> Result<Self, Errno> {
+        let Some(default) = dir.inherited_acl()? else {
+            let attr = new_attr(dir, at.cred, mode & !at.caller.umask(), is_dir)?;
+            return Ok(Self { attr, access: None, default: None });
+        };
+        let (access, mode) = default.inherited(mode);
+        let access = (!access.is_plain()).then(|| Arc::new(access));
+        let attr = new_attr(dir, at.cred, mode, is_dir)?;
+        Ok(Self { attr, access, default: is_dir.then_some(default) })
+    }
+
+    /// Gives the inode that was made its lists.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn finish(self, inode: &InodeRef) -> Result<(), Errno> {
+        if self.access.is_some() {
+            inode.set_acl(AclKind::Access, self.access, None)?;
+        }
+        if self.default.is_some() {
+            inode.set_acl(AclKind::Default, self.default, None)?;
+        }
+        Ok(())
+    }
 }
 
 /// The name check all creating calls share: an existing name is `EEXIST`, also where writing would

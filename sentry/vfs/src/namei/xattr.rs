@@ -1,18 +1,20 @@
 //! Extended attributes by name space (`xattr(7)`).
 
-use crate::inode::FileType;
+use crate::acl::{Acl, AclKind};
+use crate::inode::{FileType, S_IALLUGO};
 use crate::inode::{MAY_READ, MAY_WRITE};
 use crate::mount::Path;
 use crate::namei::perm;
 use crate::notify;
 use bevor_abi::Errno;
-use bevor_abi::cap::{CAP_SETFCAP, CAP_SYS_ADMIN};
+use bevor_abi::cap::{CAP_FSETID, CAP_SETFCAP, CAP_SYS_ADMIN};
 use bevor_abi::conv::usize_of_u32;
-use bevor_abi::errno::{E2BIG, EINVAL, ENODATA, EOPNOTSUPP, EPERM, ERANGE};
+use bevor_abi::errno::{E2BIG, EACCES, EINVAL, ENODATA, EOPNOTSUPP, EPERM, ERANGE};
 use bevor_abi::fcntl::{XATTR_NAME_MAX, XATTR_SIZE_MAX};
 use bevor_abi::inotify::IN_ATTRIB;
-use bevor_abi::stat::{S_ISVTX, XATTR_CREATE, XATTR_REPLACE};
+use bevor_abi::stat::{S_ISGID, S_ISVTX, XATTR_CREATE, XATTR_REPLACE};
 use bevor_base::Credentials;
+use std::sync::Arc;
 
 /// Whether an operation reads or changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,12 +73,61 @@ fn check(path: &Path, cred: &Credentials, name: &[u8], how: Use) -> Result<(), E
     perm::permission(path, cred, if how == Use::Read { MAY_READ } else { MAY_WRITE })
 }
 
+/// The file's access control list `kind` as an attribute's value.
+fn get_acl(path: &Path, cred: &Credentials, kind: AclKind) -> Result<Vec<u8>, Errno> {
+    if !path.inode().keeps_acls() {
+        return Err(EOPNOTSUPP.because("no access control lists"));
+    }
+    let acl = path.inode().acl(kind)?.ok_or(ENODATA)?;
+    Ok(acl.value(&cred.user_ns))
+}
+
+/// Sets or removes the file's access control list `kind` (`set_posix_acl`). The permission bits
+/// follow, and the list is not kept where they say it all.
+fn set_acl(path: &Path, cred: &Credentials, kind: AclKind, acl: Option<Acl>) -> Result<(), Errno> {
+    perm::want_write(path)?;
+    let inode = path.inode();
+    let attr = inode.attr()?;
+    if attr.attributes & (perm::ATTR_IMMUTABLE | perm::ATTR_APPEND) != 0 {
+        return Err(EPERM.because("immutable or append-only"));
+    }
+    if !inode.keeps_acls() {
+        return Err(EOPNOTSUPP.because("no access control lists"));
+    }
+    if kind == AclKind::Default && !path.dentry.is_dir() {
+        return if acl.is_some() { Err(EACCES.into()) } else { Ok(()) };
+    }
+    if !perm::owner_or_capable(cred, &attr) {
+        return Err(EPERM.into());
+    }
+    let mut mode = None;
+    let mut acl = acl;
+    if kind == AclKind::Access
+        && let Some(list) = &acl
+    {
+        let mut new = list.mode(attr.mode & S_IALLUGO);
+        if !cred.in_group(attr.gid) && !perm::capable_over(cred, &attr, CAP_FSETID) {
+            new &= !S_ISGID;
+        }
+        mode = Some(new);
+        if list.is_plain() {
+            acl = None;
+        }
+    }
+    inode.set_acl(kind, acl.map(Arc::new), mode)?;
+    notify::path(path, IN_ATTRIB);
+    Ok(())
+}
+
 /// Reads attribute `name`.
 ///
 /// # Errors
 /// `ENODATA`, `EOPNOTSUPP`, `EACCES`, `ERANGE` for bad names.
 pub fn get(path: &Path, cred: &Credentials, name: &[u8]) -> Result<Vec<u8>, Errno> {
     check_name(name)?;
+    if let Some(kind) = AclKind::from_name(name) {
+        return get_acl(path, cred, kind);
+    }
     check(path, cred, name, Use::Read)?;
     path.inode().get_xattr(name)
 }
@@ -98,6 +149,10 @@ pub fn set(
     check_name(name)?;
     if value.len() > usize_of_u32(XATTR_SIZE_MAX) {
         return Err(E2BIG.into());
+    }
+    if let Some(kind) = AclKind::from_name(name) {
+        let acl = if value.is_empty() { None } else { Acl::parse(value, &cred.user_ns)? };
+        return set_acl(path, cred, kind, acl);
     }
     perm::want_write(path)?;
     check(path, cred, name, Use::Write)?;
@@ -124,6 +179,9 @@ pub fn list(path: &Path, cred: &Credentials) -> Result<Vec<Vec<u8>>, Errno> {
 /// `ENODATA`, `EPERM`, `EACCES`, `EROFS`, `ERANGE`.
 pub fn remove(path: &Path, cred: &Credentials, name: &[u8]) -> Result<(), Errno> {
     check_name(name)?;
+    if let Some(kind) = AclKind::from_name(name) {
+        return set_acl(path, cred, kind, None);
+    }
     perm::want_write(path)?;
     check(path, cred, name, Use::Write)?;
     path.inode().remove_xattr(name)?;

@@ -1,5 +1,6 @@
 //! Copy-up: giving a lower file its counterpart in the upper layer before it changes.
 
+use crate::acl::AclKind;
 use crate::file::{File, OpenFlags};
 use crate::inode::{Attr, FileType, Inode, InodeRef, NewAttr, NewNode, S_IALLUGO, SetAttr};
 use crate::mount::Path;
@@ -236,6 +237,12 @@ fn copy_xattrs(from: &InodeRef, to: &InodeRef) -> Result<(), Errno> {
         Err(errno) => return Err(errno),
     };
     for name in names.iter().filter(|name| !name.starts_with(OWN_XATTRS)) {
+        if let Some(kind) = AclKind::from_name(name) {
+            if let Some(acl) = from.acl(kind)? {
+                to.set_acl(kind, Some(acl), None)?;
+            }
+            continue;
+        }
         let Ok(value) = from.get_xattr(name) else { continue };
         match to.set_xattr(name, &value, 0) {
             Ok(()) => {}

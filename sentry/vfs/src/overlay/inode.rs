@@ -1,5 +1,6 @@
 //! Inodes of overlay.
 
+use crate::acl::{Acl, AclKind};
 use crate::caller::Caller;
 use crate::dentry::Name;
 use crate::dev;
@@ -171,6 +172,32 @@ impl Inode for OverlayInode {
 
     fn permission(&self, cred: &Credentials, want: u32) -> Result<(), Errno> {
         self.layers.read().top()?.permission(cred, want)
+    }
+
+    fn keeps_acls(&self) -> bool {
+        self.layers.read().top().is_ok_and(|top| top.keeps_acls())
+    }
+
+    fn acl(&self, kind: AclKind) -> Result<Option<Arc<Acl>>, Errno> {
+        self.top()?.acl(kind)
+    }
+
+    fn inherited_acl(&self) -> Result<Option<Arc<Acl>>, Errno> {
+        let layers = self.layers.read();
+        match &layers.upper {
+            Some(upper) => upper.inherited_acl(),
+            // Nothing is made below, but the upper counterpart will have the list.
+            None => layers.top()?.acl(AclKind::Default),
+        }
+    }
+
+    fn set_acl(
+        &self,
+        kind: AclKind,
+        acl: Option<Arc<Acl>>,
+        mode: Option<u32>,
+    ) -> Result<(), Errno> {
+        self.copied_up()?.set_acl(kind, acl, mode)
     }
 
     fn accessed(&self, rule: AccessTimes) {

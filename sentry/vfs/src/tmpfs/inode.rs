@@ -1,5 +1,6 @@
 //! Inodes of tmpfs.
 
+use crate::acl::{self, Acl, AclKind};
 use crate::caller::Caller;
 use crate::dev;
 use crate::file::{FileOps, OpenFlags};
@@ -35,7 +36,17 @@ pub struct TmpInode {
     unnamed: AtomicBool,
     pub(super) meta: RwLock<Meta>,
     xattrs: Mutex<Xattrs>,
+    acls: Mutex<Acls>,
+    /// Whether it has an access list or a default one.
+    has_acls: AtomicBool,
     pub(super) body: Body,
+}
+
+/// Access control lists of an inode.
+#[derive(Default)]
+struct Acls {
+    access: Option<Arc<Acl>>,
+    default: Option<Arc<Acl>>,
 }
 
 /// What the kinds of inodes hold.
@@ -73,6 +84,8 @@ impl TmpInode {
             unnamed: AtomicBool::new(false),
             meta: RwLock::new(Meta::new(kind, attr)),
             xattrs: Mutex::default(),
+            acls: Mutex::default(),
+            has_acls: AtomicBool::new(false),
             body,
         }))
     }
@@ -240,6 +253,12 @@ impl Inode for TmpInode {
         }
         let mut meta = self.meta.write();
         meta.apply(change);
+        if let Some(mode) = change.mode
+            && self.has_acls.load(Ordering::Relaxed)
+        {
+            let mut acls = self.acls.lock();
+            acls.access = acls.access.take().map(|acl| Arc::new(acl.with_mode(mode)));
+        }
         if change.size.is_some() {
             meta.mtime = change.mtime.unwrap_or(meta.ctime);
         }
@@ -249,14 +268,53 @@ impl Inode for TmpInode {
     fn permission(&self, cred: &Credentials, want: u32) -> Result<(), Errno> {
         let meta = self.meta.read();
         // Searching a directory anybody may search is most of what a walk asks.
-        if want == MAY_EXEC && meta.mode & 0o111 == 0o111 {
+        let has_acls = self.has_acls.load(Ordering::Acquire);
+        if want == MAY_EXEC && meta.mode & 0o111 == 0o111 && !has_acls {
             return Ok(());
+        }
+        if has_acls {
+            let attr = meta.attr(self.fs.dev, self.ino, 0);
+            drop(meta);
+            return acl::permission(&attr, cred, want, || self.acl(AclKind::Access));
         }
         if cred.may_access(meta.uid, meta.gid, meta.mode, want) {
             Ok(())
         } else {
             Err(EACCES.into())
         }
+    }
+
+    fn keeps_acls(&self) -> bool {
+        self.kind != FileType::Symlink
+    }
+
+    fn acl(&self, kind: AclKind) -> Result<Option<Arc<Acl>>, Errno> {
+        if !self.has_acls.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let acls = self.acls.lock();
+        Ok(match kind {
+            AclKind::Access => acls.access.clone(),
+            AclKind::Default => acls.default.clone(),
+        })
+    }
+
+    fn set_acl(
+        &self,
+        kind: AclKind,
+        acl: Option<Arc<Acl>>,
+        mode: Option<u32>,
+    ) -> Result<(), Errno> {
+        let mut meta = self.meta.write();
+        meta.apply(&SetAttr { mode, ..SetAttr::default() });
+        let mut acls = self.acls.lock();
+        match kind {
+            AclKind::Access => acls.access = acl,
+            AclKind::Default => acls.default = acl,
+        }
+        let any = acls.access.is_some() || acls.default.is_some();
+        self.has_acls.store(any, Ordering::Release);
+        Ok(())
     }
 
     fn accessed(&self, rule: AccessTimes) {
@@ -457,7 +515,14 @@ impl Inode for TmpInode {
     }
 
     fn list_xattr(&self) -> Result<Vec<Vec<u8>>, Errno> {
-        Ok(self.xattrs.lock().list())
+        let mut names = Vec::new();
+        for kind in [AclKind::Access, AclKind::Default] {
+            if self.acl(kind)?.is_some() {
+                names.push(kind.name().to_vec());
+            }
+        }
+        names.extend(self.xattrs.lock().list());
+        Ok(names)
     }
 
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
