@@ -219,7 +219,12 @@ pub fn ioctl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
             let size = file.ops().size().map_err(|_| ENOTTY)?;
             ctx.mm().write(UserAddr(arg), &size)?;
         }
-        _ => return Ok(file.ops().ioctl(&file, ctx, command, arg)?),
+        _ => {
+            if let Some(served) = crate::file_attr::ioctl(ctx, &file, command, UserAddr(arg)) {
+                return served;
+            }
+            return Ok(file.ops().ioctl(&file, ctx, command, arg)?);
+        }
     }
     Ok(0)
 }

@@ -36,11 +36,12 @@ pub fn linkat(
         return Err(EINVAL.into());
     }
     let start = paths::start(ctx, old_dir, old)?;
-    if start.path.is_empty()
-        && flags & AT_EMPTY_PATH != 0
-        && !start.cred().has_cap(CAP_DAC_READ_SEARCH)
-    {
-        return Err(ENOENT.into());
+    if start.path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        let cred = start.cred();
+        let own = ctx.files().get_any(old_dir).is_ok_and(|file| file.was_opened_with(cred));
+        if !own && !cred.has_cap(CAP_DAC_READ_SEARCH) {
+            return Err(ENOENT.into());
+        }
     }
     let follow = if flags & AT_SYMLINK_FOLLOW != 0 { 0 } else { AT_SYMLINK_NOFOLLOW };
     let old = start.resolve(ctx, follow | (flags & AT_EMPTY_PATH))?;

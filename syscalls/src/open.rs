@@ -2,11 +2,11 @@
 
 use crate::paths;
 use bevor_abi::Errno;
-use bevor_abi::errno::{E2BIG, EINVAL};
+use bevor_abi::errno::{E2BIG, EAGAIN, EINVAL};
 use bevor_abi::fcntl::{
-    AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CLOEXEC, O_CREAT, O_LARGEFILE, O_PATH,
-    O_TMPFILE, O_TRUNC, O_WRONLY, OpenHow, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT,
-    RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+    __O_TMPFILE, AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CLOEXEC, O_CREAT,
+    O_LARGEFILE, O_PATH, O_TMPFILE, O_TRUNC, O_WRONLY, OpenHow, RESOLVE_BENEATH, RESOLVE_CACHED,
+    RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 };
 use bevor_base::Ready;
 use bevor_kernel::block::Source;
@@ -112,6 +112,9 @@ pub fn openat2(
     let with_path = bevor_abi::fcntl::O_DIRECTORY | bevor_abi::fcntl::O_NOFOLLOW | O_CLOEXEC;
     if flags & O_PATH != 0 && flags & !(O_PATH | with_path) != 0 {
         return Err(EINVAL.into());
+    }
+    if how.resolve & RESOLVE_CACHED != 0 && flags & (O_CREAT | O_TRUNC | __O_TMPFILE) != 0 {
+        return Err(EAGAIN.because("not from the cache alone").into());
     }
     let path = paths::read(ctx, path)?;
     do_open(ctx, dirfd, path, flags, mode, how.resolve)

@@ -2,11 +2,12 @@
 
 use crate::paths::{self, Start};
 use bevor_abi::Errno;
+use bevor_abi::conv::{as_i32, low_u32};
 use bevor_abi::errno::EINVAL;
 use bevor_abi::fcntl::{AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW};
 use bevor_abi::stat::{
     AT_STATX_SYNC_TYPE, STATX__RESERVED, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_BTIME,
-    STATX_MNT_ID, STATX_MNT_ID_UNIQUE, Stat, Statfs, Statx, StatxTimestamp, major, minor,
+    STATX_MNT_ID, STATX_MNT_ID_UNIQUE, Stat, Statfs, Statx, StatxTimestamp, Ustat, major, minor,
 };
 use bevor_base::Credentials;
 use bevor_kernel::{Ctx, SysResult};
@@ -176,6 +177,19 @@ fn write_statfs(ctx: &Ctx<'_>, path: &Path, out: UserAddr) -> SysResult {
         f_spare: [0; 4],
     };
     ctx.mm().write(out, &statfs)?;
+    Ok(0)
+}
+
+/// `ustat(2)`: what a mounted file system has left, by device number.
+///
+/// # Errors
+/// `EFAULT`, `EINVAL`.
+pub fn ustat(ctx: &mut Ctx<'_>, dev: u64, out: UserAddr) -> SysResult {
+    let mounts = ctx.task().fs().context().namespace.list();
+    let found = mounts.iter().find(|mount| low_u32(mount.superblock().dev()) == low_u32(dev));
+    let stat = found.ok_or(EINVAL)?.superblock().root().inode().statfs()?;
+    let ustat = Ustat { f_tfree: as_i32(stat.free), f_tinode: stat.files_free, ..Ustat::default() };
+    ctx.mm().write(out, &ustat)?;
     Ok(0)
 }
 

@@ -1,13 +1,16 @@
 //! Writing out and reading ahead: `sync(2)`, `sync_file_range(2)`, `posix_fadvise(2)`,
 //! `readahead(2)`.
 
-use bevor_abi::errno::{EBADF, EINVAL, ESPIPE};
+use bevor_abi::errno::{EBADF, EINVAL, EPERM, ESPIPE};
 use bevor_abi::fcntl::{
     POSIX_FADV_NOREUSE, SYNC_FILE_RANGE_WAIT_AFTER, SYNC_FILE_RANGE_WAIT_BEFORE,
     SYNC_FILE_RANGE_WRITE,
 };
 use bevor_kernel::{Ctx, SysResult};
+use bevor_memory::{PAGE_SIZE, UserAddr};
 use bevor_vfs::FileType;
+use bevor_vfs::inode::MAY_WRITE;
+use bevor_vfs::namei::perm;
 
 /// `sync(2)`: writes out every file system the caller's mount namespace shows.
 ///
@@ -18,6 +21,38 @@ pub fn sync(ctx: &mut Ctx<'_>) -> SysResult {
         // sync(2) has no way to tell of an error.
         let _ = mount.root().inode().sync_fs();
     }
+    Ok(0)
+}
+
+/// `cachestat(2)`: how many pages of a range are in memory. None is ever dirty, written back or
+/// evicted where that can be told.
+///
+/// # Errors
+/// `EBADF`, `EFAULT`, `EINVAL`, `EOPNOTSUPP`, `EPERM`.
+pub fn cachestat(
+    ctx: &mut Ctx<'_>,
+    fd: i32,
+    range: UserAddr,
+    result: UserAddr,
+    flags: u32,
+) -> SysResult {
+    let file = ctx.file(fd)?;
+    let [offset, len]: [u64; 2] = ctx.mm().read(range)?;
+    let cred = ctx.task().cred();
+    let may_ask = file.flags().writable()
+        || perm::owner_or_capable(&cred, &file.inode().attr()?)
+        || file.inode().permission(&cred, MAY_WRITE).is_ok();
+    if !may_ask {
+        return Err(EPERM.because("another user's file").into());
+    }
+    if flags != 0 {
+        return Err(EINVAL.into());
+    }
+    let start = offset / PAGE_SIZE * PAGE_SIZE;
+    let end = if len == 0 { u64::MAX } else { offset.saturating_add(len) };
+    let end = end.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
+    let cached = file.ops().cached_pages(start..end)?;
+    ctx.mm().write(result, &[cached, 0, 0, 0, 0])?;
     Ok(0)
 }
 

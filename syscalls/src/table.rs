@@ -188,7 +188,7 @@ syscalls! {
     133 mknod(path: Path, mode: Mode, dev: Dev) => full link::mknod;
     134 uselib(path: Path) => refused ENOSYS "Linux has dropped it";
     135 personality(persona: Persona) => full prctl::personality;
-    136 ustat(dev: Dev, buf: Out<Ustat>) => later;
+    136 ustat(dev: Dev, buf: Out<Ustat>) => full stat::ustat ["file_attr"];
     137 statfs(path: Path, buf: Out<Statfs>) => full stat::statfs;
     138 fstatfs(fd: Fd, buf: Out<Statfs>) => full stat::fstatfs;
     139 sysfs(option: Int, arg1: Word, arg2: Word) => refused ENOSYS "as kernels without CONFIG_SYSFS_SYSCALL";
@@ -352,11 +352,11 @@ syscalls! {
     297 rt_tgsigqueueinfo(tgid: Pid, tid: Pid, signal: Sig, info: In<SigInfo>) => full signal::rt_tgsigqueueinfo;
     298 perf_event_open(attr: Addr, pid: Pid, cpu: Int, group: Fd, flags: Word) => refused EACCES "the host's counters would leak";
     299 recvmmsg(fd: Fd, msgs: OutList<Mmsghdr>, nr: Uint, flags: MsgFlags, timeout: In<Timespec>) => full socket::recvmmsg;
-    300 fanotify_init(flags: FanotifyFlags, event_flags: OpenFlags) => later;
-    301 fanotify_mark(fd: Fd, flags: FanotifyMarkFlags, mask: FanotifyMask, dir: AtFd, path: Path) => later;
+    300 fanotify_init(flags: FanotifyFlags, event_flags: OpenFlags) => refused ENOSYS "as kernels without CONFIG_FANOTIFY";
+    301 fanotify_mark(fd: Fd, flags: FanotifyMarkFlags, mask: FanotifyMask, dir: AtFd, path: Path) => refused ENOSYS "as kernels without CONFIG_FANOTIFY";
     302 prlimit64(pid: Pid, resource: Resource, new: In<Rlimit>, old: Out<Rlimit>) => full rlimit::prlimit64;
-    303 name_to_handle_at(dir: AtFd, path: Path, handle: Out<FileHandle>, mount_id: Out<i32>, flags: HandleFlags) => later;
-    304 open_by_handle_at(mount: Fd, handle: In<FileHandle>, flags: OpenFlags) => later;
+    303 name_to_handle_at(dir: AtFd, path: Path, handle: Out<FileHandle>, mount_id: Out<i32>, flags: HandleFlags) => partial handles::name_to_handle_at "only on tmpfs" ["file_handles"];
+    304 open_by_handle_at(mount: Fd, handle: In<FileHandle>, flags: OpenFlags) => partial handles::open_by_handle_at "only on tmpfs, only with CAP_DAC_READ_SEARCH" ["file_handles"];
     305 clock_adjtime(clock: ClockId, buf: In<Timex>) => partial system::clock_adjtime "the clock cannot be changed";
     306 syncfs(fd: Fd) => full fd::syncfs;
     307 sendmmsg(fd: Fd, msgs: InList<Mmsghdr>, nr: Uint, flags: MsgFlags) => full socket::sendmmsg;
@@ -415,7 +415,7 @@ syscalls! {
     448 process_mrelease(pidfd: Fd, flags: Hex) => later;
     449 futex_waitv(waiters: InList<FutexWaitv>, nr: Uint, flags: Hex, timeout: In<Timespec>, clock: ClockId) => full futex::futex_waitv;
     450 set_mempolicy_home_node(addr: Addr, len: Size, node: Ulong, flags: Hex) => partial numa::set_mempolicy_home_node "ranges have no policy";
-    451 cachestat(fd: Fd, range: Addr, result: Addr, flags: Hex) => later;
+    451 cachestat(fd: Fd, range: Addr, result: Addr, flags: Hex) => partial sync::cachestat "only on tmpfs" ["file_attr"];
     452 fchmodat2(dir: AtFd, path: Path, mode: Mode, flags: AtFlags) => full attr::fchmodat2;
     453 map_shadow_stack(addr: Addr, size: Size, flags: Hex) => refused EOPNOTSUPP "no shadow stacks";
     454 futex_wake(word: Addr, mask: Word, nr: Int, flags: Futex2Flags) => full futex::futex_wake;
@@ -432,6 +432,6 @@ syscalls! {
     465 listxattrat(dir: AtFd, path: Path, flags: AtFlags, list: OutBuf, size: Size) => full xattr::listxattrat;
     466 removexattrat(dir: AtFd, path: Path, flags: AtFlags, name: Text) => full xattr::removexattrat;
     467 open_tree_attr(dir: AtFd, path: Path, flags: OpenTreeFlags, attr: In<MountAttr>, size: Size) => partial mount_api::open_tree_attr "no mapped ids" ["mount_api"];
-    468 file_getattr(dir: AtFd, path: Path, attr: Out<FileAttr>, size: Size, flags: AtFlags) => later;
-    469 file_setattr(dir: AtFd, path: Path, attr: In<FileAttr>, size: Size, flags: AtFlags) => later;
+    468 file_getattr(dir: AtFd, path: Path, attr: Out<FileAttr>, size: Size, flags: AtFlags) => partial file_attr::file_getattr "not on files of the host" ["file_attr"];
+    469 file_setattr(dir: AtFd, path: Path, attr: In<FileAttr>, size: Size, flags: AtFlags) => partial file_attr::file_setattr "not on files of the host" ["file_attr"];
 }

@@ -10,12 +10,13 @@ use crate::mount::Path;
 use crate::notify;
 use crate::usage::{self, Use};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE};
+use bevor_abi::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, EOPNOTSUPP, ESPIPE};
 use bevor_abi::inotify::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_MODIFY};
-use bevor_base::{Ready, WaitQueue};
+use bevor_base::{Credentials, Ready, WaitQueue};
 use bevor_memory::{IoDst, IoSrc, Mappable};
 use parking_lot::{Mutex, MutexGuard};
 use std::any::Any;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -242,6 +243,15 @@ pub trait FileOps: Send + Sync + Any {
         Err(ENODEV.into())
     }
 
+    /// How many pages of a range of bytes are in memory (`cachestat(2)`).
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`: that is not known.
+    fn cached_pages(&self, range: Range<u64>) -> Result<u64, Errno> {
+        let _ = range;
+        Err(EOPNOTSUPP.into())
+    }
+
     /// How long a blocking read (or, with `sending`, write) waits: `SO_RCVTIMEO`, `SO_SNDTIMEO`.
     fn timeout_ns(&self, sending: bool) -> Option<u64> {
         let _ = sending;
@@ -358,6 +368,8 @@ pub struct File {
     counted: Mutex<Option<Use>>,
     /// `fcntl(F_SETOWN, F_SETSIG)`: who gets `SIGIO`.
     owner: OnceLock<Arc<Owner>>,
+    /// Who opened it, where that matters: unnamed files, which the same credentials may link.
+    opener: OnceLock<Arc<Credentials>>,
 }
 
 impl File {
@@ -375,6 +387,7 @@ impl File {
             has_locks: AtomicBool::new(false),
             counted: Mutex::new(None),
             owner: OnceLock::new(),
+            opener: OnceLock::new(),
         })
     }
 
@@ -407,6 +420,18 @@ impl File {
             *counted = Some(kind);
         }
         Ok(())
+    }
+
+    /// Notes who opened the unnamed file.
+    pub(crate) fn set_opener(&self, cred: Arc<Credentials>) {
+        // Only set where the description is made.
+        let _ = self.opener.set(cred);
+    }
+
+    /// Whether `cred` is what the unnamed file was opened with.
+    #[must_use]
+    pub fn was_opened_with(&self, cred: &Arc<Credentials>) -> bool {
+        self.opener.get().is_some_and(|opener| Arc::ptr_eq(opener, cred))
     }
 
     /// Notes that the description may own locks.

@@ -380,6 +380,20 @@ pub trait Inode: Send + Sync + Any {
         acl::permission(&self.attr()?, cred, want, || self.acl(AclKind::Access))
     }
 
+    /// Its flags (`FS_*_FL`); `None` if its file system keeps none.
+    fn flags(&self) -> Option<u32> {
+        None
+    }
+
+    /// Sets the flags [`Inode::flags`] tells.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`, `EROFS`.
+    fn set_flags(&self, flags: u32) -> Result<(), Errno> {
+        let _ = flags;
+        Err(EOPNOTSUPP.into())
+    }
+
     /// Whether the file can have access control lists.
     fn keeps_acls(&self) -> bool {
         false

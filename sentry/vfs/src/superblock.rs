@@ -2,16 +2,16 @@
 
 use crate::caller::Caller;
 use crate::dentry::{Dentry, DentryCache};
-use crate::inode::InodeRef;
+use crate::inode::{FileType, Inode, InodeRef};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EBUSY, EINVAL, ENODEV};
 use bevor_abi::stat::makedev;
 use bevor_base::UserNamespace;
 use parking_lot::{Mutex, RwLock};
 use std::any::Any;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 /// What the VFS asks of a whole file system.
 pub trait FileSystem: Send + Sync + Any {
@@ -21,6 +21,11 @@ pub trait FileSystem: Send + Sync + Any {
     /// Options as `/proc/PID/mountinfo` shows them, without `rw`/`ro`; empty if there are none.
     fn options(&self) -> String {
         String::new()
+    }
+
+    /// Whether a file can be found by its inode number (`open_by_handle_at(2)`).
+    fn decodes_handles(&self) -> bool {
+        false
     }
 
     /// Applies the options of a remount.
@@ -38,6 +43,56 @@ pub trait FileSystem: Send + Sync + Any {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// A file of which somebody has a handle.
+struct Handle {
+    dentry: Weak<Dentry>,
+    inode: Weak<dyn Inode>,
+    /// A directory is found by its dentry alone: it must stay.
+    directory: Option<Arc<Dentry>>,
+}
+
+/// Files by inode number.
+#[derive(Default)]
+struct Handles {
+    known: HashMap<u64, Handle>,
+    /// At this size those that are gone are looked for.
+    sweep_at: usize,
+}
+
+impl Handles {
+    const SMALL: usize = 64;
+
+    fn add(&mut self, dentry: &Arc<Dentry>) {
+        if self.known.len() >= self.sweep_at.max(Self::SMALL) {
+            self.known.retain(|_, handle| {
+                let removed = handle.directory.as_ref().is_some_and(|dir| dir.is_deleted());
+                handle.inode.strong_count() > 0 && !removed
+            });
+            self.sweep_at = self.known.len() * 2;
+        }
+        let handle = Handle {
+            dentry: Arc::downgrade(dentry),
+            inode: Arc::downgrade(dentry.inode()),
+            directory: dentry.is_dir().then(|| dentry.clone()),
+        };
+        self.known.insert(dentry.inode().ino(), handle);
+    }
+
+    fn find(&mut self, ino: u64, root: &Arc<Dentry>) -> Option<Arc<Dentry>> {
+        let handle = self.known.get(&ino)?;
+        let found =
+            handle.dentry.upgrade().filter(|dentry| !(dentry.is_dir() && dentry.is_deleted()));
+        let found = found.or_else(|| {
+            let inode = handle.inode.upgrade()?;
+            (inode.file_type() != FileType::Directory).then(|| Dentry::unnamed(root, inode, true))
+        });
+        if found.is_none() {
+            self.known.remove(&ino);
+        }
+        found
+    }
+}
+
 /// One instance of a file system.
 pub struct Superblock {
     fs: Box<dyn FileSystem>,
@@ -53,6 +108,8 @@ pub struct Superblock {
     mounts: AtomicUsize,
     /// Descriptions that may write to it, through all mounts.
     writers: AtomicUsize,
+    /// The files of which somebody has a handle.
+    handles: Mutex<Handles>,
 }
 
 impl Superblock {
@@ -69,6 +126,7 @@ impl Superblock {
             rename: Mutex::default(),
             mounts: AtomicUsize::new(0),
             writers: AtomicUsize::new(0),
+            handles: Mutex::default(),
         })
     }
 
@@ -149,6 +207,20 @@ impl Superblock {
         Ok(())
     }
 
+    /// Notes that somebody has a handle of `dentry`.
+    pub fn remember_handle(&self, dentry: &Arc<Dentry>) {
+        self.handles.lock().add(dentry);
+    }
+
+    /// The file of inode number `ino`, if it still exists and somebody had a handle of it.
+    #[must_use]
+    pub fn by_handle(&self, ino: u64) -> Option<Arc<Dentry>> {
+        if self.root.inode().ino() == ino {
+            return Some(self.root.clone());
+        }
+        self.handles.lock().find(ino, &self.root)
+    }
+
     /// Counts a description that may write.
     pub(crate) fn writer_came(&self) {
         self.writers.fetch_add(1, Ordering::SeqCst);
@@ -168,6 +240,7 @@ impl Superblock {
     pub(crate) fn mount_gone(&self) {
         if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.cache.clear();
+            self.handles.lock().known.clear();
             self.fs.unmounted();
         }
     }

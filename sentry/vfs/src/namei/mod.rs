@@ -5,6 +5,7 @@
 //! [`notify`](crate::notify).
 
 pub mod attr;
+pub mod flags;
 mod make;
 mod open;
 pub mod perm;
@@ -13,7 +14,7 @@ mod rename;
 pub mod xattr;
 
 pub use make::{link, mkdir, mknod, symlink};
-pub use open::{OpenHow, PathOnly, open, open_path};
+pub use open::{OpenHow, PathOnly, open, open_handle, open_path};
 pub use remove::{rmdir, unlink};
 pub use rename::rename;
 

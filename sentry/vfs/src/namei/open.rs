@@ -6,7 +6,7 @@ use crate::inode::{FileType, NewNode, SetAttr};
 use crate::inode::{MAY_EXEC, MAY_READ, MAY_WRITE, S_IALLUGO};
 use crate::mount::{MountFlags, Path};
 use crate::namei::perm::NewInode;
-use crate::namei::{PROTECTED_FIFOS, PROTECTED_REGULAR, perm};
+use crate::namei::{PROTECTED_FIFOS, PROTECTED_REGULAR, attr, perm};
 use crate::notify;
 use crate::usage;
 use crate::walk::{At, Last, LastLink, Walk};
@@ -107,6 +107,21 @@ pub fn open(at: &At<'_>, path: &[u8], how: OpenHow) -> Result<Arc<File>, Errno> 
     open_path(at, found, how)
 }
 
+/// Opens what `open_by_handle_at(2)` found.
+///
+/// # Errors
+/// As `open(2)`.
+pub fn open_handle(at: &At<'_>, path: Path, how: OpenHow) -> Result<Arc<File>, Errno> {
+    let how = how.checked()?;
+    if how.has(O_DIRECTORY) && !path.dentry.is_dir() {
+        return Err(ENOTDIR.into());
+    }
+    if how.has(O_PATH) {
+        return Ok(File::new(Box::new(PathOnly), path, how.flags));
+    }
+    open_path(at, path, how)
+}
+
 /// Opens a place that exists (also `open_by_handle_at(2)` and reopening through `/proc/PID/fd`).
 ///
 /// # Errors
@@ -150,6 +165,7 @@ pub fn open_path(at: &At<'_>, path: Path, mut how: OpenHow) -> Result<Arc<File>,
     if truncate {
         let inode = path.inode();
         usage::check_idle(inode)?;
+        attr::remove_privileges(&path, at.cred)?;
         inode.set_attr(&SetAttr { size: Some(0), ..SetAttr::default() })?;
         notify::path(&path, IN_MODIFY);
     }
@@ -298,5 +314,7 @@ fn open_unnamed(at: &At<'_>, path: &[u8], how: OpenHow) -> Result<Arc<File>, Err
     let inode = dir.inode().create_unnamed(new.attr)?;
     new.finish(&inode)?;
     let dentry = Dentry::unnamed(&dir.dentry, inode, !how.has(O_EXCL));
-    finish(at, Path { mount: dir.mount, dentry }, how)
+    let file = finish(at, Path { mount: dir.mount, dentry }, how)?;
+    file.set_opener(at.caller.cred());
+    Ok(file)
 }

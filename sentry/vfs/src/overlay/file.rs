@@ -6,6 +6,7 @@ use crate::overlay::OverlayInode;
 use bevor_abi::Errno;
 use bevor_memory::{IoDst, IoSrc, Mappable};
 use std::any::Any;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -79,6 +80,10 @@ impl FileOps for OverlayFile {
 
     fn mappable(&self, file: &File) -> Result<Arc<dyn Mappable>, Errno> {
         self.now().mappable(file)
+    }
+
+    fn cached_pages(&self, range: Range<u64>) -> Result<u64, Errno> {
+        self.now().cached_pages(range)
     }
 
     fn fsync(&self, data_only: bool) -> Result<(), Errno> {

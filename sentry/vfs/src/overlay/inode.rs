@@ -174,6 +174,19 @@ impl Inode for OverlayInode {
         self.layers.read().top()?.permission(cred, want)
     }
 
+    fn flags(&self) -> Option<u32> {
+        let kept = matches!(self.kind, FileType::Regular | FileType::Directory);
+        match &self.layers.read().upper {
+            Some(upper) => upper.flags(),
+            // Its counterpart will keep them.
+            None => (kept && self.fs.upper.is_some()).then_some(0),
+        }
+    }
+
+    fn set_flags(&self, flags: u32) -> Result<(), Errno> {
+        self.copied_up()?.set_flags(flags)
+    }
+
     fn keeps_acls(&self) -> bool {
         self.layers.read().top().is_ok_and(|top| top.keeps_acls())
     }

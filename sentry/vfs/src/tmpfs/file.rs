@@ -1,23 +1,17 @@
 //! Regular files of tmpfs, and of memfds.
 
-use crate::caller::Caller;
 use crate::file::{File, FileOps, OpenFlags};
-use crate::inode::Inode;
 use crate::mount::{MountFlags, Path};
-use crate::namei::perm;
 use crate::tmpfs::{TmpFs, TmpInode};
 use crate::usage;
 use bevor_abi::Errno;
-use bevor_abi::cap::CAP_LINUX_IMMUTABLE;
 use bevor_abi::errno::ENXIO;
-use bevor_abi::errno::{EBUSY, EFBIG, ENODEV, ENOTTY, EOPNOTSUPP, EPERM};
+use bevor_abi::errno::{EBUSY, EFBIG, ENODEV, EOPNOTSUPP, EPERM};
 use bevor_abi::fcntl::{
     F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE,
     FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, SEEK_DATA, SEEK_HOLE,
 };
-use bevor_abi::ioctl::{FS_IOC_GETFLAGS, FS_IOC_SETFLAGS};
-use bevor_abi::stat::{FS_APPEND_FL, FS_IMMUTABLE_FL, FS_NODUMP_FL, STATX_ATTR_NODUMP};
-use bevor_memory::{BackingRun, IoDst, IoSrc, MapName, Mappable, MappingSet, PageStore, UserAddr};
+use bevor_memory::{BackingRun, IoDst, IoSrc, MapName, Mappable, MappingSet, PAGE_SIZE, PageStore};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::ops::Range;
@@ -161,8 +155,16 @@ impl FileOps for RegularFile {
         }
     }
 
-    fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
-        inode_flags_ioctl(&self.inode, file, caller, cmd, arg)
+    fn cached_pages(&self, range: Range<u64>) -> Result<u64, Errno> {
+        let store = &self.inode.content()?.store;
+        let (mut at, mut pages) = (range.start, 0);
+        while at < range.end {
+            let Ok(data) = store.seek_data(at) else { break };
+            let hole = store.seek_hole(data)?.min(range.end);
+            pages += hole.saturating_sub(data).div_ceil(PAGE_SIZE);
+            at = hole.max(at + 1);
+        }
+        Ok(pages)
     }
 
     fn mappable(&self, file: &File) -> Result<Arc<dyn Mappable>, Errno> {
@@ -182,50 +184,6 @@ impl FileOps for RegularFile {
 
     fn as_any(&self) -> &dyn Any {
         self
-    }
-}
-
-/// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS` (`ioctl_iflags(2)`).
-fn inode_flags_ioctl(
-    inode: &TmpInode,
-    file: &File,
-    caller: &dyn Caller,
-    cmd: u32,
-    arg: u64,
-) -> Result<u64, Errno> {
-    let table = [
-        (FS_IMMUTABLE_FL, perm::ATTR_IMMUTABLE),
-        (FS_APPEND_FL, perm::ATTR_APPEND),
-        (FS_NODUMP_FL, STATX_ATTR_NODUMP),
-    ];
-    let marks = inode.marks();
-    match cmd {
-        FS_IOC_GETFLAGS => {
-            let set = table.iter().filter(|(_, mark)| marks & mark != 0);
-            let flags: u32 = set.map(|(flag, _)| flag).sum();
-            caller.mm().write(UserAddr(arg), &flags)?;
-            Ok(0)
-        }
-        FS_IOC_SETFLAGS => {
-            let flags: u32 = caller.mm().read(UserAddr(arg))?;
-            perm::want_write(file.path())?;
-            let cred = caller.cred();
-            if !perm::owner_or_capable(&cred, &inode.attr()?) {
-                return Err(EPERM.into());
-            }
-            if table.iter().fold(flags, |left, (flag, _)| left & !flag) != 0 {
-                return Err(EOPNOTSUPP.into());
-            }
-            let set = table.iter().filter(|(flag, _)| flags & flag != 0);
-            let new: u64 = set.map(|(_, mark)| mark).sum();
-            let guarded = perm::ATTR_IMMUTABLE | perm::ATTR_APPEND;
-            if (marks ^ new) & guarded != 0 && !cred.has_cap(CAP_LINUX_IMMUTABLE) {
-                return Err(EPERM.because("needs CAP_LINUX_IMMUTABLE"));
-            }
-            inode.set_marks(new);
-            Ok(0)
-        }
-        _ => Err(ENOTTY.into()),
     }
 }
 

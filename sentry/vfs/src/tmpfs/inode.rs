@@ -8,6 +8,7 @@ use crate::inode::{
     Attr, FileTime, FileType, FsStat, Inode, InodeRef, MAY_EXEC, NewAttr, NewNode, SetAttr,
 };
 use crate::meta::{AccessTimes, Meta};
+use crate::namei::flags;
 use crate::pipe::FifoNode;
 use crate::tmpfs::TmpFs;
 use crate::tmpfs::dir::{DirFile, Entries};
@@ -18,11 +19,12 @@ use bevor_abi::errno::{
     EACCES, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, ENXIO, EOPNOTSUPP, EPERM, EXDEV,
 };
 use bevor_abi::fcntl::{F_SEAL_EXEC, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
+use bevor_abi::stat::{FS_NOATIME_FL, FS_NODUMP_FL};
 use bevor_base::Credentials;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A file, directory, link, fifo, socket name or device name of tmpfs.
 pub struct TmpInode {
@@ -30,8 +32,8 @@ pub struct TmpInode {
     pub(super) ino: u64,
     kind: FileType,
     nlink: AtomicU32,
-    /// `STATX_ATTR_*` set by `FS_IOC_SETFLAGS`.
-    attributes: AtomicU64,
+    /// `FS_*_FL`.
+    flags: AtomicU32,
     /// Made by `O_TMPFILE` and never linked: `link` may give it its first name.
     unnamed: AtomicBool,
     pub(super) meta: RwLock<Meta>,
@@ -80,7 +82,7 @@ impl TmpInode {
             ino,
             kind,
             nlink: AtomicU32::new(nlink),
-            attributes: AtomicU64::new(0),
+            flags: AtomicU32::new(0),
             unnamed: AtomicBool::new(false),
             meta: RwLock::new(Meta::new(kind, attr)),
             xattrs: Mutex::default(),
@@ -150,6 +152,14 @@ impl TmpInode {
         Box::new(RegularFile { inode: self })
     }
 
+    /// Takes over the flags a new file has from its directory.
+    fn inherit(&self, dir: &Self) {
+        let flags = dir.flags.load(Ordering::Relaxed) & (FS_NODUMP_FL | FS_NOATIME_FL);
+        if flags != 0 {
+            self.flags.store(flags, Ordering::Relaxed);
+        }
+    }
+
     fn of(inode: &InodeRef) -> Result<&Self, Errno> {
         inode.as_any().downcast_ref().ok_or_else(|| EXDEV.into())
     }
@@ -166,17 +176,6 @@ impl TmpInode {
 
     fn entries_changed(&self) {
         self.meta.write().modified();
-    }
-
-    /// `STATX_ATTR_*` bits.
-    #[must_use]
-    pub(super) fn marks(&self) -> u64 {
-        self.attributes.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_marks(&self, marks: u64) {
-        self.attributes.store(marks, Ordering::Relaxed);
-        self.meta.write().ctime = FileTime::now();
     }
 
     /// Takes `name` out of `entries`, this directory's, after `check`.
@@ -227,7 +226,7 @@ impl Inode for TmpInode {
     fn attr(&self) -> Result<Attr, Errno> {
         let nlink = self.nlink.load(Ordering::Relaxed);
         let mut attr = self.meta.read().attr(self.fs.dev, self.ino, nlink);
-        attr.attributes = self.marks();
+        attr.attributes = flags::attributes(self.flags.load(Ordering::Relaxed));
         match &self.body {
             Body::Regular(content) => {
                 attr.size = content.store.size();
@@ -284,6 +283,17 @@ impl Inode for TmpInode {
         }
     }
 
+    fn flags(&self) -> Option<u32> {
+        let kept = matches!(self.kind, FileType::Regular | FileType::Directory);
+        kept.then(|| self.flags.load(Ordering::Relaxed))
+    }
+
+    fn set_flags(&self, flags: u32) -> Result<(), Errno> {
+        self.flags.store(flags, Ordering::Relaxed);
+        self.meta.write().ctime = FileTime::now();
+        Ok(())
+    }
+
     fn keeps_acls(&self) -> bool {
         self.kind != FileType::Symlink
     }
@@ -318,6 +328,9 @@ impl Inode for TmpInode {
     }
 
     fn accessed(&self, rule: AccessTimes) {
+        if self.flags.load(Ordering::Relaxed) & FS_NOATIME_FL != 0 {
+            return;
+        }
         let new = self.meta.read().new_atime(rule);
         if let Some(atime) = new {
             self.meta.write().atime = atime;
@@ -332,6 +345,7 @@ impl Inode for TmpInode {
         let mut entries = self.entries()?.lock();
         entries.check_free(name)?;
         let inode = self.node(node, attr)?;
+        inode.inherit(self);
         if inode.kind == FileType::Directory {
             self.nlink.fetch_add(1, Ordering::Relaxed);
         }
@@ -344,6 +358,7 @@ impl Inode for TmpInode {
     fn create_unnamed(&self, attr: NewAttr) -> Result<InodeRef, Errno> {
         let inode = Self::regular(&self.fs, attr, 0)?;
         inode.unnamed.store(true, Ordering::Relaxed);
+        inode.inherit(self);
         Ok(inode)
     }
 

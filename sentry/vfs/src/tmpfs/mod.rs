@@ -184,6 +184,10 @@ impl FileSystem for Mounted {
         self.fs.shown.lock().text()
     }
 
+    fn decodes_handles(&self) -> bool {
+        true
+    }
+
     fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
         let change = TmpfsOptions::parse(options)?;
         let total = self.fs.account.limit().min(self.fs.pool.total_memory());
