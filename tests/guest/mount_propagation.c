@@ -220,6 +220,9 @@ static void locked(void)
 		T(umount2("b/x", 0));
 		T(mount(NULL, "b", NULL, MS_PRIVATE, NULL));
 		T(mount("none", "f", "devtmpfs", 0, NULL));
+		T(mount("none", "f", "proc", 0, NULL));
+		T(mount("none", "f", "sysfs", 0, NULL));
+		T(mount("none", "f", "mqueue", 0, NULL));
 		mnt_show("end");
 	});
 	mnt_show("unharmed");

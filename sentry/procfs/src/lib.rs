@@ -88,6 +88,7 @@ pub fn register(kernel: &Arc<Kernel>) {
         let kernel = kernel.upgrade().ok_or(EINVAL)?;
         let task = request.caller.as_any().downcast_ref::<Task>().ok_or(EINVAL)?;
         let ns = task.pid().namespace().clone();
+        request.must_rule(&ns.user_ns)?;
         Ok(superblock(&kernel, &ns, request.user_ns.clone()))
     };
     let fs_type = FsType {

@@ -6,7 +6,7 @@ use crate::system;
 use bevor_abi::Errno;
 use bevor_abi::errno::EINVAL;
 use bevor_base::UserNamespace;
-use bevor_kernel::Kernel;
+use bevor_kernel::{Kernel, Task};
 use bevor_vfs::inode::InodeRef;
 use bevor_vfs::superblock::{
     FileSystem, FsType, MountRequest, Superblock, next_anonymous_dev, no_params, register_fs_type,
@@ -177,6 +177,10 @@ pub fn register(kernel: &Arc<Kernel>) {
     let kernel = Arc::downgrade(kernel);
     let mount = move |request: &MountRequest<'_>| -> Result<Arc<Superblock>, Errno> {
         let kernel = kernel.upgrade().ok_or(EINVAL)?;
+        // The kernel itself mounts it for a new container.
+        if let Some(task) = request.caller.as_any().downcast_ref::<Task>() {
+            request.must_rule(&task.namespaces().net.user_ns)?;
+        }
         Ok(superblock(&kernel, request.user_ns.clone()))
     };
     let fs_type = FsType {

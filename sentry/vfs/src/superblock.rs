@@ -4,7 +4,8 @@ use crate::caller::Caller;
 use crate::dentry::{Dentry, DentryCache};
 use crate::inode::{FileType, Inode, InodeRef};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EBUSY, EINVAL, ENODEV};
+use bevor_abi::cap::CAP_SYS_ADMIN;
+use bevor_abi::errno::{EBUSY, EINVAL, ENODEV, EPERM};
 use bevor_abi::stat::makedev;
 use bevor_base::UserNamespace;
 use parking_lot::{Mutex, RwLock};
@@ -271,6 +272,19 @@ pub struct MountRequest<'a> {
     pub user_ns: &'a Arc<UserNamespace>,
     /// The mounting task.
     pub caller: &'a dyn Caller,
+}
+
+impl MountRequest<'_> {
+    /// Checks that the mounter rules over `owner`, the owner of the namespace a file system shows.
+    ///
+    /// # Errors
+    /// `EPERM`.
+    pub fn must_rule(&self, owner: &Arc<UserNamespace>) -> Result<(), Errno> {
+        if self.caller.cred().has_cap_in(CAP_SYS_ADMIN, owner) {
+            return Ok(());
+        }
+        Err(EPERM.because("needs CAP_SYS_ADMIN over the namespace the file system shows"))
+    }
 }
 
 /// Makes an instance of a file system type.
