@@ -56,7 +56,7 @@ operations! {
     Walk = 2, "[`Walk`], names → [`WalkReply`], a [`Node`] each, symlink target.";
     GetAttr = 3, "[`OnNode`] → [`Attr`].";
     Open = 4, "[`Open`] → [`Attr`] and a descriptor.";
-    ReadDir = 5, "[`ReadDir`] → [`ReadDirReply`], then a [`Entry`] with its name each.";
+    ReadDir = 5, "[`ReadDir`] → [`ReadDirReply`], then a [`Entry`] with its name each; perhaps [`Below`].";
     ReadLink = 6, "[`OnNode`] → target.";
     SetAttr = 7, "[`SetAttr`] → [`Attr`].";
     Create = 8, "[`Make`], name → [`Node`] and a descriptor.";
@@ -200,6 +200,11 @@ messages! {
         count: u32,
         /// 1 when nothing comes after them.
         at_end: u32,
+    }
+    /// The whole listing of a directory that came as an entry before follows.
+    Below {
+        /// The directory.
+        node: WireHandle,
     }
     /// An entry of a directory; a [`WireHandle`] and an [`Attr`] follow as `has` says, then the
     /// name.
@@ -422,6 +427,9 @@ bitflags! {
         const ATTRS = 1;
         /// Attributes and handles of directories, for a reader that goes down into them.
         const DIRS = 2;
+        /// Behind a listing that is at its end those of directories below, as many as fit: a [`Below`],
+        /// a [`ReadDirReply`] and the entries of each. With [`Self::DIRS`] only.
+        const BELOW = 4;
     }
 
     /// What follows an [`Entry`].

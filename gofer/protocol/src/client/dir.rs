@@ -10,7 +10,7 @@ use super::{Client, Handle};
 use crate::attr::Attr;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::ring::MAX_PAYLOAD;
-use crate::wire::{Entry, EntryParts, Op, ReadDir, ReadDirFlags, ReadDirReply, WireHandle};
+use crate::wire::{Below, Entry, EntryParts, Op, ReadDir, ReadDirFlags, ReadDirReply, WireHandle};
 
 /// An entry of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,8 @@ pub struct DirEntry<'a> {
     pub next: i64,
     /// Attributes, when asked for and the entry was still there; never of `.` and `..`.
     pub attr: Option<Attr>,
-    handle: Option<WireHandle>,
+    /// Number of the handle that came with it; see [`DirEntries::handle`].
+    pub handle: Option<WireHandle>,
 }
 
 /// A part of a listing, or all of it.
@@ -39,6 +40,9 @@ pub struct DirEntries {
     pub at_end: bool,
     /// Where those that come after them begin.
     pub cursor: i64,
+    /// Listings of directories below, with [`ReadDirFlags::BELOW`], each behind one that has its
+    /// handle.
+    pub below: Vec<(WireHandle, Self)>,
 }
 
 /// Entries with the place of each, for [`DirEntries::at`].
@@ -147,7 +151,8 @@ impl Client {
     ///
     /// With [`ReadDirFlags::ATTRS`] each entry has its attributes, so that a following `stat` of
     /// each needs no message; with [`ReadDirFlags::DIRS`] each directory has its handle and
-    /// attributes, so that going down into it needs none.
+    /// attributes, so that going down into it needs none; with [`ReadDirFlags::BELOW`], too, the
+    /// listings of directories below come with it.
     ///
     /// # Errors
     /// ENOTDIR, EACCES, ESTALE; EIO when the gofer is gone.
@@ -162,23 +167,37 @@ impl Client {
         let request = ReadDir { node: dir.number(), cursor, max_bytes, flags: flags.bits() };
         let mut writer = Writer::new();
         writer.put(&request);
-        let mut message = self.shared.call(Op::ReadDir, &writer)?.message;
+        let message = self.shared.call(Op::ReadDir, &writer)?.message;
         let mut reader = Reader::new(&message);
-        let reply: ReadDirReply = reader.take().map_err(|_| EIO.because("bad listing"))?;
+        let mut entries = self.listing(&mut reader, cursor).map_err(bad)?;
+        while flags.contains(ReadDirFlags::BELOW) && reader.remaining() > 0 {
+            let Below { node } = reader.take().map_err(bad)?;
+            entries.below.push((node, self.listing(&mut reader, 0).map_err(bad)?));
+        }
+        Ok(entries)
+    }
+
+    fn listing(&self, reader: &mut Reader<'_>, cursor: i64) -> Result<DirEntries, Malformed> {
+        let reply: ReadDirReply = reader.take()?;
+        let start = *reader;
         // Check once, so that iterating needs no errors.
         let mut handles = HashMap::new();
         let mut last = cursor;
         for _ in 0..reply.count {
-            let entry = entry(&mut reader).map_err(|_| EIO.because("bad listing"))?;
+            let entry = entry(reader)?;
             last = entry.next;
             if let Some(handle) = entry.handle {
                 handles.insert(handle, Arc::new(self.handle(handle)));
             }
         }
-        let rest = reader.remaining();
-        message.truncate(message.len() - rest);
-        message.drain(..size_of::<ReadDirReply>());
+        let mut start = start;
+        let message = start.bytes(start.remaining() - reader.remaining())?.to_vec();
         let at_end = reply.at_end != 0;
-        Ok(DirEntries { message, count: reply.count, handles, at_end, cursor: last })
+        let below = Vec::new();
+        Ok(DirEntries { message, count: reply.count, handles, at_end, cursor: last, below })
     }
+}
+
+fn bad(_: Malformed) -> Errno {
+    EIO.because("bad listing")
 }

@@ -1,5 +1,6 @@
 //! Listing directories.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 
 use bevor_abi::Errno;
@@ -8,7 +9,7 @@ use bevor_gofer_protocol::Attr;
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
 use bevor_gofer_protocol::ring::MAX_PAYLOAD;
 use bevor_gofer_protocol::wire::{
-    Entry, EntryParts, ReadDir, ReadDirFlags, ReadDirReply, WireHandle,
+    Below, Entry, EntryParts, ReadDir, ReadDirFlags, ReadDirReply, WireHandle,
 };
 use parking_lot::Mutex;
 use zerocopy::FromBytes;
@@ -20,6 +21,8 @@ use crate::table::{Found, Id};
 
 /// Listings kept open between two requests.
 const MAX_STREAMS: usize = 8;
+/// Directories of which a listing brings those below.
+const MAX_BELOW: usize = 64;
 /// Bytes of directory entries asked of the host at once.
 const BUFFER_BYTES: usize = 32 * 1024;
 
@@ -76,8 +79,12 @@ pub fn readdir(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) ->
         None => start(server, &found, cursor)?,
     };
     let root = server.root_of(&found)?;
-    let mut listing = Listing { server, root, found: &found, flags, max_bytes, reply };
-    let (entries, next) = listing.fill(&stream, cursor)?;
+    let mut listing = Listing { server, root, flags, max_bytes, reply, dirs: Vec::new() };
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let (entries, next) = listing.fill(&found, &stream, cursor, &mut buffer)?;
+    if entries.at_end == 1 && flags.contains(ReadDirFlags::BELOW) {
+        listing.add_below(&mut buffer);
+    }
     if entries.count == 0 && entries.at_end == 0 {
         return Err(EINVAL.because("no room for a single directory entry").into());
     }
@@ -114,22 +121,28 @@ fn start(server: &Server, found: &Found, cursor: i64) -> Result<OwnedFd, Errno> 
 struct Listing<'a> {
     server: &'a Server,
     root: &'a Root,
-    found: &'a Found,
     flags: ReadDirFlags,
     max_bytes: usize,
     reply: &'a mut Writer,
+    /// Directories that were given a handle.
+    dirs: Vec<Id>,
 }
 
 impl Listing<'_> {
     /// Writes entries until the message is full or the directory at its end; answers with the
     /// cursor behind the last.
-    fn fill(&mut self, stream: &OwnedFd, cursor: i64) -> Result<(ReadDirReply, i64), Errno> {
+    fn fill(
+        &mut self,
+        dir: &Found,
+        stream: &OwnedFd,
+        cursor: i64,
+        buffer: &mut [u8],
+    ) -> Result<(ReadDirReply, i64), Errno> {
         let mut entries = ReadDirReply { count: 0, at_end: 0 };
         let mut next = cursor;
         self.reply.put(&entries);
-        let mut buffer = vec![0; BUFFER_BYTES];
         loop {
-            let len = host::getdents(stream.as_fd(), &mut buffer)?;
+            let len = host::getdents(stream.as_fd(), buffer)?;
             if len == 0 {
                 entries.at_end = 1;
                 return Ok((entries, next));
@@ -137,7 +150,7 @@ impl Listing<'_> {
             let mut rest = &buffer[..len];
             while let Some((entry, after)) = HostEntry::split(rest) {
                 rest = after;
-                if !self.add(stream, &entry) {
+                if !self.add(dir, stream, &entry) {
                     return Ok((entries, next));
                 }
                 entries.count += 1;
@@ -146,8 +159,40 @@ impl Listing<'_> {
         }
     }
 
+    /// Adds whole listings of directories below while they fit, in the order of a reader that goes
+    /// down into each directory it meets.
+    fn add_below(&mut self, buffer: &mut [u8]) {
+        let mut waiting: VecDeque<Id> = self.dirs.drain(..).collect();
+        for _ in 0..MAX_BELOW {
+            let Some(id) = waiting.pop_front() else { return };
+            let start_of = |id: Id| {
+                let found = self.server.find(id.to_wire()).ok().filter(|it| !it.info.boundary)?;
+                let stream = start(self.server, &found, 0).ok()?;
+                Some((found, stream))
+            };
+            // What cannot be listed is for the client to find out.
+            let Some((found, stream)) = start_of(id) else { continue };
+            let before = self.reply.message().len();
+            self.reply.put(&Below { node: id.to_wire() });
+            let at = self.reply.message().len();
+            match self.fill(&found, &stream, 0, buffer) {
+                Ok((entries, _)) if entries.at_end == 1 && !self.reply.overflowed() => {
+                    self.reply.patch(at, &entries);
+                    for id in self.dirs.drain(..).rev() {
+                        waiting.push_front(id);
+                    }
+                }
+                _ => {
+                    self.reply.truncate(before);
+                    self.server.table.lock().close(self.dirs.drain(..));
+                    return;
+                }
+            }
+        }
+    }
+
     /// Adds an entry; false when it does not fit any more.
-    fn add(&mut self, stream: &OwnedFd, entry: &HostEntry<'_>) -> bool {
+    fn add(&mut self, dir: &Found, stream: &OwnedFd, entry: &HostEntry<'_>) -> bool {
         let is_dot = matches!(entry.name, b"." | b"..");
         let is_dir = entry.kind == libc::DT_DIR;
         let with_handle = self.flags.contains(ReadDirFlags::DIRS) && is_dir && !is_dot;
@@ -160,12 +205,12 @@ impl Listing<'_> {
         }
         // Without what was asked for if the name is gone already.
         let looked = if with_attr {
-            self.server.look(self.root, stream.as_fd(), &self.found.info, entry.name, false).ok()
+            self.server.look(self.root, stream.as_fd(), &dir.info, entry.name, false).ok()
         } else {
             None
         };
         let handle = looked.as_ref().filter(|_| with_handle).and_then(|looked| {
-            self.server.table.lock().child(self.found.id, entry.name, looked.info.clone()).ok()
+            self.server.table.lock().child(dir.id, entry.name, looked.info.clone()).ok()
         });
         let mut has = EntryParts::empty();
         has.set(EntryParts::ATTR, looked.is_some());
@@ -180,6 +225,7 @@ impl Listing<'_> {
         });
         if let Some(handle) = handle {
             self.reply.put(&handle.to_wire());
+            self.dirs.push(handle);
         }
         if let Some(looked) = looked {
             self.reply.put(&self.root.attr(&looked.found, looked.info.boundary));

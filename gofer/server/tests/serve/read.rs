@@ -351,3 +351,51 @@ fn several_files_are_opened_at_once() {
         assert_eq!(text, name);
     }
 }
+
+#[test]
+fn a_listing_brings_those_below_it() {
+    let gofer = Gofer::new(true);
+    for dir in ["a", "a/b", "a/b/c", "d"] {
+        for number in 0..10 {
+            gofer.dir.write(&format!("{dir}/file-{number}"), b"");
+        }
+    }
+    fs::create_dir(gofer.dir.join("empty")).unwrap();
+    symlink("a", gofer.dir.join("link")).unwrap();
+    let flags = ReadDirFlags::DIRS | ReadDirFlags::BELOW;
+    let all = gofer.client.readdir(&gofer.root.handle, 0, 1 << 20, flags).unwrap();
+    assert_eq!(all.below.len(), 5);
+    let listings = || std::iter::once(&all).chain(all.below.iter().map(|(_, listing)| listing));
+    let mut paths = std::collections::HashMap::from([(None, String::new())]);
+    for (node, listing) in std::iter::once((None, &all))
+        .chain(all.below.iter().map(|(node, listing)| (Some(*node), listing)))
+    {
+        // Its directory came as an entry before.
+        let path = paths[&node].clone();
+        let mut names = Vec::new();
+        for entry in listing.iter() {
+            let name = str::from_utf8(entry.name).unwrap();
+            if let Some(handle) = entry.handle {
+                paths.insert(Some(handle), format!("{path}{name}/"));
+            }
+            names.push(name.to_owned());
+        }
+        names.retain(|name| name != "." && name != "..");
+        names.sort();
+        let host = fs::read_dir(gofer.dir.join(&path)).unwrap();
+        let mut expected: Vec<_> =
+            host.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        expected.sort();
+        assert_eq!(names, expected, "{path}");
+    }
+    assert_eq!(listings().count(), paths.len());
+    // What does not fit wholly does not come.
+    let some = gofer.client.readdir(&gofer.root.handle, 0, 1500, flags).unwrap();
+    assert!(some.at_end && some.below.len() < 5, "{}", some.below.len());
+    for (_, listing) in &some.below {
+        assert!(listing.at_end);
+    }
+    drop((all, some));
+    gofer.client.flush_closed();
+    assert_eq!(gofer.names(&gofer.handle("a/b"), 1000).len(), 11);
+}

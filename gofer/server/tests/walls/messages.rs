@@ -130,7 +130,7 @@ pub fn right(random: &mut Random, handles: &[u64], odd: bool) -> (Op, Vec<u8>) {
         Op::ReadDir => {
             let cursor = *random.pick(&[0, 0, 0, 1, -1, i64::MAX, i64::MIN, 77]);
             let max_bytes = *random.pick(BORDERS);
-            writer.put(&ReadDir { node, cursor, max_bytes, flags: random.half() & 3 });
+            writer.put(&ReadDir { node, cursor, max_bytes, flags: random.half() & 7 });
         }
         Op::GetAttr | Op::ReadLink | Op::StatFs | Op::ListXattr => {
             writer.put(&OnNode { node });

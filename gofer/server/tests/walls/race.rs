@@ -159,7 +159,8 @@ impl Racer<'_> {
                 let _ = self.count(client.removexattr(node, b"user.a"));
             }
             14 => {
-                let flags = *self.random.pick(&[ReadDirFlags::ATTRS, ReadDirFlags::DIRS]);
+                let below = ReadDirFlags::DIRS | ReadDirFlags::BELOW;
+                let flags = *self.random.pick(&[ReadDirFlags::ATTRS, ReadDirFlags::DIRS, below]);
                 if let Some(listing) = self.count(client.readdir(dir, 0, 100_000, flags)) {
                     handles.extend(listing.into_handles());
                 }

@@ -585,12 +585,15 @@ impl Inode for GoferInode {
             && let Some(this) = self.this.upgrade()
         {
             match self.fs.listings.find(&this, name) {
-                Known::Entry(attr, handle, ahead) => {
+                Known::Entry(attr, mut brought) => {
                     let by_name = || Way::Name(this, name.into());
-                    let way = handle.map_or_else(by_name, Way::Handle);
+                    let way = brought.handle.take().map_or_else(by_name, Way::Handle);
                     let inode = self.fs.adopt(way, &attr, None)?;
-                    if let Some(fd) = ahead {
+                    if let Some(fd) = brought.fd.take() {
                         inode.take_ahead(fd);
+                    }
+                    if inode.kind == FileType::Directory {
+                        self.fs.listings.adopt(&inode, brought);
                     }
                     return Ok(inode);
                 }

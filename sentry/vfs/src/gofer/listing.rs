@@ -16,7 +16,7 @@ use bevor_abi::Errno;
 use bevor_abi::conv::usize_of_u32;
 use bevor_abi::errno::EIO;
 use bevor_gofer_protocol::client::{DirEntries, DirEntry, Places};
-use bevor_gofer_protocol::wire::{MAX_FDS, ReadDirFlags};
+use bevor_gofer_protocol::wire::{MAX_FDS, ReadDirFlags, WireHandle};
 use bevor_gofer_protocol::{Attr as WireAttr, Handle};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -36,6 +36,8 @@ const MAX_CHANGED: usize = 1024;
 const EAGER: u32 = 16;
 /// The most there is of it.
 const MAX_EAGERNESS: u32 = 64;
+/// Descents from which on listings bring those of directories below.
+const DESCENTS: u32 = 4;
 /// Most descriptors a file system has open ahead of their use.
 const MAX_AHEAD: usize = 256;
 /// Look-ups a change in a directory outweighs: who fills one looks each name up before.
@@ -62,6 +64,23 @@ struct Marks {
     opened: Box<[u64]>,
     /// Descriptors of files that were opened ahead of their use and have no inode yet.
     ahead: HashMap<usize, Kept>,
+    /// Listings of directories that have no inode yet, by the number of their handle.
+    below: HashMap<WireHandle, Arc<Listing>>,
+    /// A reader has seen the entries.
+    is_read: bool,
+}
+
+/// What a listing brings with an entry.
+#[derive(Default)]
+pub(super) struct Brought {
+    /// The handle of a directory.
+    pub(super) handle: Option<Arc<Handle>>,
+    /// A descriptor of a regular file for reading.
+    pub(super) fd: Option<Kept>,
+    /// The listing of a directory.
+    listing: Option<Arc<Listing>>,
+    /// A reader has seen the entry: if it is a directory, it may be read next.
+    is_read: bool,
 }
 
 /// What a directory remembers.
@@ -78,13 +97,14 @@ pub(super) struct Remembered {
     is_queued: bool,
     /// Files that were opened and not expected to be.
     opens: u32,
+    /// It was found by a reader of the directory above.
+    is_descent: bool,
 }
 
 /// What is known of a name.
 pub(super) enum Known {
-    /// It stands for this file; directories come with their handle, regular files perhaps with a
-    /// descriptor for reading.
-    Entry(WireAttr, Option<Arc<Handle>>, Option<Kept>),
+    /// It stands for this file.
+    Entry(WireAttr, Brought),
     /// It does not exist.
     Absent,
     /// Nothing.
@@ -101,6 +121,8 @@ struct Tally {
     foresight: AtomicU32,
     /// Descriptors in [`Marks::ahead`].
     nr_ahead: AtomicUsize,
+    /// How much readers went down into directories lately, less the listings they did not want.
+    descents: AtomicU32,
 }
 
 /// The listings of a file system.
@@ -181,6 +203,8 @@ impl Listing {
             changed: HashSet::new(),
             opened: none,
             ahead: HashMap::new(),
+            below: HashMap::new(),
+            is_read: false,
         });
         let this = Self { entries, index, as_of, marks, tally: tally.clone() };
         tally.bytes.fetch_add(this.bytes(), Ordering::AcqRel);
@@ -223,9 +247,14 @@ impl Listing {
         let Some((position, entry)) = self.entry(name) else { return Some(Known::Absent) };
         let was_met = has(&marks.met, position);
         set(&mut marks.met, position);
-        let ahead = marks.ahead.remove(&position);
+        let brought = Brought {
+            handle: self.entries.handle(&entry).cloned(),
+            fd: marks.ahead.remove(&position),
+            listing: entry.handle.and_then(|handle| marks.below.remove(&handle)),
+            is_read: marks.is_read,
+        };
         drop(marks);
-        if ahead.is_some() {
+        if brought.fd.is_some() {
             self.tally.nr_ahead.fetch_sub(1, Ordering::AcqRel);
         }
         let attr = entry.attr?;
@@ -237,10 +266,10 @@ impl Listing {
             if !was_met {
                 self.tally.be_more_eager(1);
             }
-            return Some(Known::Entry(attr, None, ahead));
+        } else if brought.handle.is_none() {
+            return Some(Known::Unknown);
         }
-        let handle = self.entries.handle(&entry).cloned();
-        Some(handle.map_or(Known::Unknown, |handle| Known::Entry(attr, Some(handle), None)))
+        Some(Known::Entry(attr, brought))
     }
 
     /// Names of up to `count` regular files behind `name` that were not opened yet, and their
@@ -271,6 +300,29 @@ impl Listing {
             }
         }
         names
+    }
+
+    /// Keeps the listing of a directory for the look-up that is to come; gives it back if there is,
+    /// or was, an inode of that directory.
+    fn keep_below(
+        &self,
+        position: usize,
+        node: WireHandle,
+        listing: Arc<Self>,
+    ) -> Result<(), Arc<Self>> {
+        let mut marks = self.marks.lock();
+        if has(&marks.met, position) {
+            return Err(listing);
+        }
+        marks.below.insert(node, listing);
+        Ok(())
+    }
+
+    /// The directories that came with a handle, and their positions.
+    fn directories(&self) -> impl Iterator<Item = (WireHandle, usize)> {
+        self.index.iter().enumerate().filter_map(|(position, (_, place))| {
+            Some((self.entries.at(usize_of_u32(*place))?.handle?, position))
+        })
     }
 
     /// Keeps a descriptor for the look-up of its name that is to come; gives it back if that has
@@ -323,6 +375,7 @@ impl Drop for Listing {
         });
         self.tally.be_less_eager(in_vain.count());
         self.tally.ahead_in_vain(marks.ahead.len());
+        lower(&self.tally.descents, marks.below.len());
     }
 }
 
@@ -346,29 +399,59 @@ impl Listings {
         let Some(listing) = &remembered.listing else { return };
         let mut marks = listing.marks.lock();
         marks.changed.insert(name.into());
-        let position = listing.entry(name).map(|(position, _)| position);
+        let entry = listing.entry(name);
+        let position = entry.map(|(position, _)| position);
         let unused = position.and_then(|position| marks.ahead.remove(&position));
         if unused.is_some() {
             self.tally.ahead_in_vain(1);
         }
+        let below = entry.and_then(|(_, entry)| marks.below.remove(&entry.handle?));
         if marks.changed.len() > MAX_CHANGED {
             drop(marks);
             let old = remembered.listing.take();
             drop(remembered);
-            drop(old);
+            drop((old, below));
         }
     }
 
     /// The entries of a directory for a reader that begins; `None` if they are too many.
     pub(super) fn read(&self, dir: &Arc<GoferInode>) -> Result<Option<Arc<Listing>>, Errno> {
+        let is_descent = std::mem::take(&mut dir.remembered.lock().is_descent);
+        if is_descent {
+            raise(&self.tally.descents, 1);
+        }
         if let Some(listing) = self.kept(dir) {
+            listing.marks.lock().is_read = true;
             return Ok(Some(listing));
         }
         if dir.remembered.lock().is_large {
             return Ok(None);
         }
-        let attrs = if self.tally.is_eager() { ReadDirFlags::ATTRS } else { ReadDirFlags::empty() };
-        self.fetch(dir, attrs)
+        let mut more = ReadDirFlags::empty();
+        more.set(ReadDirFlags::ATTRS, self.tally.is_eager());
+        let descents = self.tally.descents.load(Ordering::Relaxed);
+        more.set(ReadDirFlags::BELOW, is_descent && descents >= DESCENTS);
+        let listing = self.fetch(dir, more)?;
+        if let Some(listing) = &listing {
+            listing.marks.lock().is_read = true;
+        }
+        Ok(listing)
+    }
+
+    /// Gives the inode of a directory what a listing brought with its entry.
+    pub(super) fn adopt(&self, dir: &Arc<GoferInode>, brought: Brought) {
+        let mut remembered = dir.remembered.lock();
+        remembered.is_descent |= brought.is_read;
+        if remembered.listing.is_some() || remembered.changes != 0 {
+            return;
+        }
+        let Some(listing) = brought.listing else { return };
+        remembered.listing = Some(listing);
+        let is_queued = std::mem::replace(&mut remembered.is_queued, true);
+        drop(remembered);
+        if !is_queued {
+            self.directories.lock().push_back(Arc::downgrade(dir));
+        }
     }
 
     /// The entries of a directory, if they are known.
@@ -474,12 +557,12 @@ impl Listings {
     fn fetch(
         &self,
         dir: &Arc<GoferInode>,
-        attrs: ReadDirFlags,
+        more: ReadDirFlags,
     ) -> Result<Option<Arc<Listing>>, Errno> {
         let as_of = self.changes();
         let own = dir.remembered.lock().changes;
         let (client, handle) = (&dir.fs.client, dir.handle()?);
-        let flags = ReadDirFlags::DIRS | attrs;
+        let flags = ReadDirFlags::DIRS | more;
         let mut entries = client.readdir(&handle, 0, usize::MAX, flags)?;
         while !entries.at_end {
             if entries.bytes() > MAX_BYTES_OF_ONE {
@@ -493,11 +576,35 @@ impl Listings {
             entries.append(more);
         }
         entries.shrink();
+        let below = std::mem::take(&mut entries.below);
         let listing = Arc::new(Listing::new(entries, as_of, &self.tally));
+        let mut all = vec![(0, listing.clone())];
+        for (node, entries) in below {
+            all.push((node, Arc::new(Listing::new(entries, as_of, &self.tally))));
+        }
         let inodes = dir.fs.inodes.lock();
         let is_quiet = self.changes() == as_of;
-        listing.meet(|attr| !is_quiet || inodes.contains_key(&FileKey::of(attr)));
+        for (_, listing) in &all {
+            listing.meet(|attr| !is_quiet || inodes.contains_key(&FileKey::of(attr)));
+        }
         drop(inodes);
+        let mut places = HashMap::new();
+        if all.len() > 1 {
+            for (number, (_, listing)) in all.iter().enumerate() {
+                places.extend(listing.directories().map(|(node, at)| (node, (number, at))));
+            }
+        }
+        // Innermost first: what an inode knows better goes, and what is below it.
+        let mut unwanted = Vec::new();
+        while let Some((node, below)) = all.pop() {
+            let place = places.get(&node);
+            let Some((parent, at)) = place.and_then(|(parent, at)| Some((all.get(*parent)?, *at)))
+            else {
+                continue;
+            };
+            unwanted.extend(parent.1.keep_below(at, node, below).err());
+        }
+        drop(unwanted);
         let mut remembered = dir.remembered.lock();
         if remembered.changes != own {
             return Ok(Some(listing));

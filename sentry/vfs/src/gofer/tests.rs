@@ -546,3 +546,67 @@ fn a_file_opened_ahead_is_the_one_its_name_leads_to() {
     }
     assert_eq!(task.get("/a/moved").unwrap().len(), 2600);
 }
+
+/// Reads a tree, each directory when it is met; answers with the number of names.
+fn read_tree(task: &TestTask, path: &str) -> usize {
+    let names = task.list(path).unwrap();
+    let mut count = names.len();
+    for name in names {
+        let below = format!("{path}/{name}");
+        if task.lstat(&below).unwrap().mode & libc::S_IFMT == libc::S_IFDIR {
+            count += read_tree(task, &below);
+        }
+    }
+    count
+}
+
+/// Three trees of 21 directories with 5 files each.
+fn trees() -> Fixture {
+    let fixture = Fixture::new(Sharing::Exclusive);
+    for tree in ["a", "b", "c"] {
+        for dir in (0..20).map(|number| format!("{tree}/{}/{}", number % 4, number / 4)) {
+            fs::create_dir_all(fixture.dir.join(&dir)).unwrap();
+            for number in 0..5 {
+                fs::write(fixture.dir.join(format!("{dir}/{number}")), "").unwrap();
+            }
+        }
+    }
+    fixture
+}
+
+#[test]
+fn who_goes_down_a_tree_gets_more_of_it_at_once() {
+    let fixture = trees();
+    fixture.task.list("/").unwrap();
+    let count = 24 + 20 * 5;
+    assert_eq!(read_tree(&fixture.task, "/a"), count);
+    // The first listing brings all of them.
+    fixture.task.list("/b").unwrap();
+    fixture.client.shutdown();
+    assert_eq!(read_tree(&fixture.task, "/b"), count);
+}
+
+#[test]
+fn listings_of_what_is_below_follow_changes() {
+    let fixture = trees();
+    let task = &fixture.task;
+    task.list("/").unwrap();
+    read_tree(task, "/a");
+    // Known before it comes with the listing above it, and changed afterwards.
+    task.put("/b/1/1/early", b"").unwrap();
+    task.list("/b").unwrap();
+    task.put("/b/1/1/late", b"").unwrap();
+    task.put("/b/2/2/3", b"longer").unwrap();
+    task.rename("/b/0/1", "/b/0/moved", 0).unwrap();
+    task.rename("/b/3", "/b/three", 0).unwrap();
+    task.mkdir("/b/3").unwrap();
+    fixture.forget();
+    assert_eq!(read_tree(task, "/b"), 24 + 20 * 5 + 3);
+    for path in ["/b/1/1/early", "/b/1/1/late", "/b/2/2/3", "/b/0/moved/1", "/b/three/1/2"] {
+        fixture.agrees(path);
+    }
+    for path in ["/b/0/1", "/b/3/1", "/b/1/1/none"] {
+        assert_eq!(task.stat(path).unwrap_err(), ENOENT, "{path}");
+    }
+    assert!(task.list("/b/3").unwrap().is_empty());
+}
