@@ -20,6 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Largest file size (`MAX_LFS_FILESIZE`).
 const MAX_SIZE: u64 = i64::MAX.cast_unsigned() & !(PAGE_SIZE - 1);
 
+/// Bytes from which on new pages are written by the host and not through the window.
+const HOST_WRITE: u64 = 4 * PAGE_SIZE;
+
 /// What the files of one file system may use together (`size=` of tmpfs).
 #[derive(Debug)]
 pub struct SpaceLimit {
@@ -217,11 +220,12 @@ impl PageStore {
         let mut at = offset;
         let mut failure = None;
         while at < end {
-            let (piece, len) = {
+            let (piece, len, is_fresh) = {
                 let mut state = self.state.write();
                 // Fills at most this much in one go, so that a short source wastes little.
                 let chunk = (end - at).min(4 << 20);
-                match self.fill(&mut state, at..at + chunk) {
+                let is_fresh = chunk >= HOST_WRITE && state.extents.get(at).is_none();
+                let (piece, len) = match self.fill(&mut state, at..at + chunk) {
                     Ok(()) => state.pin(at, chunk),
                     Err(error) => {
                         // The page at hand may be there, or fit alone.
@@ -238,15 +242,25 @@ impl PageStore {
                             }
                         }
                     }
-                }
+                };
+                (piece, len, is_fresh)
             };
             let Some((pages, start)) = piece else { break };
-            match src.copy_to_memory(&pages, start, len) {
+            let moved = if is_fresh && len >= HOST_WRITE {
+                // Into pages the host has not made yet: it need not clear them, nor map them here.
+                src.host_write(pages.file().fd().as_fd(), Some(pages.offset() + start), len)
+            } else {
+                src.copy_to_memory(&pages, start, len)
+            };
+            match moved {
                 Ok(moved) => {
                     at += moved as u64;
                     let mut state = self.state.write();
                     state.size = state.size.max(at);
-                    if (moved as u64) < len {
+                    drop(state);
+                    // The host takes a limited number of pieces; the rest goes through the window.
+                    let goes_on = is_fresh && moved > 0 && src.remaining() > 0;
+                    if (moved as u64) < len && !goes_on {
                         break;
                     }
                 }
