@@ -8,6 +8,7 @@ use bevor_boot::config::{Net, PlatformKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
+use crate::overlay::Overlay;
 use crate::quantity;
 
 /// Runs Linux programs in a sandbox that serves their system calls itself.
@@ -30,6 +31,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show or export what a sandbox changed
+    #[command(subcommand)]
+    Fs(Fs),
     /// Print every host system call each process of a sandbox may make
     Surface {
         /// One JSON object instead of text
@@ -50,15 +54,54 @@ pub enum Command {
     },
 }
 
+/// The commands of `fs`.
+#[derive(Debug, Subcommand)]
+pub enum Fs {
+    /// List changes: A added, C changed, D deleted
+    Diff {
+        /// A running sandbox by its --id, or a directory of --overlay dir:DIR
+        #[arg(value_name = "ID|DIR")]
+        target: PathBuf,
+        /// One JSON array instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write changes as a tar file, in the manner of OCI layers
+    Export {
+        /// A running sandbox by its --id, or a directory of --overlay dir:DIR
+        #[arg(value_name = "ID|DIR")]
+        target: PathBuf,
+        /// Where to [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
 /// Flags of `do`.
 #[derive(Debug, Args)]
 pub struct Do {
     /// What runs guest code
     #[arg(long, value_enum, default_value_t)]
     pub platform: Platform,
-    /// Host directory that is the root inside, under changes in memory
+    /// Host directory that is the root inside
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+    /// Where changes to the root go: memory; file:DIR, contents of files in a hidden file in DIR;
+    /// dir:DIR, a directory that is kept and can be used again; none, TO THE HOST'S OWN FILES
+    #[arg(long, value_name = "WHERE", default_value = "memory")]
+    pub overlay: Overlay,
+    /// Most that changes in memory or in a file may take
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
+    pub overlay_size: Option<u64>,
+    /// When the program has ended, list in this file what it changed (as bevor fs diff)
+    #[arg(long, value_name = "FILE")]
+    pub diff: Option<PathBuf>,
+    /// When the program has ended, write what it changed to this tar file (as bevor fs export)
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// Name by which bevor fs finds the sandbox while it runs
+    #[arg(long, value_name = "ID", value_parser = crate::address::id)]
+    pub id: Option<String>,
     /// Working directory inside [default: this one; / with --root]
     #[arg(long, value_name = "DIR")]
     pub cwd: Option<PathBuf>,

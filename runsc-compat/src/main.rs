@@ -4,11 +4,14 @@
 //! starts itself as (`sentry-role`, `gofer-role`).
 #![deny(unsafe_code)]
 
+mod address;
 mod cli;
 mod doctor;
 mod failure;
+mod fs;
 mod host;
 mod launch;
+mod overlay;
 mod quantity;
 mod roles;
 mod run;
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Do(args) => cli::known_flags(&args).and_then(|()| run::run(&args)),
+        Command::Fs(command) => fs::run(&command),
         Command::Doctor { json } => doctor::run(json),
         Command::Surface { json, platform, net } => surface::run(json, platform, net),
         Command::Syscalls { json } => surface::syscalls(json),

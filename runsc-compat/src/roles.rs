@@ -123,26 +123,30 @@ fn gofer() -> Result<(), String> {
 /// Copies the mounts of every root, so that what is hidden is not in the copies at all.
 fn copy_trees(roots: &[RootConfig]) -> io::Result<Vec<OwnedFd>> {
     private_mounts()?;
-    // Roots without hidden parts first: they may lie in what is covered for the others.
+    // Roots without hidden parts first, then the deepest: they may lie in what is covered for the
+    // others.
     let mut trees: Vec<Option<OwnedFd>> = roots.iter().map(|_| None).collect();
-    for hiding in [false, true] {
-        for (root, tree) in roots.iter().zip(&mut trees) {
-            if root.hidden.is_empty() == hiding {
-                continue;
-            }
-            let Source::Path(path) = &root.source else { continue };
-            let hidden = root.hidden.iter().map(|below| c_path(path.join(below).as_os_str()));
-            let hidden = hidden.collect::<io::Result<Vec<_>>>()?;
-            for hidden in &hidden {
-                cover_if_there(hidden)?;
-            }
-            let copy = MountTree::copy_of(&c_path(path.as_os_str())?)?;
-            copy.restrict(root.read_only)?;
-            *tree = Some(copy.into());
-            if hidden.iter().any(|hidden| hidden.as_c_str() == PROC) {
-                // The gofer needs its own descriptors' directory once more.
-                uncover(PROC)?;
-            }
+    let mut ordered: Vec<_> = roots.iter().zip(&mut trees).collect();
+    ordered.sort_by_key(|(root, _)| {
+        let depth = match &root.source {
+            Source::Path(path) => path.components().count(),
+            Source::Fd(_) => 0,
+        };
+        (!root.hidden.is_empty(), std::cmp::Reverse(depth))
+    });
+    for (root, tree) in ordered {
+        let Source::Path(path) = &root.source else { continue };
+        let hidden = root.hidden.iter().map(|below| c_path(path.join(below).as_os_str()));
+        let hidden = hidden.collect::<io::Result<Vec<_>>>()?;
+        for hidden in &hidden {
+            cover_if_there(hidden)?;
+        }
+        let copy = MountTree::copy_of(&c_path(path.as_os_str())?)?;
+        copy.restrict(root.read_only)?;
+        *tree = Some(copy.into());
+        if hidden.iter().any(|hidden| hidden.as_c_str() == PROC) {
+            // The gofer needs its own descriptors' directory once more.
+            uncover(PROC)?;
         }
     }
     trees.into_iter().map(|tree| tree.ok_or_else(|| io::ErrorKind::InvalidInput.into())).collect()

@@ -8,15 +8,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::Instant;
 
 use bevor_boot::config::{Log, SentryConfig};
-use bevor_control::{Create, Gofer, Limits, Process, Rlimit, Text, User};
+use bevor_control::{ChangesForm, Create, Gofer, Limits, Process, Rlimit, Text, User};
 use nix::sys::resource::{Resource, getrlimit};
 
+use crate::address::Address;
 use crate::cli::{Do, LogFormat, NetArg};
 use crate::failure::{Attempt, Failure};
+use crate::fs;
 use crate::launch::{Plan, launch};
+use crate::overlay::Overlay;
+use crate::session::Wishes;
 use crate::session::{self, Session};
 use crate::streams;
-use crate::view::{View, Wishes};
+use crate::view::{self, View};
 
 /// Name of the one container of a `do` sandbox.
 pub const CONTAINER: &str = "do";
@@ -32,9 +36,19 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
             eprintln!("bevor: {:?}: {what}", started.elapsed());
         }
     };
+    let mut wishes = Vec::new();
+    for (path, form) in [(&args.diff, ChangesForm::Text), (&args.export, ChangesForm::Tar)] {
+        if let Some(path) = path {
+            wishes.push((form, fs::open(Some(path))?));
+        }
+    }
+    if !wishes.is_empty() && args.overlay == Overlay::None {
+        return Err(Failure::new("--overlay none keeps no changes to be listed or exported"));
+    }
+    let address = args.id.as_deref().map(Address::new).transpose()?;
     let signals = session::hold_signals()?;
     let by_root = nix::unistd::geteuid().is_root();
-    let view = View::new(&Wishes {
+    let mut view = View::new(&view::Wishes {
         root: &args.root,
         cwd: args.cwd.as_deref(),
         ro: &args.ro,
@@ -42,6 +56,8 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         host_locks: args.host_locks,
         host_home: args.host_home,
         host_net: args.net == NetArg::Host,
+        overlay: &args.overlay,
+        overlay_size: args.overlay_size,
     })?;
     let log = args.log.as_ref().map(|path| {
         let mut options = OpenOptions::new();
@@ -78,10 +94,14 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
 
     let gofer = Gofer { descriptors: sandbox.channel.len() };
     fds.append(&mut sandbox.channel);
+    let contents = view.overlay.contents.take();
+    let has_contents = contents.is_some();
+    fds.extend(contents);
     let create = Create {
         container: CONTAINER.into(),
         process,
         gofer: Some(gofer),
+        contents: has_contents,
         root: view.root,
         mounts: view.mounts,
         hostname: Some(hostname),
@@ -96,7 +116,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
     let session = Session::begin(sandbox, create, fds)?;
     clock("the sandbox was asked to run the program");
     let deadline = args.timeout.map(|timeout| (Instant::now() + timeout, timeout));
-    session.run(signals, deadline, clock)
+    session.run(signals, Wishes { deadline, address, changes: wishes }, clock)
 }
 
 /// The program with everything it would inherit from us if it ran here.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bevor_confine::Child;
 use bevor_control::{
-    Answer, Client, Create, Ended, EventKind, RefusalKind, Reply, Request, RequestId, Target,
-    WireError,
+    Answer, ChangesForm, Client, Create, Ended, EventKind, RefusalKind, Reply, Request, RequestId,
+    Target, WireError,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,6 +17,7 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use crate::address::Address;
 use crate::failure::{Attempt, Failure, NOT_EXECUTABLE, NOT_FOUND, TIMED_OUT};
 use crate::host;
 use crate::launch::{Sandbox, describe_end};
@@ -86,6 +87,16 @@ struct Process {
     status: Option<WaitStatus>,
 }
 
+/// What is wanted of a session beyond running the program.
+pub struct Wishes {
+    /// When it is to be over, and how long after its start that is.
+    pub deadline: Option<(Instant, Duration)>,
+    /// Where others may reach the sandbox.
+    pub address: Option<Address>,
+    /// What to write of its changes when the program has ended, and where to.
+    pub changes: Vec<(ChangesForm, OwnedFd)>,
+}
+
 /// What the wait for the program's end came to.
 enum Outcome {
     Ended(Ended),
@@ -135,11 +146,20 @@ impl Session {
     pub fn run(
         mut self,
         signals: Signals,
-        deadline: Option<(Instant, Duration)>,
+        wishes: Wishes,
         clock: impl Fn(&str),
     ) -> Result<u8, Failure> {
-        let outcome = self.wait(&signals, deadline);
+        let outcome = self.wait(&signals, &wishes);
         clock("the program has ended");
+        let mut written = Ok(());
+        if outcome.is_ok() {
+            for (form, to) in wishes.changes {
+                let request = Request::Changes { container: None, form };
+                let answer = self.client.call(request, vec![to]);
+                let answer = answer.map(drop).map_err(|error| Failure::new(error.to_string()));
+                written = written.and(answer);
+            }
+        }
         self.sentry.kill();
         self.gofer.kill();
         if let Some(terminal) = &self.terminal {
@@ -150,7 +170,9 @@ impl Session {
         clock("the gofer is gone");
         self.sentry.reap();
         clock("the sandbox is gone");
-        match outcome? {
+        let outcome = outcome?;
+        written?;
+        match outcome {
             Outcome::Ended(ended) => {
                 if let Some(reason) = ended.reason {
                     eprintln!("bevor: the sandbox ended the program: {reason}");
@@ -164,12 +186,14 @@ impl Session {
         }
     }
 
-    fn wait(
-        &mut self,
-        signals: &Signals,
-        deadline: Option<(Instant, Duration)>,
-    ) -> Result<Outcome, Failure> {
+    fn wait(&mut self, signals: &Signals, wishes: &Wishes) -> Result<Outcome, Failure> {
+        let deadline = wishes.deadline;
         loop {
+            while let Some(client) = wishes.address.as_ref().and_then(Address::accept) {
+                if self.client.send(Request::Connect, vec![client]).is_err() {
+                    return Err(self.lost());
+                }
+            }
             while let Some(answer) = self.next_answer()? {
                 if let Some(ended) = self.take(answer)? {
                     return Ok(Outcome::Ended(ended));
@@ -196,18 +220,19 @@ impl Session {
             if self.client.wants_to_write() {
                 events |= PollFlags::POLLOUT;
             }
-            let mut fds = [
-                PollFd::new(self.client.as_fd(), events),
+            let mut fds = vec![
                 PollFd::new(self.sentry.child.pidfd.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.gofer.child.pidfd.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.client.as_fd(), events),
                 PollFd::new(signals.source.as_fd(), PollFlags::POLLIN),
             ];
+            let address = wishes.address.as_ref();
+            fds.extend(address.map(|address| PollFd::new(address.as_fd(), PollFlags::POLLIN)));
             match poll(&mut fds, timeout) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(Failure::new(format!("cannot poll: {error}"))),
             }
-            let [_, sentry, gofer, _] = fds.map(|fd| fd.any().unwrap_or(true));
-            if sentry || gofer {
+            if fds.iter().take(2).any(|process| process.any().unwrap_or(true)) {
                 return self.last_words();
             }
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use bevor_control::{Changes, Mount, MountKind, Root, Text};
 
 use crate::failure::{Attempt, Failure};
+use crate::overlay::{Overlay, Prepared};
 
 /// Host directories that are empty inside unless asked for: other people's and the system's state.
 const HIDDEN: [&str; 5] = ["/root", "/home", "/run", "/boot", "/var/run"];
@@ -45,6 +46,8 @@ pub struct View {
     pub mounts: Vec<Mount>,
     /// The working directory.
     pub cwd: Text,
+    /// Where changes go.
+    pub overlay: Prepared,
 }
 
 /// What was asked for.
@@ -64,6 +67,10 @@ pub struct Wishes<'a> {
     pub host_home: bool,
     /// `--net host`: programs look names up as the host does.
     pub host_net: bool,
+    /// `--overlay`, `--overlay-size`.
+    pub overlay: &'a Overlay,
+    /// The same.
+    pub overlay_size: Option<u64>,
 }
 
 impl View {
@@ -76,25 +83,30 @@ impl View {
         let whole_host = root == Path::new("/");
         let mut view = Self {
             exports: Vec::new(),
-            root: Root::Export { export: 0, changes: Changes::Memory },
+            root: Root::Memory,
             mounts: Vec::new(),
             cwd: Text::default(),
+            overlay: Prepared::new(wishes.overlay, wishes.overlay_size)?,
         };
+        let writes_through = view.overlay.writes_through();
         let hidden = if whole_host && !wishes.host_home { hidden() } else { Vec::new() };
         let here = if whole_host { std::env::current_dir().ok() } else { None };
         let fd = open(&root, true)?;
         let kernel_trees = KERNEL_TREES.iter().map(Path::new).filter(|_| whole_host);
         let below = hidden.iter().map(PathBuf::as_path).chain(kernel_trees);
         let below = below.filter_map(|path| path.strip_prefix("/").ok());
-        let below = below.map(|path| path.to_string_lossy().into_owned()).collect();
+        let mut below: Vec<_> = below.map(|path| path.to_string_lossy().into_owned()).collect();
+        below.extend(view.kept_within(&root));
         view.exports.push(Export {
-            path: root,
+            path: root.clone(),
             fd,
-            read_only: true,
-            shared: false,
+            read_only: !writes_through,
+            shared: writes_through,
             locks: false,
             hidden: below,
         });
+        let changes = view.changes(Path::new("/"), &root)?;
+        view.root = Root::Export { export: 0, changes, shared: writes_through };
 
         view.kernel("proc", "/proc", &["nosuid", "nodev", "noexec"]);
         view.kernel("sysfs", "/sys", &["ro", "nosuid", "nodev", "noexec"]);
@@ -109,8 +121,14 @@ impl View {
         if let Some(here) = &here
             && hidden.iter().any(|hidden| here.starts_with(hidden))
         {
-            let export = view.export(here.clone(), open(here, true)?, true, false);
-            view.mount(here.as_os_str(), export, Changes::Memory, false);
+            let kept = view.kept_within(here);
+            let fd = open(here, true)?;
+            let export = view.export(here.clone(), fd, !writes_through, writes_through);
+            if let Some(export) = view.exports.last_mut() {
+                export.hidden.extend(kept);
+            }
+            let changes = view.changes(here, here)?;
+            view.mount(here.as_os_str(), export, changes, writes_through);
         }
         if wishes.host_net
             && let Ok(servers) = Path::new("/etc/resolv.conf").canonicalize()
@@ -147,6 +165,23 @@ impl View {
             (None, None) => "/".into(),
         };
         Ok(view)
+    }
+
+    /// Where changes of the tree at `destination` go.
+    fn changes(&mut self, destination: &Path, lower: &Path) -> Result<Changes, Failure> {
+        let exports = &mut self.exports;
+        self.overlay.changes(destination, lower, |path| {
+            let fd = open(&path, true)?;
+            let (shared, locks, hidden) = (false, false, Vec::new());
+            exports.push(Export { path, fd, read_only: false, shared, locks, hidden });
+            Ok(u32::try_from(exports.len() - 1).unwrap_or(u32::MAX))
+        })
+    }
+
+    /// The directory that keeps changes, if it is below `root`: it is hidden there.
+    fn kept_within(&self, root: &Path) -> Option<String> {
+        let kept = self.overlay.kept.as_ref()?.path().strip_prefix(root).ok()?;
+        Some(kept.to_string_lossy().into_owned()).filter(|kept| !kept.is_empty())
     }
 
     fn export(&mut self, path: PathBuf, fd: OwnedFd, read_only: bool, shared: bool) -> u32 {

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use bevor_abi::Errno;
 use bevor_abi::errno::{EACCES, ENOENT, ENOEXEC, ENOTDIR, EPERM};
 use bevor_abi::mount::{MS_NOEXEC, MS_NOSUID};
 use bevor_base::{Credentials, UserNamespace};
 use bevor_control::{
-    Capabilities, ContainerState, Create, End, Ended, Event, EventKind, Handler, Listener, Phase,
-    Process, Refusal, RefusalKind, Status, Stream, Streams, Target, User, Waiter,
+    Capabilities, ChangesForm, ContainerState, Create, End, Ended, Event, EventKind, Handler,
+    Listener, Phase, Process, Promise, Refusal, RefusalKind, Status, Stream, Streams, Target, User,
+    Waiter,
 };
 use bevor_gofer_protocol::Client;
 use bevor_kernel::Kernel;
@@ -31,6 +33,7 @@ use bevor_vfs::namei::{OpenHow, open};
 use bevor_vfs::{At, Caller, FsContext, LastLink};
 use parking_lot::Mutex;
 
+use crate::changes::{self, Job, Place};
 use crate::clock::StartClock;
 use crate::tree::Builder;
 use crate::users;
@@ -47,6 +50,8 @@ pub struct Sandbox {
     clock: StartClock,
     /// The host's network, if containers are in it.
     network: Option<Arc<Network>>,
+    /// Takes what takes its time.
+    clerk: Sender<Job>,
 }
 
 /// A container and what the kernel does not keep of it.
@@ -60,6 +65,8 @@ struct Entry {
     early: Vec<Waiter>,
     /// Processes of `exec` by their number in the container, with the kernel's id.
     execs: BTreeMap<i32, u64>,
+    /// Its overlays.
+    overlays: Vec<Place>,
 }
 
 fn no_container(name: &str) -> Refusal {
@@ -72,7 +79,12 @@ fn failed(what: &str, errno: Errno) -> Refusal {
 
 impl Sandbox {
     /// A sandbox without containers.
-    pub fn new(kernel: Arc<Kernel>, clock: StartClock, network: Option<Arc<Network>>) -> Self {
+    pub fn new(
+        kernel: Arc<Kernel>,
+        clock: StartClock,
+        network: Option<Arc<Network>>,
+        clerk: Sender<Job>,
+    ) -> Self {
         Self {
             kernel,
             user_ns: UserNamespace::initial(),
@@ -80,6 +92,7 @@ impl Sandbox {
             listeners: Arc::default(),
             clock,
             network,
+            clerk,
         }
     }
 
@@ -293,6 +306,7 @@ impl Handler for Sandbox {
         create: Create,
         streams: Streams,
         gofer: Vec<OwnedFd>,
+        contents: Option<OwnedFd>,
     ) -> Result<(), Refusal> {
         let name = create.container.clone();
         if self.entries.contains_key(&name) {
@@ -307,9 +321,13 @@ impl Handler for Sandbox {
             NetNamespace::of(namespaces.net.id).join_host(network.clone());
         }
         let mut builder = Builder::new(&self.kernel, &account, &self.user_ns, client)?;
+        if let Some(contents) = contents {
+            builder.keep_contents_in(contents)?;
+        }
         self.clock.passed("the gofer answers");
         let fs = builder.build(&create, &namespaces)?;
         let (spec, terminal) = self.spec(&fs, builder.caller(), create.process, streams)?;
+        let overlays = builder.overlays();
         let container = Container::new(
             name.clone(),
             account,
@@ -331,7 +349,7 @@ impl Handler for Sandbox {
             .add_container(container.clone())
             .map_err(|errno| failed("cannot add the container", errno))?;
         let (early, execs) = (Vec::new(), BTreeMap::new());
-        let entry = Entry { container, spec: Some(spec), terminal, early, execs };
+        let entry = Entry { container, spec: Some(spec), terminal, early, execs, overlays };
         self.entries.insert(name, entry);
         self.clock.passed("container made");
         Ok(())
@@ -501,6 +519,28 @@ impl Handler for Sandbox {
         self.kernel.containers.lock().remove(name);
         self.kernel.memory.retire(&account);
         Ok(())
+    }
+
+    fn changes(
+        &mut self,
+        name: Option<&str>,
+        form: ChangesForm,
+        to: OwnedFd,
+        promise: Promise,
+    ) -> Result<(), Refusal> {
+        let only = if self.entries.len() == 1 { self.entries.keys().next() } else { None };
+        let name = name.or(only.map(String::as_str)).map(str::to_owned).ok_or_else(|| {
+            Refusal::new(RefusalKind::Invalid, "there is more than one container: name it")
+        })?;
+        let overlays = self.entry(&name)?.overlays.clone();
+        if overlays.is_empty() {
+            let message = format!("{name} has no overlay: its changes go to the host's files");
+            return Err(Refusal::new(RefusalKind::State, message));
+        }
+        let job = move || promise.keep(changes::write(&overlays, form, to));
+        self.clerk.send(Box::new(job)).map_err(|_| {
+            Refusal::new(RefusalKind::Failed, "the thread that writes changes is gone")
+        })
     }
 
     fn shutdown(&mut self, _why: End) {

@@ -5,6 +5,7 @@
 //! process) comes before the privileges go, and no byte of a guest is read before the filter is on.
 #![forbid(unsafe_code)]
 
+mod changes;
 mod clock;
 pub mod config;
 pub mod confinement;

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Barrier};
 
 use bevor_confine::{Values, exit_now, inherited, privileges, report_refused_calls, use_one_heap};
@@ -14,6 +15,7 @@ use bevor_platform::{Platform, Ptrace, PtraceConfig, Systrap, SystrapConfig};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::changes::{self, Job};
 use crate::clock::StartClock;
 use crate::config::{CONFIG_FD, CONTROL_FD, LOG_FD, Net, PlatformKind, SentryConfig};
 use crate::{confinement, control, logging, network, tree};
@@ -96,12 +98,12 @@ fn run() -> Result<(), String> {
     };
     let kernel = Kernel::new(kernel_config, platform, memory, dispatch);
     tree::register_file_systems(&kernel);
-    start_threads(&kernel)?;
+    let clerk = start_threads(&kernel)?;
     let network = interfaces.map(network::start).transpose().map_err(step("network"))?;
     clock.passed("kernel made");
     let mut server = Server::new().map_err(step("control server"))?;
     server.serve_owner(control_socket);
-    let mut sandbox = control::Sandbox::new(kernel, clock.clone(), network);
+    let mut sandbox = control::Sandbox::new(kernel, clock.clone(), network, clerk);
     confinement::filter(&config, &Values::new()).map_err(step("cannot install the filter"))?;
     clock.passed("walls up");
 
@@ -164,9 +166,9 @@ fn keep_to_processors(limit: Option<usize>) -> nix::Result<usize> {
 
 /// Starts every thread the sentry will have, and returns when each has begun its work: one that is
 /// only being born makes host calls that are in no table.
-fn start_threads(kernel: &Arc<Kernel>) -> Result<(), String> {
+fn start_threads(kernel: &Arc<Kernel>) -> Result<Sender<Job>, String> {
     let workers = kernel.make_workers().map_err(step("workers"))?;
-    let born = Arc::new(Barrier::new(workers.len() + 2));
+    let born = Arc::new(Barrier::new(workers.len() + 3));
     for (index, worker) in workers.into_iter().enumerate() {
         let (kernel, born) = (kernel.clone(), born.clone());
         let work = move || {
@@ -183,7 +185,8 @@ fn start_threads(kernel: &Arc<Kernel>) -> Result<(), String> {
     };
     let watcher = std::thread::Builder::new().name("watcher".to_owned());
     watcher.stack_size(WATCHER_STACK).spawn(watch).map_err(step("thread"))?;
+    let clerk = changes::start_clerk(born.clone()).map_err(step("thread"))?;
     bevor_vfs::host::start_poller().map_err(step("poller"))?;
     born.wait();
-    Ok(())
+    Ok(clerk)
 }

@@ -1,9 +1,10 @@
 //! Builds a container's file tree: its root and the mounts over it.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bevor_abi::Errno;
-use bevor_abi::errno::{EEXIST, ENODEV, ENOENT, ENOTDIR};
+use bevor_abi::errno::{EBADF, EEXIST, ENODEV, ENOENT, ENOTDIR};
 use bevor_abi::mount::{
     MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY,
     MS_RELATIME, MS_STRICTATIME,
@@ -16,15 +17,17 @@ use bevor_gofer_protocol::Client;
 use bevor_gofer_protocol::client::Root as Export;
 use bevor_kernel::Kernel;
 use bevor_kernel::ns::Namespaces;
-use bevor_memory::Account;
+use bevor_memory::{Account, MemoryPool};
 use bevor_vfs::caller::{Caller, KernelCaller};
 use bevor_vfs::gofer::{GoferFs, Sharing};
-use bevor_vfs::inode::FileType;
+use bevor_vfs::inode::{FileType, InodeRef};
 use bevor_vfs::mount::{Mount, MountFlags, MountNamespace, attach_new};
-use bevor_vfs::overlay::OverlayFs;
+use bevor_vfs::overlay::{Format, OverlayFs, Upper, with_owners_in_attributes};
 use bevor_vfs::superblock::{self, Superblock};
-use bevor_vfs::tmpfs::{TmpFs, TmpfsOptions};
+use bevor_vfs::tmpfs::{Size, TmpFs, TmpfsOptions};
 use bevor_vfs::{At, FsContext, LastLink, Path, namei};
+
+use crate::changes::Place;
 
 /// What a file tree is built with.
 pub struct Builder<'a> {
@@ -34,6 +37,9 @@ pub struct Builder<'a> {
     caller: KernelCaller,
     client: Option<Client>,
     exports: Vec<Option<Export>>,
+    /// Where contents of changed files are, if not in memory.
+    contents: Option<(Arc<MemoryPool>, Arc<Account>)>,
+    overlays: Vec<Place>,
 }
 
 /// Makes every file system type known to `mount(2)`. Once per sandbox.
@@ -69,7 +75,32 @@ impl<'a> Builder<'a> {
             None => Vec::new(),
         };
         let exports = exports.into_iter().map(Some).collect();
-        Ok(Self { kernel, account, user_ns, caller, client, exports })
+        Ok(Self {
+            kernel,
+            account,
+            user_ns,
+            caller,
+            client,
+            exports,
+            contents: None,
+            overlays: Vec::new(),
+        })
+    }
+
+    /// Takes the file for contents of [`Changes::File`].
+    ///
+    /// # Errors
+    /// The refusal the client gets.
+    pub fn keep_contents_in(&mut self, file: OwnedFd) -> Result<(), Refusal> {
+        let contents = MemoryPool::on_disk(file)
+            .map_err(|errno| refused("the file for contents of changed files", errno))?;
+        self.contents = Some(contents);
+        Ok(())
+    }
+
+    /// The overlays that were made.
+    pub fn overlays(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.overlays)
     }
 
     /// The caller that owns what is made on the way.
@@ -88,7 +119,7 @@ impl<'a> Builder<'a> {
     ) -> Result<FsContext, Refusal> {
         let root = match create.root {
             Root::Memory => self.memory(),
-            Root::Export { export, changes } => self.export(export, changes, false),
+            Root::Export { export, changes, shared } => self.export(export, changes, shared, b""),
         };
         let root = root.map_err(|errno| refused("the root file system", errno))?;
         let root = Mount::of(&root, MountFlags::from_mount(0), b"bevor");
@@ -110,34 +141,88 @@ impl<'a> Builder<'a> {
         TmpFs::superblock(&self.kernel.memory, self.account, &options, self.user_ns.clone())
     }
 
-    /// The file system of an export; each can be mounted once.
+    /// The file system of an export, to be mounted at `place`; each can be mounted once.
     fn export(
         &mut self,
         number: u32,
         changes: Changes,
         shared: bool,
+        place: &[u8],
     ) -> Result<Arc<Superblock>, Errno> {
-        let slot = usize::try_from(number).ok().and_then(|number| self.exports.get_mut(number));
-        let export = slot.and_then(Option::take);
-        let (Some(export), Some(client)) = (export, self.client.clone()) else {
-            return Err(ENOENT.because("the gofer does not serve that"));
+        let superblock = self.export_of(number, changes, shared)?;
+        if superblock.fs().name() == "overlay" {
+            self.overlays.push((place.to_vec(), superblock.clone()));
+        }
+        Ok(superblock)
+    }
+
+    fn export_of(
+        &mut self,
+        number: u32,
+        changes: Changes,
+        shared: bool,
+    ) -> Result<Arc<Superblock>, Errno> {
+        let lower = self.host_tree(number, shared)?;
+        let layer = lower.root().inode().clone();
+        let options = |size: Option<u64>| TmpfsOptions {
+            size: size.map(Size::Bytes),
+            ..TmpfsOptions::default()
         };
-        let sharing = if shared { Sharing::Shared } else { Sharing::Exclusive };
-        let lower = GoferFs::mount(client, export, sharing, self.user_ns.clone())?;
         match changes {
             Changes::Host => Ok(lower),
             Changes::Refused => {
                 lower.set_read_only(true);
                 Ok(lower)
             }
-            Changes::Memory => OverlayFs::in_memory(
-                vec![lower.root().inode().clone()],
-                &self.kernel.memory,
-                self.account,
-                &TmpfsOptions::default(),
-                self.user_ns.clone(),
-            ),
+            Changes::Memory { size_bytes } => self.overlay(layer, None, &options(size_bytes)),
+            Changes::File { size_bytes } => {
+                let contents = self.contents.clone();
+                let contents = contents.ok_or_else(|| EBADF.because("no file for contents"))?;
+                self.overlay(layer, Some(contents), &options(size_bytes))
+            }
+            Changes::Directory { upper, owners_in_attributes } => {
+                let host = self.host_tree(upper, false)?.root().inode().clone();
+                let directory = |name: &[u8]| -> Result<InodeRef, Errno> {
+                    let found = host.lookup(name)?;
+                    Ok(if owners_in_attributes { with_owners_in_attributes(found) } else { found })
+                };
+                let upper = Upper {
+                    root: directory(b"upper")?,
+                    work: directory(b"work")?,
+                    format: Format::Linux,
+                };
+                OverlayFs::superblock(
+                    vec![layer],
+                    Some(upper),
+                    &self.kernel.memory,
+                    self.account,
+                    self.user_ns.clone(),
+                    String::new(),
+                )
+            }
         }
+    }
+
+    /// The file system of an export without anything over it; each can be had once.
+    fn host_tree(&mut self, number: u32, shared: bool) -> Result<Arc<Superblock>, Errno> {
+        let slot = usize::try_from(number).ok().and_then(|number| self.exports.get_mut(number));
+        let export = slot.and_then(Option::take);
+        let (Some(export), Some(client)) = (export, self.client.clone()) else {
+            return Err(ENOENT.because("the gofer does not serve that"));
+        };
+        let sharing = if shared { Sharing::Shared } else { Sharing::Exclusive };
+        GoferFs::mount(client, export, sharing, self.user_ns.clone())
+    }
+
+    fn overlay(
+        &self,
+        lower: InodeRef,
+        contents: Option<(Arc<MemoryPool>, Arc<Account>)>,
+        options: &TmpfsOptions,
+    ) -> Result<Arc<Superblock>, Errno> {
+        let (pool, account) = (&self.kernel.memory, self.account);
+        let user_ns = self.user_ns.clone();
+        OverlayFs::in_memory(vec![lower], pool, account, contents, options, user_ns)
     }
 
     fn mount(
@@ -150,7 +235,7 @@ impl<'a> Builder<'a> {
         let source = mount.source.as_ref().map_or(&b"none"[..], |source| source.as_bytes());
         let superblock = match &mount.kind {
             MountKind::Export { export, changes, shared } => {
-                self.export(*export, *changes, *shared)?
+                self.export(*export, *changes, *shared, mount.destination.as_bytes())?
             }
             // Shows the container's processes, of which there are none yet.
             MountKind::Kernel { fstype } if fstype == "proc" => {

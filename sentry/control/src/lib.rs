@@ -13,10 +13,10 @@ mod wire;
 
 pub use client::{Client, ClientError};
 pub use message::{
-    Answer, Capabilities, Changes, ContainerState, Create, Ended, Envelope, Event, EventKind,
-    Gofer, Limits, Mount, MountKind, Phase, Process, Refusal, RefusalKind, Reply, Request,
-    RequestId, Rlimit, Root, Status, Stream, Target, Terminal, User,
+    Answer, Capabilities, Changes, ChangesForm, ContainerState, Create, Ended, Envelope, Event,
+    EventKind, Gofer, Limits, Mount, MountKind, Phase, Process, Refusal, RefusalKind, Reply,
+    Request, RequestId, Rlimit, Root, Status, Stream, Target, Terminal, User,
 };
-pub use server::{End, Handler, Listener, Server, Streams, Waiter, pair};
+pub use server::{End, Handler, Listener, Promise, Server, Streams, Waiter, pair};
 pub use text::Text;
 pub use wire::{Connection, MAX_DESCRIPTORS, MAX_MESSAGE, WireError};

@@ -73,12 +73,34 @@ pub enum Request {
         /// Which container.
         container: String,
     },
+    /// Writes what the overlays of a container have changed to the descriptor beside the message;
+    /// answers when that is done.
+    Changes {
+        /// Which container; `None` for the only one.
+        container: Option<String>,
+        /// How.
+        form: ChangesForm,
+    },
+    /// Serves one more connection, whose socket comes beside the message.
+    Connect,
     /// Kills everything and ends the sandbox. The reply comes before the end.
     Shutdown,
 }
 
+/// How changes are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangesForm {
+    /// A line for each.
+    Text,
+    /// A JSON array.
+    Json,
+    /// A tar file in the manner of OCI layers.
+    Tar,
+}
+
 /// A container to make. Descriptors beside it, in this order: standard input, output and error of
-/// its first process, then those of `gofer` (see [`Gofer::descriptors`]).
+/// its first process, those of `gofer` (see [`Gofer::descriptors`]), that of `contents`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Create {
     /// Its name, unique in the sandbox.
@@ -87,6 +109,9 @@ pub struct Create {
     pub process: Process,
     /// Where its host files come from.
     pub gofer: Option<Gofer>,
+    /// Whether one more descriptor follows: an empty file for contents of [`Changes::File`].
+    #[serde(default)]
+    pub contents: bool,
     /// Its file tree.
     pub root: Root,
     /// Mounts over the root, in order.
@@ -121,6 +146,9 @@ pub enum Root {
         export: u32,
         /// Where changes go.
         changes: Changes,
+        /// Whether others may change it meanwhile, so that what is cached is checked again.
+        #[serde(default)]
+        shared: bool,
     },
 }
 
@@ -131,7 +159,22 @@ pub enum Changes {
     /// Nowhere: read-only.
     Refused,
     /// To memory, lost with the container.
-    Memory,
+    Memory {
+        /// Most bytes; `None`: half of the memory there is.
+        size_bytes: Option<u64>,
+    },
+    /// Contents of files to the host file that came with the container, the rest to memory.
+    File {
+        /// Most bytes.
+        size_bytes: Option<u64>,
+    },
+    /// To the directories `upper` and `work` of another export, as Linux's overlayfs keeps them.
+    Directory {
+        /// Its number.
+        upper: u32,
+        /// Owners its gofer cannot give to files are kept in attributes.
+        owners_in_attributes: bool,
+    },
     /// To the host.
     Host,
 }

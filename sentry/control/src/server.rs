@@ -11,8 +11,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::host;
 use crate::message::{
-    Answer, ContainerState, Create, Ended, Envelope, Event, Process, Refusal, Reply, Request,
-    RequestId, Target,
+    Answer, ChangesForm, ContainerState, Create, Ended, Envelope, Event, Process, Refusal, Reply,
+    Request, RequestId, Target,
 };
 use crate::wire::{Connection, WireError};
 
@@ -25,7 +25,8 @@ const REST_MS: u16 = 400;
 /// What a sandbox does with requests. Called on the server's thread; nothing here may block for
 /// longer than it takes to make a container.
 pub trait Handler: Send + 'static {
-    /// Makes a container. `gofer` are the descriptors of the gofer's channel.
+    /// Makes a container. `gofer` are the descriptors of the gofer's channel, `contents` is the file
+    /// for contents of files.
     ///
     /// # Errors
     /// The refusal the client gets.
@@ -34,6 +35,7 @@ pub trait Handler: Send + 'static {
         create: Create,
         streams: Streams,
         gofer: Vec<OwnedFd>,
+        contents: Option<OwnedFd>,
     ) -> Result<(), Refusal>;
 
     /// Lets a container's first process run; its number in the container.
@@ -91,6 +93,18 @@ pub trait Handler: Send + 'static {
     /// The refusal the client gets.
     fn delete(&mut self, container: &str) -> Result<(), Refusal>;
 
+    /// Writes what a container's overlays have changed to `to`, and keeps `promise` then.
+    ///
+    /// # Errors
+    /// The refusal the client gets.
+    fn changes(
+        &mut self,
+        container: Option<&str>,
+        form: ChangesForm,
+        to: OwnedFd,
+        promise: Promise,
+    ) -> Result<(), Refusal>;
+
     /// Ends the sandbox: a client asked, or the one whose sandbox it is has gone. The server returns
     /// afterwards.
     fn shutdown(&mut self, why: End);
@@ -118,6 +132,17 @@ impl Waiter {
     /// Tells the client that there will be no end to report.
     pub fn refuse(self, refusal: Refusal) {
         self.0.answer(Err(refusal));
+    }
+}
+
+/// Answers a request that takes its time, from any thread.
+#[derive(Debug)]
+pub struct Promise(Address);
+
+impl Promise {
+    /// Tells the client what came of it.
+    pub fn keep(self, result: Result<(), Refusal>) {
+        self.0.answer(result.map(|()| Reply::Done));
     }
 }
 
@@ -316,6 +341,18 @@ impl Server {
             let address =
                 Address { outbox: Arc::clone(&self.outbox), connection: number, id: envelope.id };
             let ends = matches!(envelope.request, Request::Shutdown);
+            if matches!(envelope.request, Request::Connect) {
+                let added = fds.into_iter().next().map(|socket| self.add(socket));
+                let missing = || {
+                    let kind = crate::message::RefusalKind::Invalid;
+                    Refusal::new(kind, "the socket is missing")
+                };
+                let result = added.map(|_| Reply::Done).ok_or_else(missing);
+                if let Some(connection) = self.connections.get_mut(&number) {
+                    connection.send(&Answer { id: envelope.id, result }, Vec::new())?;
+                }
+                continue;
+            }
             if let Some(result) = dispatch(envelope.request, fds, &address, handler) {
                 connection.send(&Answer { id: envelope.id, result }, Vec::new())?;
             }
@@ -357,12 +394,18 @@ fn dispatch(
                 Ok(streams) => streams,
                 Err(refusal) => return Some(Err(refusal)),
             };
-            let gofer: Vec<OwnedFd> = fds.collect();
-            if create.gofer.map_or(0, |gofer| gofer.descriptors) != gofer.len() {
-                let refusal = Refusal::new(Invalid, "the descriptors of the gofer are missing");
+            let mut gofer: Vec<OwnedFd> = fds.collect();
+            let contents = if create.contents { gofer.pop() } else { None };
+            if create.gofer.map_or(0, |gofer| gofer.descriptors) != gofer.len()
+                || create.contents != contents.is_some()
+            {
+                let refusal = Refusal::new(
+                    Invalid,
+                    "descriptors of the gofer or the file for contents are missing",
+                );
                 return Some(Err(refusal));
             }
-            done(handler.create(*create, streams, gofer))
+            done(handler.create(*create, streams, gofer, contents))
         }
         Request::Start { container } => {
             Some(handler.start(&container).map(|pid| Reply::Started { pid }))
@@ -389,6 +432,14 @@ fn dispatch(
             None
         }
         Request::Delete { container } => done(handler.delete(&container)),
+        Request::Changes { container, form } => {
+            let Some(to) = fds.next() else {
+                return Some(Err(Refusal::new(Invalid, "the descriptor to write to is missing")));
+            };
+            let promise = Promise(address.clone());
+            handler.changes(container.as_deref(), form, to, promise).err().map(Err)
+        }
+        Request::Connect => Some(Err(Refusal::new(Invalid, "served elsewhere"))),
         Request::Shutdown => done(Ok(())),
     }
 }

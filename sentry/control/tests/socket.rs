@@ -7,9 +7,9 @@ use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 
 use bevor_control::{
-    Client, ClientError, Connection, ContainerState, Create, End, Ended, Event, EventKind, Gofer,
-    Handler, Limits, Listener, Phase, Process, Refusal, RefusalKind, Reply, Request, Root, Server,
-    Status, Streams, Target, Text, Waiter, WireError, pair,
+    ChangesForm, Client, ClientError, Connection, ContainerState, Create, End, Ended, Event,
+    EventKind, Gofer, Handler, Limits, Listener, Phase, Process, Promise, Refusal, RefusalKind,
+    Reply, Request, Root, Server, Status, Streams, Target, Text, Waiter, WireError, pair,
 };
 use proptest::prelude::*;
 
@@ -27,7 +27,13 @@ fn not_found(name: &str) -> Refusal {
 }
 
 impl Handler for Fake {
-    fn create(&mut self, c: Create, s: Streams, gofer: Vec<OwnedFd>) -> Result<(), Refusal> {
+    fn create(
+        &mut self,
+        c: Create,
+        s: Streams,
+        gofer: Vec<OwnedFd>,
+        _contents: Option<OwnedFd>,
+    ) -> Result<(), Refusal> {
         let [_input, output, _error] = s;
         self.gofer_descriptors += gofer.len();
         if self.containers.contains_key(&c.container) {
@@ -92,6 +98,26 @@ impl Handler for Fake {
         self.containers.remove(name).map(drop).ok_or_else(|| not_found(name))
     }
 
+    fn changes(
+        &mut self,
+        name: Option<&str>,
+        form: ChangesForm,
+        to: OwnedFd,
+        promise: Promise,
+    ) -> Result<(), Refusal> {
+        let name = name.unwrap_or("c").to_owned();
+        if !self.containers.contains_key(&name) {
+            return Err(not_found(&name));
+        }
+        std::thread::spawn(move || {
+            let written = write!(std::fs::File::from(to), "{form:?} of {name}");
+            promise.keep(
+                written.map_err(|error| Refusal::new(RefusalKind::Failed, error.to_string())),
+            );
+        });
+        Ok(())
+    }
+
     fn shutdown(&mut self, why: End) {
         self.end = Some(why);
     }
@@ -114,6 +140,7 @@ fn create(name: &str) -> Request {
         container: name.into(),
         process: Process { args: vec![Text::from("true")], ..Process::default() },
         gofer: Some(Gofer { descriptors: 1 }),
+        contents: false,
         root: Root::Memory,
         mounts: Vec::new(),
         hostname: None,
@@ -153,6 +180,26 @@ fn a_container_lives_and_its_streams_arrive() {
     client.call(Request::Shutdown, vec![]).expect("shutdown");
     let fake = thread.join().expect("the server ends");
     assert_eq!((fake.end, fake.gofer_descriptors), (Some(End::Asked), 1));
+}
+
+#[test]
+fn changes_are_written_for_any_client() {
+    let (mut owner, _thread) = start();
+    owner.call(create("c"), vec![null(), null(), null(), null()]).expect("created");
+    let (ours, theirs) = pair().expect("a socket pair");
+    owner.call(Request::Connect, vec![theirs]).expect("connected");
+    assert!(owner.call(Request::Connect, vec![]).is_err());
+    let mut client = Client::new(ours);
+    let (mut output, theirs) = std::io::pipe().expect("a pipe");
+    let changes = Request::Changes { container: None, form: ChangesForm::Tar };
+    assert!(client.call(changes.clone(), vec![]).is_err());
+    client.call(changes, vec![theirs.into()]).expect("written");
+    let mut text = String::new();
+    output.read_to_string(&mut text).expect("the pipe");
+    assert_eq!(text, "Tar of c");
+    // The end of a connection that was added is not the end of the sandbox.
+    drop(client);
+    owner.call(Request::State { container: None }, vec![]).expect("it is still there");
 }
 
 #[test]

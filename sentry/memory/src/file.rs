@@ -1,4 +1,5 @@
-//! Memory files: the memfds that hold guest memory, mapped whole into the sentry.
+//! Memory files: the memfds that hold guest memory, mapped whole into the sentry. One may be a file
+//! of the host instead, for contents that are to cost disk rather than memory.
 
 use crate::account::Account;
 use crate::addr::PAGE_SIZE;
@@ -6,7 +7,7 @@ use crate::extents::{Extents, Freed, Place};
 use crate::host::{self, Window};
 use crate::recover::{self, Faulted};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EINVAL, ENOMEM};
+use bevor_abi::errno::{EINVAL, ENOMEM, EOPNOTSUPP};
 use parking_lot::Mutex;
 use std::fmt;
 use std::ops::Range;
@@ -55,7 +56,17 @@ pub struct MemoryFile {
     fd: Arc<OwnedFd>,
     window: Window,
     account: Arc<Account>,
+    medium: Medium,
     state: Mutex<Extents>,
+}
+
+/// What a memory file is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Medium {
+    /// Memory: a page that is not in memory was never written.
+    Memory,
+    /// A file of the host's, whose pages may be on its disk, which may be full.
+    Disk,
 }
 
 impl MemoryFile {
@@ -64,8 +75,19 @@ impl MemoryFile {
     /// # Errors
     /// The host refused the memfd or its mapping.
     pub fn new(account: Arc<Account>) -> Result<Arc<Self>, Errno> {
+        Self::on(host::memfd(c"bevor-memory")?, Medium::Memory, account)
+    }
+
+    /// Makes a file of `fd`, an empty host file nobody else uses, of a file system that has holes.
+    ///
+    /// # Errors
+    /// The host refused to size or map it.
+    pub fn on_disk(fd: OwnedFd, account: Arc<Account>) -> Result<Arc<Self>, Errno> {
+        Self::on(fd, Medium::Disk, account)
+    }
+
+    fn on(fd: OwnedFd, medium: Medium, account: Arc<Account>) -> Result<Arc<Self>, Errno> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let fd = host::memfd(c"bevor-memory")?;
         let mut failure = ENOMEM.into();
         for size in SIZES {
             let mapped = host::truncate(fd.as_fd(), size)
@@ -77,6 +99,7 @@ impl MemoryFile {
                         fd: Arc::new(fd),
                         window,
                         account,
+                        medium,
                         state: Mutex::new(Extents::new(size)),
                     }));
                 }
@@ -192,6 +215,22 @@ impl MemoryFile {
         &self.fd
     }
 
+    /// Makes sure that the range can be written to: a full disk says so here rather than when its
+    /// pages are touched.
+    ///
+    /// # Errors
+    /// `ENOSPC` and what else the host says.
+    pub(crate) fn commit(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        if self.medium == Medium::Memory {
+            return Ok(());
+        }
+        match host::allocate(self.fd.as_fd(), offset, len) {
+            // Such a file system cannot promise it.
+            Err(errno) if errno == EOPNOTSUPP => Ok(()),
+            other => other,
+        }
+    }
+
     fn release(&self, offset: u64, len: u64) {
         let freed = self.state.lock().release(offset, len);
         if freed.is_empty() {
@@ -211,6 +250,9 @@ impl MemoryFile {
 
     /// Makes freed pages available again: in the stock, or as holes.
     fn reuse(&self, run: &Freed) {
+        if self.medium == Medium::Disk {
+            return self.punch_and_recycle(run.offset, run.len);
+        }
         let room = STOCK_LIMIT.saturating_sub(self.state.lock().stock_bytes());
         if run.committed && run.len <= room {
             self.state.lock().restock(run.offset, run.len);

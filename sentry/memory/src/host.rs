@@ -49,6 +49,15 @@ pub(crate) fn punch_hole(fd: BorrowedFd<'_>, offset: u64, len: u64) -> Result<()
     Ok(())
 }
 
+/// Reserves storage for a file range.
+pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), Errno> {
+    // SAFETY: no memory is passed.
+    if unsafe { libc::fallocate(fd.as_raw_fd(), 0, host_offset(offset), host_offset(len)) } != 0 {
+        return Err(last_errno());
+    }
+    Ok(())
+}
+
 /// Finds the next data at or after `offset`; `None` when only a hole follows.
 pub(crate) fn seek_data(fd: BorrowedFd<'_>, offset: u64) -> Option<u64> {
     // SAFETY: no memory is passed.

@@ -14,7 +14,12 @@ use std::sync::{Arc, Weak};
 #[derive(Clone, Debug)]
 pub enum Backing {
     /// In a host file.
-    Host(Arc<OwnedFd>),
+    Host {
+        /// A descriptor of it.
+        fd: Arc<OwnedFd>,
+        /// Names it: the same for all descriptors of one file. See [`next_mappable_id`].
+        id: u64,
+    },
     /// In a memory file; the range holds the reference that keeps the pages.
     Memory(Arc<FileRange>),
     /// Nowhere: beyond the end of the file. Touching it is `SIGBUS`.
@@ -33,10 +38,10 @@ pub struct BackingRun {
 }
 
 impl BackingRun {
-    /// A run of a host file.
+    /// A run of the host file `id`.
     #[must_use]
-    pub fn host(fd: Arc<OwnedFd>, offset: u64, len: u64) -> Self {
-        Self { source: Backing::Host(fd), offset, len }
+    pub fn host(fd: Arc<OwnedFd>, id: u64, offset: u64, len: u64) -> Self {
+        Self { source: Backing::Host { fd, id }, offset, len }
     }
 
     /// A run made of all pages of `range`.

@@ -38,6 +38,25 @@ impl MemoryPool {
         })
     }
 
+    /// A pool of one file of the host's, empty and used by nobody else, and the account that counts
+    /// what is in it, which nothing limits.
+    ///
+    /// # Errors
+    /// The host refused to size or map it.
+    pub fn on_disk(fd: OwnedFd) -> Result<(Arc<Self>, Arc<Account>), Errno> {
+        let account = Arc::new(Account::new(u64::MAX));
+        let file = MemoryFile::on_disk(fd, Arc::clone(&account))?;
+        let pool = Self {
+            files_per_account: 1,
+            next: AtomicUsize::new(0),
+            files: Mutex::new(vec![file]),
+            host_files: Mutex::default(),
+            windows: Arc::default(),
+            total_memory: u64::MAX,
+        };
+        Ok((Arc::new(pool), account))
+    }
+
     /// Chooses a memory file of `account`, in turn.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Largest file size (`MAX_LFS_FILESIZE`).
-const MAX_SIZE: u64 = i64::MAX.cast_unsigned() & !(PAGE_SIZE - 1);
+const MAX_SIZE: u64 = i64::MAX.cast_unsigned();
 
 /// Bytes from which on new pages are written by the host and not through the window.
 const HOST_WRITE: u64 = 4 * PAGE_SIZE;
@@ -419,6 +419,10 @@ impl PageStore {
             };
             match state.file.alloc(len, AllocOpts { place, ..AllocOpts::default() }) {
                 Ok(pages) => {
+                    if let Err(error) = state.file.commit(pages.offset(), len) {
+                        self.limit.give_back(len);
+                        return Err(error);
+                    }
                     state.allocated += len;
                     state.extents.insert(gap.start, pages);
                 }

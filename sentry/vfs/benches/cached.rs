@@ -92,7 +92,7 @@ fn cached(c: &mut Criterion) {
     task.fill();
     measure(c, "tmpfs", &task);
     let lower = vec![superblock.root().inode().clone()];
-    let overlay = OverlayFs::in_memory(lower, &pool, &account, &options, user_ns);
+    let overlay = OverlayFs::in_memory(lower, &pool, &account, None, &options, user_ns);
     let task = Task::on(&overlay.expect("an overlay"), &pool, &account);
     measure(c, "overlay", &task);
 }

@@ -424,6 +424,7 @@ proptest! {
             vec![lower.fs.root.inode().clone()],
             &pool,
             &account,
+            None,
             &TmpfsOptions::default(),
             UserNamespace::initial(),
         )

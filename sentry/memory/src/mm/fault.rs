@@ -325,11 +325,10 @@ impl State {
                 Backing::Memory(range) => {
                     Some(Pages::Memory(range.share_part(run.offset, run.len)))
                 }
-                Backing::Host(fd) => {
-                    let id = vma.file().map_or(0, |file| file.id());
+                Backing::Host { fd, id } => {
                     let size = || vma.file().map_or(0, |file| file.size());
                     let writable = vma.flags.contains(VmFlags::SHARED | VmFlags::MAYWRITE);
-                    let file = self.pool.host_file(id, fd, writable, size);
+                    let file = self.pool.host_file(*id, fd, writable, size);
                     Some(Pages::Host { file, offset: run.offset, len: run.len })
                 }
             };

@@ -313,7 +313,7 @@ impl Mappable for HostBacked {
     }
 
     fn backing(&self, offset: u64, len: u64, _for_write: bool) -> Result<Vec<BackingRun>, Errno> {
-        Ok(vec![BackingRun::host(Arc::clone(&self.fd), offset, len)])
+        Ok(vec![BackingRun::host(Arc::clone(&self.fd), self.id(), offset, len)])
     }
 
     fn size(&self) -> u64 {

@@ -214,7 +214,7 @@ impl Mappable for GoferMapping {
 
     fn backing(&self, offset: u64, len: u64, for_write: bool) -> Result<Vec<BackingRun>, Errno> {
         let _ = for_write;
-        Ok(vec![BackingRun::host(self.opened.fd()?, offset, len)])
+        Ok(vec![BackingRun::host(self.opened.fd()?, self.id(), offset, len)])
     }
 
     fn size(&self) -> u64 {

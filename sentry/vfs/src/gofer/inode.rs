@@ -651,6 +651,8 @@ impl Inode for GoferInode {
                 return self.create_file(name, args);
             }
             NewNode::Fifo => mknod(FileType::Fifo)?,
+            // A whiteout, which is no device.
+            NewNode::Device { char: true, rdev: 0 } => mknod(FileType::CharDevice)?,
             NewNode::Socket => mknod(FileType::Socket)?,
             NewNode::Directory => {
                 let args = MakeArgs { mode: attr.mode, ..args(FileType::Directory) };

@@ -30,7 +30,7 @@ impl Mappable for HostMapping {
 
     fn backing(&self, offset: u64, len: u64, for_write: bool) -> Result<Vec<BackingRun>, Errno> {
         let _ = for_write;
-        Ok(vec![BackingRun::host(self.inode.fd.clone(), offset, len)])
+        Ok(vec![BackingRun::host(self.inode.fd.clone(), self.id(), offset, len)])
     }
 
     fn size(&self) -> u64 {

@@ -1,10 +1,10 @@
 //! Making, removing and moving names.
 
 use crate::inode::{FileType, Inode, InodeRef, NewAttr, NewNode};
-use crate::overlay::copy_up::{Changing, Extent};
+use crate::overlay::copy_up::Changing;
 use crate::overlay::inode::Place;
 use crate::overlay::lookup::Above;
-use crate::overlay::{OPAQUE, OverlayInode, key_of};
+use crate::overlay::{Format, OverlayInode, key_of};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY};
 use bevor_abi::fcntl::{RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
@@ -12,20 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl OverlayInode {
-    /// Hides `name` of the lower layers; the upper one has nothing of that name.
-    fn put_whiteout(&self, upper: &InodeRef, name: &[u8]) -> Result<(), Errno> {
-        let mut shared = self.fs.whiteout.lock();
-        if let Some(whiteout) = &*shared
-            && upper.link(name, whiteout).is_ok()
-        {
-            return Ok(());
-        }
-        let attr = NewAttr { mode: 0, uid: 0, gid: 0 };
-        let node = NewNode::Device { char: true, rdev: 0 };
-        *shared = Some(upper.create(name, &node, attr)?);
-        Ok(())
-    }
-
     /// Frees `name` in the upper layer for something new; answers whether a whiteout was there.
     fn make_room(&self, upper: &InodeRef, name: &[u8]) -> Result<bool, Errno> {
         match self.look_above(name)? {
@@ -50,7 +36,7 @@ impl OverlayInode {
             Ok(made) => Ok((made, covered)),
             Err(errno) => {
                 if covered {
-                    self.put_whiteout(upper, name)?;
+                    self.fs.put_whiteout(upper, name)?;
                 }
                 Err(errno)
             }
@@ -71,12 +57,12 @@ impl OverlayInode {
         attr: NewAttr,
     ) -> Result<Arc<Self>, Errno> {
         let changing = self.fs.change.lock();
-        let upper = self.copy_up(Extent::Attributes, &changing)?;
+        let upper = self.copy_up(&changing)?;
         let (made, covered) = self.in_room(&upper, name, || upper.create(name, node, attr))?;
         let kind = made.file_type();
         if kind == FileType::Directory {
             if covered {
-                made.set_xattr(OPAQUE, b"y", 0)?;
+                self.fs.set_opaque(&made)?;
             }
             self.count_subdirs(1);
         }
@@ -87,15 +73,16 @@ impl OverlayInode {
 
     pub(super) fn make_unnamed(self: &Arc<Self>, attr: NewAttr) -> Result<Arc<Self>, Errno> {
         let changing = self.fs.change.lock();
-        let upper = self.copy_up(Extent::Attributes, &changing)?;
+        let upper = self.copy_up(&changing)?;
         let made = upper.create_unnamed(attr)?;
         Ok(self.fs.adopt(FileType::Regular, Some(made), Vec::new(), None))
     }
 
     pub(super) fn add_link(self: &Arc<Self>, name: &[u8], target: &Arc<Self>) -> Result<(), Errno> {
+        target.move_contents_first()?;
         let changing = self.fs.change.lock();
-        let upper = self.copy_up(Extent::Attributes, &changing)?;
-        let counterpart = target.copy_up(Extent::Attributes, &changing)?;
+        let upper = self.copy_up(&changing)?;
+        let counterpart = target.copy_up(&changing)?;
         self.in_room(&upper, name, || upper.link(name, &counterpart))?;
         target.seen_at(Some((self.clone(), name.into())));
         Ok(())
@@ -173,7 +160,7 @@ impl OverlayInode {
             (false, false) => {}
         }
         let covers = self.covers(&child, name)?;
-        let upper = self.copy_up(Extent::Attributes, &changing)?;
+        let upper = self.copy_up(&changing)?;
         let above = matches!(self.look_above(name)?, Above::Entry(_));
         if above {
             if as_dir {
@@ -183,21 +170,21 @@ impl OverlayInode {
             }
         }
         if covers {
-            self.put_whiteout(&upper, name)?;
+            self.fs.put_whiteout(&upper, name)?;
         }
         self.name_removed(&child, name, above);
         Ok(())
     }
 
     /// Makes sure the upper layer itself has `name`, which leads to `child`.
-    fn bring_up(
+    pub(super) fn bring_up(
         self: &Arc<Self>,
         name: &[u8],
         child: &Arc<Self>,
         changing: &Changing<'_>,
     ) -> Result<(), Errno> {
-        let upper = self.copy_up(Extent::Attributes, changing)?;
-        let counterpart = child.copy_up(Extent::Attributes, changing)?;
+        let upper = self.copy_up(changing)?;
+        let counterpart = child.copy_up(changing)?;
         if matches!(self.look_above(name)?, Above::Nothing) {
             // Another name of a lower hard link was copied up.
             upper.link(name, &counterpart)?;
@@ -213,6 +200,13 @@ impl OverlayInode {
         new_name: &[u8],
         flags: u32,
     ) -> Result<(), Errno> {
+        if self.fs.format() == Format::Linux {
+            // What must come up with a name comes up before others are kept from changing.
+            self.child(name)?.bring_up_all(None)?;
+            if flags & RENAME_EXCHANGE != 0 {
+                new_dir.child(new_name)?.bring_up_all(None)?;
+            }
+        }
         let changing = self.fs.change.lock();
         let source = self.child(name)?;
         let target = match new_dir.child(new_name) {
@@ -224,8 +218,14 @@ impl OverlayInode {
             return Ok(());
         }
         self.bring_up(name, &source, &changing)?;
-        let upper = self.copy_up(Extent::Attributes, &changing)?;
-        let new_upper = new_dir.copy_up(Extent::Attributes, &changing)?;
+        if self.fs.format() == Format::Linux {
+            source.bring_up_all(Some(&changing))?;
+            if let Some(target) = target.as_ref().filter(|_| flags & RENAME_EXCHANGE != 0) {
+                target.bring_up_all(Some(&changing))?;
+            }
+        }
+        let upper = self.copy_up(&changing)?;
+        let new_upper = new_dir.copy_up(&changing)?;
         if flags & RENAME_EXCHANGE != 0 {
             let target = target.ok_or(ENOENT)?;
             new_dir.bring_up(new_name, &target, &changing)?;
@@ -257,12 +257,12 @@ impl OverlayInode {
         }
         if let Err(errno) = upper.rename(name, &new_upper, new_name, 0) {
             if matches!(above, Above::Whiteout) {
-                new_dir.put_whiteout(&new_upper, new_name)?;
+                self.fs.put_whiteout(&new_upper, new_name)?;
             }
             return Err(errno);
         }
         if covers {
-            self.put_whiteout(&upper, name)?;
+            self.fs.put_whiteout(&upper, name)?;
         }
         if let Some(target) = &target {
             new_dir.name_removed(target, new_name, replaced_above);
@@ -284,7 +284,10 @@ impl OverlayInode {
             self.fs.keep(key_of(&upper), self);
             return Ok(());
         }
-        upper.set_xattr(OPAQUE, b"y", 0)
+        if clean {
+            return Ok(());
+        }
+        self.fs.set_opaque(&upper)
     }
 
     /// Carries the count of subdirectories from this directory to `new_dir` (or back, by -1).

@@ -2,7 +2,7 @@
 
 use crate::file::{DirEntry, DirSink, File, FileOps};
 use crate::inode::{FileType, Inode, InodeRef};
-use crate::overlay::{BORN_ABOVE, OverlayInode, is_whiteout, key_of};
+use crate::overlay::{BORN_ABOVE, OverlayInode, key_of};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EINVAL, EISDIR};
 use bevor_abi::fcntl::{SEEK_CUR, SEEK_SET};
@@ -95,11 +95,15 @@ impl OverlayInode {
             upper.iter().map(|dir| (true, dir)).chain(lower.iter().map(|dir| (false, dir)))
         {
             let mut suspects = Vec::new();
+            let files_too = is_upper && self.fs.has_file_whiteouts(dir);
+            let file = FileType::Regular.dirent_type();
             self.each_of(dir, |entry| {
                 if nr_layers > 1 && !seen.insert(entry.name.to_vec()) {
                     return;
                 }
-                if entry.dtype == device && (is_upper || nr_layers > 1) {
+                let suspect = entry.dtype == device && (is_upper || nr_layers > 1)
+                    || files_too && entry.dtype == file;
+                if suspect {
                     suspects.push(entries.len());
                 }
                 entries.push(Entry {
@@ -112,7 +116,7 @@ impl OverlayInode {
                 .into_iter()
                 .filter(|&index| {
                     let child = entries.get(index).and_then(|entry| dir.lookup(&entry.name).ok());
-                    child.is_some_and(|child| is_whiteout(&child))
+                    child.is_some_and(|child| self.fs.is_whiteout(&child))
                 })
                 .collect();
             if !whiteouts.is_empty() {

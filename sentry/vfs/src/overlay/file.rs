@@ -3,7 +3,9 @@
 use crate::caller::Caller;
 use crate::file::{File, FileOps, OpenFlags};
 use crate::overlay::OverlayInode;
+use crate::overlay::mapping::OverlayMapping;
 use bevor_abi::Errno;
+use bevor_abi::fcntl::FALLOC_FL_KEEP_SIZE;
 use bevor_memory::{IoDst, IoSrc, Mappable};
 use std::any::Any;
 use std::ops::Range;
@@ -79,7 +81,12 @@ impl FileOps for OverlayFile {
     }
 
     fn mappable(&self, file: &File) -> Result<Arc<dyn Mappable>, Errno> {
-        self.now().mappable(file)
+        let above = self.above || self.inode.data_above.load(Ordering::Acquire);
+        let opened = self.now().mappable(file)?;
+        if !self.inode.has_lower() {
+            return Ok(opened);
+        }
+        Ok(Arc::new(OverlayMapping::new(self.inode.clone(), file, opened, above)))
     }
 
     fn cached_pages(&self, range: Range<u64>) -> Result<u64, Errno> {
@@ -91,7 +98,13 @@ impl FileOps for OverlayFile {
     }
 
     fn fallocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
-        self.now().fallocate(mode, offset, len)
+        self.now().fallocate(mode, offset, len)?;
+        if mode & !FALLOC_FL_KEEP_SIZE != 0 {
+            // Pages may have gone, or moved.
+            let end = offset.saturating_add(len).min(i64::MAX.cast_unsigned());
+            self.inode.mappings.invalidate(self.inode.mappable_id, offset..end);
+        }
+        Ok(())
     }
 
     fn flush(&self, file: &File) -> Result<(), Errno> {

@@ -11,12 +11,13 @@ use crate::inode::{
 use crate::meta::AccessTimes;
 use crate::overlay::dir::OverlayDir;
 use crate::overlay::file::OverlayFile;
-use crate::overlay::{Key, OWN_XATTRS, OverlayFs, key_of};
+use crate::overlay::{Key, OverlayFs, key_of};
 use crate::pipe::FifoNode;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EINVAL, EIO, ENODATA, ENXIO, EPERM, EXDEV};
 use bevor_abi::stat::OVERLAYFS_SUPER_MAGIC;
 use bevor_base::Credentials;
+use bevor_memory::{MappingSet, next_mappable_id};
 use parking_lot::{Mutex, RwLock};
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -38,6 +39,11 @@ pub struct OverlayInode {
     pub(super) data_above: AtomicBool,
     /// Whether the upper layer's work directory has a link to it.
     pub(super) indexed: AtomicBool,
+    /// Held while the contents of a regular file move up, or its length changes.
+    pub(super) moving: Mutex<()>,
+    /// Who maps the file, wherever its contents are.
+    pub(super) mappings: MappingSet,
+    pub(super) mappable_id: u64,
     fifo: FifoNode,
 }
 
@@ -83,6 +89,9 @@ impl OverlayInode {
             place: Mutex::new(place.map(|(dir, name)| Place { dir, name, clean: false })),
             links: AtomicI32::new(0),
             indexed: AtomicBool::new(false),
+            moving: Mutex::default(),
+            mappings: MappingSet::default(),
+            mappable_id: next_mappable_id(),
             fifo: FifoNode::default(),
         }
     }
@@ -128,10 +137,6 @@ impl OverlayInode {
     pub(super) fn has_lower(&self) -> bool {
         !self.layers.read().lower.is_empty()
     }
-}
-
-fn is_own(name: &[u8]) -> bool {
-    name.starts_with(OWN_XATTRS)
 }
 
 impl Inode for OverlayInode {
@@ -284,14 +289,14 @@ impl Inode for OverlayInode {
     }
 
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        if is_own(name) {
+        if self.fs.is_own(name) {
             return Err(ENODATA.into());
         }
         self.top()?.get_xattr(name)
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
-        if is_own(name) {
+        if self.fs.is_own(name) {
             return Err(EPERM.because("overlay's own attribute"));
         }
         self.copied_up()?.set_xattr(name, value, flags)
@@ -299,7 +304,7 @@ impl Inode for OverlayInode {
 
     fn list_xattr(&self) -> Result<Vec<Vec<u8>>, Errno> {
         let mut names = self.top()?.list_xattr()?;
-        names.retain(|name| !is_own(name));
+        names.retain(|name| !self.fs.is_own(name));
         Ok(names)
     }
 

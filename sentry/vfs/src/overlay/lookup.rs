@@ -1,38 +1,40 @@
 //! Finding names across the layers.
 
 use crate::inode::{FileType, InodeRef};
-use crate::overlay::{OPAQUE, OverlayInode, is_whiteout, key_of};
+use crate::overlay::{OverlayFs, OverlayInode, key_of};
 use bevor_abi::Errno;
 use bevor_abi::errno::ENOENT;
 use std::sync::Arc;
 
-/// What the lower layers of a directory have under a name: nothing, one file, or directories to be
-/// merged.
-fn find_lower(lowers: &[InodeRef], name: &[u8]) -> Result<Vec<InodeRef>, Errno> {
-    let mut found: Vec<InodeRef> = Vec::new();
-    for (depth, dir) in lowers.iter().enumerate() {
-        let child = match dir.lookup(name) {
-            Ok(child) => child,
-            Err(errno) if errno == ENOENT => continue,
-            Err(errno) => return Err(errno),
-        };
-        let is_dir = child.file_type() == FileType::Directory;
-        if is_whiteout(&child) || (!is_dir && !found.is_empty()) {
-            break;
+impl OverlayFs {
+    /// What the lower layers of a directory have under a name: nothing, one file, or directories to
+    /// be merged.
+    pub(super) fn find_lower(
+        &self,
+        lowers: &[InodeRef],
+        name: &[u8],
+    ) -> Result<Vec<InodeRef>, Errno> {
+        let mut found: Vec<InodeRef> = Vec::new();
+        for (depth, dir) in lowers.iter().enumerate() {
+            let child = match dir.lookup(name) {
+                Ok(child) => child,
+                Err(errno) if errno == ENOENT => continue,
+                Err(errno) => return Err(errno),
+            };
+            let is_dir = child.file_type() == FileType::Directory;
+            if self.is_whiteout(&child) || (!is_dir && !found.is_empty()) {
+                break;
+            }
+            // Only where there is something below can opaqueness matter.
+            let last = depth + 1 == lowers.len();
+            let ends = !is_dir || (!last && self.is_opaque(&child));
+            found.push(child);
+            if ends {
+                break;
+            }
         }
-        // Only where there is something below can opaqueness matter.
-        let last = depth + 1 == lowers.len();
-        let ends = !is_dir || (!last && is_opaque(&child));
-        found.push(child);
-        if ends {
-            break;
-        }
+        Ok(found)
     }
-    Ok(found)
-}
-
-fn is_opaque(dir: &InodeRef) -> bool {
-    dir.get_xattr(OPAQUE).is_ok_and(|value| value == b"y")
 }
 
 /// What the upper layer has under a name.
@@ -50,7 +52,7 @@ impl OverlayInode {
     pub(super) fn look_above(&self, name: &[u8]) -> Result<Above, Errno> {
         let Some(upper) = self.layers.read().upper.clone() else { return Ok(Above::Nothing) };
         match upper.lookup(name) {
-            Ok(child) if is_whiteout(&child) => Ok(Above::Whiteout),
+            Ok(child) if self.fs.is_whiteout(&child) => Ok(Above::Whiteout),
             Ok(child) => Ok(Above::Entry(child)),
             Err(errno) if errno == ENOENT => Ok(Above::Nothing),
             Err(errno) => Err(errno),
@@ -60,7 +62,7 @@ impl OverlayInode {
     /// Looks in the lower layers of this directory.
     pub(super) fn look_below(&self, name: &[u8]) -> Result<Vec<InodeRef>, Errno> {
         let lower = self.layers.read().lower.clone();
-        find_lower(&lower, name)
+        self.fs.find_lower(&lower, name)
     }
 
     /// Finds a child.
@@ -75,7 +77,7 @@ impl OverlayInode {
                 }
                 let kind = upper.file_type();
                 let mut lower = Vec::new();
-                if kind == FileType::Directory && !is_opaque(&upper) {
+                if kind == FileType::Directory && !self.fs.is_opaque(&upper) {
                     lower = self.look_below(name)?;
                     lower.retain(|inode| inode.file_type() == FileType::Directory);
                 }

@@ -8,21 +8,30 @@
 //!
 //! Copied-up inodes stay known by their upper inode ([`OverlayFs::keep`]), so that renamed
 //! directories keep their lower layers and hard links stay together. That knowledge lives as long
-//! as the mount: the upper layer is not meant to be mounted again.
+//! as the mount. An upper layer that outlives it has [`Format::Linux`]: what is copied up is
+//! complete, and a moved directory takes everything below with it.
 //!
-//! Lock order: `OverlayFs::change`, `Inode::layers`, `OverlayFs::known`, locks of the layers.
+//! Lock order: `Inode::moving`, `OverlayFs::change`, `Inode::layers`, `OverlayFs::known`, locks of
+//! the layers. Contents move up under the first alone, so that files do not wait for each other.
 
 mod change;
+mod changes;
 mod copy_up;
 mod dir;
 mod file;
 mod inode;
 mod lookup;
+mod mapping;
+mod marks;
+mod owners;
 
 #[cfg(test)]
 mod tests;
 
+pub use changes::{Change, ChangeKind, Contents, changes, link_target};
 pub use inode::OverlayInode;
+pub use marks::Format;
+pub use owners::with_owners_in_attributes;
 
 use crate::caller::KernelCaller;
 use crate::dentry::Name;
@@ -35,16 +44,11 @@ use bevor_memory::{Account, MemoryPool};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 /// Inode numbers of files born in the upper layer have this bit set.
 pub const BORN_ABOVE: u64 = 1 << 48;
-
-/// Marks an upper directory that hides the lower ones of its name.
-const OPAQUE: &[u8] = b"trusted.overlay.opaque";
-
-/// What the attributes of overlay itself begin with; guests do not see them.
-const OWN_XATTRS: &[u8] = b"trusted.overlay.";
 
 /// Device and inode number of a layer's file.
 type Key = (u64, u64);
@@ -60,6 +64,8 @@ pub struct Upper {
     /// Where overlay keeps what has no name of its own: hard links of which some names are still
     /// below.
     pub work: InodeRef,
+    /// Who will read the layer.
+    pub format: Format,
 }
 
 /// One overlay.
@@ -75,6 +81,8 @@ pub struct OverlayFs {
     known: Mutex<Known>,
     /// One whiteout, of which the others are links.
     whiteout: Mutex<Option<InodeRef>>,
+    /// The upper layer's file system makes no device files.
+    no_devices: AtomicBool,
     /// Whether names may be cached: nobody else changes any layer.
     policy: CachePolicy,
     options: String,
@@ -112,6 +120,7 @@ impl OverlayFs {
             change: Mutex::default(),
             known: Mutex::default(),
             whiteout: Mutex::default(),
+            no_devices: AtomicBool::new(false),
             policy: if alone { CachePolicy::Keep } else { CachePolicy::Never },
             options,
         });
@@ -121,7 +130,8 @@ impl OverlayFs {
         Ok(superblock)
     }
 
-    /// Merges `lowers` under an upper layer in memory, whose pages `account` pays.
+    /// Merges `lowers` under an upper layer in memory, whose pages `account` pays; with `contents`
+    /// the contents of files are there instead.
     ///
     /// # Errors
     /// As [`OverlayFs::superblock`]; `ENOSPC`.
@@ -129,10 +139,11 @@ impl OverlayFs {
         lowers: Vec<InodeRef>,
         pool: &Arc<MemoryPool>,
         account: &Arc<Account>,
+        contents: Option<(Arc<MemoryPool>, Arc<Account>)>,
         options: &TmpfsOptions,
         user_ns: Arc<UserNamespace>,
     ) -> Result<Arc<Superblock>, Errno> {
-        let (_, top) = TmpFs::create(pool, account, options)?;
+        let (_, top) = TmpFs::create_over(pool, account, contents, options)?;
         let root = NewAttr { mode: 0o755, uid: 0, gid: 0 };
         let seen = match lowers.first() {
             Some(lower) => {
@@ -144,6 +155,7 @@ impl OverlayFs {
         let upper = Upper {
             root: top.create(b"upper", &NewNode::Directory, seen)?,
             work: top.create(b"work", &NewNode::Directory, root)?,
+            format: Format::Private,
         };
         Self::superblock(lowers, Some(upper), pool, account, user_ns, String::new())
     }
@@ -198,6 +210,14 @@ impl OverlayFs {
         drop(dropped);
     }
 
+    /// Forgets lower files under which nothing will be looked for any more.
+    fn forget_below(&self, lower: &[InodeRef]) {
+        let mut known = self.known.lock();
+        for inode in lower {
+            known.live.remove(&key_of(inode));
+        }
+    }
+
     /// Removes a dead inode from the table.
     fn forget(&self, keys: impl IntoIterator<Item = Key>) {
         let mut known = self.known.lock();
@@ -207,11 +227,6 @@ impl OverlayFs {
             }
         }
     }
-}
-
-/// Whether an inode of a layer is a whiteout.
-fn is_whiteout(inode: &InodeRef) -> bool {
-    inode.file_type() == FileType::CharDevice && inode.attr().is_ok_and(|attr| attr.rdev == 0)
 }
 
 /// What the superblock holds.

@@ -1,6 +1,6 @@
 use crate::inode::{InodeRef, NewAttr, NewNode};
 use crate::namei;
-use crate::overlay::OverlayFs;
+use crate::overlay::{Change, ChangeKind, Format, OverlayFs, Upper, changes};
 use crate::testing::{TestTask, read, user, write};
 use crate::tmpfs::TmpfsOptions;
 use bevor_abi::errno::{EACCES, ENODATA, ENOENT, ENOTEMPTY, EROFS};
@@ -16,9 +16,15 @@ fn overlay_over(fill: impl FnOnce(&TestTask)) -> (TestTask, TestTask) {
     let lower = below.fs.root.inode().clone();
     let (pool, account) = (MemoryPool::new(), Arc::new(Account::new(1 << 30)));
     let options = TmpfsOptions::default();
-    let superblock =
-        OverlayFs::in_memory(vec![lower], &pool, &account, &options, UserNamespace::initial())
-            .unwrap();
+    let superblock = OverlayFs::in_memory(
+        vec![lower],
+        &pool,
+        &account,
+        None,
+        &options,
+        UserNamespace::initial(),
+    )
+    .unwrap();
     (TestTask::on(superblock, pool, account), below)
 }
 
@@ -188,4 +194,164 @@ fn several_lower_layers_merge_and_hide() {
     assert_eq!(task.mkdir("/new").unwrap_err(), EROFS);
     assert_eq!(task.open("/a/top", O_WRONLY).unwrap_err(), EROFS);
     assert!(task.open("/a", O_DIRECTORY).is_ok());
+}
+
+/// An overlay in Linux's format over `below`, whose upper layer is `host`; and a task in it.
+fn lasting_overlay(below: &TestTask, host: &TestTask) -> TestTask {
+    let (pool, account) = (MemoryPool::new(), Arc::new(Account::new(1 << 30)));
+    let upper = Upper {
+        root: host.path("/upper").inode().clone(),
+        work: host.path("/work").inode().clone(),
+        format: Format::Linux,
+    };
+    let lowers = vec![below.fs.root.inode().clone()];
+    let user_ns = UserNamespace::initial();
+    let superblock =
+        OverlayFs::superblock(lowers, Some(upper), &pool, &account, user_ns, String::new());
+    TestTask::on(superblock.unwrap(), pool, account)
+}
+
+#[test]
+fn a_lasting_layer_says_everything_itself() {
+    let (below, host) = (TestTask::new(), TestTask::new());
+    sample(&below);
+    below.mkdir("/empty").unwrap();
+    host.mkdir("/upper").unwrap();
+    host.mkdir("/work").unwrap();
+    let task = lasting_overlay(&below, &host);
+    namei::attr::chmod(&task.path("/d/f"), &task.cred, 0o600).unwrap();
+    task.rename("/d", "/moved", 0).unwrap();
+    task.mkdir("/d").unwrap();
+    namei::rmdir(&task.at(), b"/empty").unwrap();
+    task.put("/moved/new", b"new").unwrap();
+    let before = told(&task);
+    drop(task);
+    assert_eq!(host.get("/upper/moved/f").unwrap(), b"lower");
+    assert_eq!(host.get("/upper/moved/sub/deep").unwrap(), b"deep");
+    let opaque = |path: &str| host.path(path).inode().get_xattr(b"user.overlay.opaque");
+    assert_eq!(opaque("/upper/d").unwrap(), b"y");
+    assert_eq!(opaque("/upper/moved/sub").unwrap(), b"y");
+    let again = lasting_overlay(&below, &host);
+    assert_eq!(again.list("/").unwrap(), ["d", "link", "moved", "one"]);
+    assert_eq!(again.list("/d").unwrap(), Vec::<String>::new());
+    assert_eq!(again.list("/moved").unwrap(), ["f", "new", "sub", "two"]);
+    assert_eq!(again.stat("/moved/f").unwrap().mode & 0o777, 0o600);
+    let hidden = namei::xattr::get(&again.path("/d"), &again.cred, b"user.overlay.opaque");
+    assert_eq!(hidden.unwrap_err(), ENODATA);
+    assert_eq!(before, told(&again));
+    assert_eq!(
+        before,
+        [
+            "changed /d opaque",
+            "gone /empty",
+            "added /moved",
+            "added /moved/f",
+            "added /moved/new",
+            "added /moved/sub",
+            "added /moved/sub/deep",
+            "added /moved/two",
+        ]
+    );
+}
+
+/// What [`changes`] tells.
+fn told(task: &TestTask) -> Vec<String> {
+    let mut lines = Vec::new();
+    changes(task.fs.root.mount.superblock(), &mut |change| {
+        lines.push(match change {
+            Change::Gone { path } => format!("gone {}", String::from_utf8_lossy(path)),
+            Change::There { path, kind, first, opaque, .. } => {
+                let kind = if *kind == ChangeKind::Added { "added" } else { "changed" };
+                let first = first.map_or("", |_| " again");
+                let opaque = if *opaque { " opaque" } else { "" };
+                format!("{kind} {}{first}{opaque}", String::from_utf8_lossy(path))
+            }
+        });
+        Ok(())
+    })
+    .unwrap();
+    lines
+}
+
+#[test]
+fn whiteouts_can_be_files_where_there_are_no_devices() {
+    let (below, host) = (TestTask::new(), TestTask::new());
+    sample(&below);
+    host.mkdir("/upper").unwrap();
+    host.mkdir("/work").unwrap();
+    // As another tool may have left it.
+    host.mkdir("/upper/d").unwrap();
+    host.put("/upper/d/f", b"").unwrap();
+    host.path("/upper/d/f").inode().set_xattr(b"user.overlay.whiteout", b"y", 0).unwrap();
+    host.path("/upper/d").inode().set_xattr(b"user.overlay.opaque", b"x", 0).unwrap();
+    let task = lasting_overlay(&below, &host);
+    assert_eq!(task.stat("/d/f").unwrap_err(), ENOENT);
+    assert_eq!(task.list("/d").unwrap(), ["sub", "two"]);
+    assert_eq!(told(&task), ["changed /d", "gone /d/f"]);
+    task.put("/d/f", b"back").unwrap();
+    assert_eq!(task.list("/d").unwrap(), ["f", "sub", "two"]);
+}
+
+#[test]
+fn changes_in_memory_are_told() {
+    let (task, _below) = overlay_over(sample);
+    assert_eq!(told(&task), Vec::<String>::new());
+    task.rename("/d/sub", "/d/there", 0).unwrap();
+    task.mkdir("/d/sub").unwrap();
+    task.put("/d/sub/deep", b"other").unwrap();
+    task.put("/a", b"").unwrap();
+    task.link("/a", "/b").unwrap();
+    namei::unlink(&task.at(), b"/link").unwrap();
+    assert_eq!(
+        told(&task),
+        [
+            "added /a",
+            "added /b again",
+            "changed /d",
+            "changed /d/sub opaque",
+            "added /d/sub/deep",
+            "added /d/there",
+            "added /d/there/deep",
+            "gone /link",
+        ]
+    );
+}
+
+#[test]
+fn copies_go_up_at_once_and_whole() {
+    let (task, below) = overlay_over(|task| {
+        for number in 0..8 {
+            let contents = vec![b'0' + number; 3 << 20];
+            task.put(&format!("/f{number}"), &contents).unwrap();
+        }
+    });
+    // Two writers for each file, and somebody who changes names and attributes meanwhile.
+    std::thread::scope(|scope| {
+        for number in 0..8_u8 {
+            for _ in 0..2 {
+                let task = &task;
+                scope.spawn(move || {
+                    let file = task.open(&format!("/f{number}"), O_WRONLY | O_APPEND).unwrap();
+                    write(&file, b"end").unwrap();
+                });
+            }
+        }
+        let task = &task;
+        scope.spawn(move || {
+            for number in 0..8 {
+                let path = task.path(&format!("/f{number}"));
+                namei::attr::chmod(&path, &task.cred, 0o640).unwrap();
+                task.link(&format!("/f{number}"), &format!("/g{number}")).unwrap();
+            }
+        });
+    });
+    for number in 0..8 {
+        let expected = [&vec![b'0' + number; 3 << 20][..], b"endend"].concat();
+        for letter in ["f", "g"] {
+            let file = task.open(&format!("/{letter}{number}"), 0).unwrap();
+            assert!(read(&file, 4 << 20).unwrap() == expected);
+        }
+        assert_eq!(task.stat(&format!("/g{number}")).unwrap().mode & 0o777, 0o640);
+        assert_eq!(below.stat(&format!("/f{number}")).unwrap().size, 3 << 20);
+    }
 }

@@ -13,7 +13,7 @@ use crate::pipe::FifoNode;
 use crate::tmpfs::TmpFs;
 use crate::tmpfs::dir::{DirFile, Entries};
 use crate::tmpfs::file::{Content, RegularFile};
-use crate::tmpfs::xattr::Xattrs;
+use crate::tmpfs::xattr::{self, Xattrs};
 use bevor_abi::Errno;
 use bevor_abi::errno::{
     EACCES, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, ENXIO, EOPNOTSUPP, EPERM, EXDEV,
@@ -169,7 +169,10 @@ impl TmpInode {
         if by >= 0 {
             self.nlink.fetch_add(by.unsigned_abs(), Ordering::Relaxed);
         } else {
-            self.nlink.fetch_sub(by.unsigned_abs(), Ordering::Relaxed);
+            let before = self.nlink.fetch_sub(by.unsigned_abs(), Ordering::Relaxed);
+            if self.kind != FileType::Directory && before > 1 {
+                self.fs.link_gone();
+            }
         }
         self.meta.write().ctime = FileTime::now();
     }
@@ -372,8 +375,9 @@ impl Inode for TmpInode {
         }
         let mut entries = self.entries()?.lock();
         entries.check_free(name)?;
-        let first = inode.unnamed.swap(false, Ordering::Relaxed);
-        if inode.nlink.load(Ordering::Relaxed) == 0 && !first {
+        if inode.nlink.load(Ordering::Relaxed) > 0 {
+            self.fs.new_link()?;
+        } else if !inode.unnamed.swap(false, Ordering::Relaxed) {
             return Err(ENOENT.because("the file has no name left"));
         }
         inode.links_changed(1);
@@ -524,7 +528,16 @@ impl Inode for TmpInode {
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
         supported(name)?;
-        self.xattrs.lock().set(name, value, flags)?;
+        let bytes = xattr::space(name, value.len());
+        self.fs.new_xattr(bytes)?;
+        let old = self.xattrs.lock().set(name, value, flags);
+        match old {
+            Ok(old) => self.fs.xattr_gone(old.map_or(0, |len| xattr::space(name, len))),
+            Err(errno) => {
+                self.fs.xattr_gone(bytes);
+                return Err(errno);
+            }
+        }
         self.meta.write().ctime = FileTime::now();
         Ok(())
     }
@@ -542,7 +555,8 @@ impl Inode for TmpInode {
 
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
         supported(name)?;
-        self.xattrs.lock().remove(name)?;
+        let len = self.xattrs.lock().remove(name)?;
+        self.fs.xattr_gone(xattr::space(name, len));
         self.meta.write().ctime = FileTime::now();
         Ok(())
     }
@@ -568,6 +582,7 @@ fn supported(name: &[u8]) -> Result<(), Errno> {
 
 impl Drop for TmpInode {
     fn drop(&mut self) {
+        self.fs.xattr_gone(self.xattrs.get_mut().space());
         self.fs.inode_gone();
         let Body::Directory(entries) = &mut self.body else { return };
         // In a loop: a guest can nest directories deeper than the host stack is.

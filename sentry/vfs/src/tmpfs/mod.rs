@@ -15,12 +15,12 @@ mod tests;
 pub(crate) use dir::Entries;
 pub use file::StoreMapping;
 pub use inode::TmpInode;
-pub use options::TmpfsOptions;
+pub use options::{Size, TmpfsOptions};
 
 use crate::inode::{FsStat, InodeRef, NewAttr};
 use crate::superblock::{FileSystem, FsType, Superblock, next_anonymous_dev, register_fs_type};
 use bevor_abi::Errno;
-use bevor_abi::errno::ENOSPC;
+use bevor_abi::errno::{EINVAL, ENOSPC};
 use bevor_abi::stat::TMPFS_MAGIC;
 use bevor_base::UserNamespace;
 use bevor_memory::{Account, MemoryPool, PAGE_SIZE, PageStore, SpaceLimit};
@@ -29,7 +29,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the sentry's own memory for an inode is charged as, bytes.
+/// What an inode counts, bytes (`BOGO_INODE_SIZE`): against `nr_inodes=`, and as the sentry's own
+/// memory.
 const INODE_COST: u64 = 1024;
 
 /// One instance of tmpfs.
@@ -37,9 +38,12 @@ pub struct TmpFs {
     dev: u64,
     pool: Arc<MemoryPool>,
     account: Arc<Account>,
+    /// Where contents of files are, and who counts them, if not `pool` and `account`.
+    contents: Option<(Arc<MemoryPool>, Arc<Account>)>,
     space: Arc<SpaceLimit>,
-    max_inodes: AtomicU64,
-    inodes: AtomicU64,
+    /// Bytes that inodes, names beyond the first, and attributes may take; 0 for no limit.
+    max_inode_space: AtomicU64,
+    inode_space: AtomicU64,
     next_ino: AtomicU64,
     /// Held while more than one directory is locked.
     topology: Mutex<()>,
@@ -56,7 +60,20 @@ impl TmpFs {
         account: &Arc<Account>,
         options: &TmpfsOptions,
     ) -> Result<(Arc<Self>, InodeRef), Errno> {
-        let fs = Self::empty(pool, account, options);
+        Self::create_over(pool, account, None, options)
+    }
+
+    /// Like [`TmpFs::create`], with the contents of files in a pool of their own.
+    ///
+    /// # Errors
+    /// As [`TmpFs::create`].
+    pub fn create_over(
+        pool: &Arc<MemoryPool>,
+        account: &Arc<Account>,
+        contents: Option<(Arc<MemoryPool>, Arc<Account>)>,
+        options: &TmpfsOptions,
+    ) -> Result<(Arc<Self>, InodeRef), Errno> {
+        let fs = Self::empty(pool, account, contents, options);
         let attr = NewAttr {
             mode: options.mode.unwrap_or(0o1777),
             uid: options.uid.unwrap_or(0),
@@ -73,18 +90,24 @@ impl TmpFs {
             inodes: Some(0),
             ..TmpfsOptions::default()
         };
-        Self::empty(pool, account, &options)
+        Self::empty(pool, account, None, &options)
     }
 
-    fn empty(pool: &Arc<MemoryPool>, account: &Arc<Account>, options: &TmpfsOptions) -> Arc<Self> {
+    fn empty(
+        pool: &Arc<MemoryPool>,
+        account: &Arc<Account>,
+        contents: Option<(Arc<MemoryPool>, Arc<Account>)>,
+        options: &TmpfsOptions,
+    ) -> Arc<Self> {
         let total = account.limit().min(pool.total_memory());
         Arc::new(Self {
             dev: next_anonymous_dev(),
             pool: pool.clone(),
             account: account.clone(),
+            contents,
             space: SpaceLimit::new(options.size_bytes(total)),
-            max_inodes: AtomicU64::new(options.max_inodes(total)),
-            inodes: AtomicU64::new(0),
+            max_inode_space: AtomicU64::new(options.max_inodes(total).saturating_mul(INODE_COST)),
+            inode_space: AtomicU64::new(0),
             next_ino: AtomicU64::new(1),
             topology: Mutex::default(),
             shown: Mutex::new(options.clone()),
@@ -123,27 +146,60 @@ impl TmpFs {
 
     /// Counts a new inode and draws its number.
     fn new_ino(&self) -> Result<u64, Errno> {
-        let max = self.max_inodes.load(Ordering::Relaxed);
-        let counted = self.inodes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            (max == 0 || used < max).then_some(used + 1)
-        });
-        if counted.is_err() {
-            return Err(ENOSPC.because("nr_inodes reached"));
-        }
-        if self.account.charge(INODE_COST).is_err() {
-            self.inodes.fetch_sub(1, Ordering::Relaxed);
-            return Err(ENOSPC.because("the container's memory limit"));
-        }
+        self.take_inode_space(INODE_COST, 0)?;
         Ok(self.next_ino.fetch_add(1, Ordering::Relaxed))
     }
 
     fn inode_gone(&self) {
-        self.inodes.fetch_sub(1, Ordering::Relaxed);
-        self.account.uncharge(INODE_COST);
+        self.give_inode_space(INODE_COST);
+    }
+
+    /// Counts a name beyond an inode's first: it costs what an inode does.
+    fn new_link(&self) -> Result<(), Errno> {
+        self.take_inode_space(INODE_COST, 0)
+    }
+
+    fn link_gone(&self) {
+        self.give_inode_space(INODE_COST);
+    }
+
+    /// Counts an attribute, which must leave room for an inode.
+    fn new_xattr(&self, bytes: u64) -> Result<(), Errno> {
+        self.take_inode_space(bytes, INODE_COST)
+    }
+
+    fn xattr_gone(&self, bytes: u64) {
+        self.give_inode_space(bytes);
+    }
+
+    /// Takes room for inodes, of which `leave` bytes must be left, and charges it.
+    fn take_inode_space(&self, bytes: u64, leave: u64) -> Result<(), Errno> {
+        let max = self.max_inode_space.load(Ordering::Relaxed);
+        let room = |used: u64| max == 0 || used.saturating_add(bytes + leave) <= max;
+        let taken = self.inode_space.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            room(used).then_some(used.saturating_add(bytes))
+        });
+        if taken.is_err() {
+            return Err(ENOSPC.because("nr_inodes reached"));
+        }
+        if self.account.charge(bytes).is_err() {
+            self.inode_space.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(ENOSPC.because("the container's memory limit"));
+        }
+        Ok(())
+    }
+
+    fn give_inode_space(&self, bytes: u64) {
+        self.inode_space.fetch_sub(bytes, Ordering::Relaxed);
+        self.account.uncharge(bytes);
     }
 
     fn new_store(&self) -> Result<PageStore, Errno> {
-        PageStore::new(&self.pool, &self.account, self.space.clone())
+        let (pool, account) = match &self.contents {
+            Some((pool, account)) => (pool, account),
+            None => (&self.pool, &self.account),
+        };
+        PageStore::new(pool, account, self.space.clone())
     }
 
     fn statfs(&self) -> FsStat {
@@ -153,16 +209,16 @@ impl TmpFs {
         } else {
             (limit / PAGE_SIZE, limit.saturating_sub(self.space.used()) / PAGE_SIZE)
         };
-        let max = self.max_inodes.load(Ordering::Relaxed);
-        let used = self.inodes.load(Ordering::Relaxed);
+        let max = self.max_inode_space.load(Ordering::Relaxed);
+        let used = self.inode_space.load(Ordering::Relaxed);
         FsStat {
             magic: TMPFS_MAGIC,
             block_size: PAGE_SIZE,
             blocks,
             free,
             available: free,
-            files: max,
-            files_free: max.saturating_sub(used),
+            files: max / INODE_COST,
+            files_free: max.saturating_sub(used) / INODE_COST,
             fsid: [bevor_abi::conv::low_u32(self.dev), 0],
             name_len: 255,
         }
@@ -194,13 +250,27 @@ impl FileSystem for Mounted {
         let mut shown = self.fs.shown.lock();
         let mut new = shown.clone();
         new.change(&change);
-        let (size, inodes) = (new.size_bytes(total), new.max_inodes(total));
-        let used = self.fs.inodes.load(Ordering::Relaxed);
-        if size < self.fs.space.used() || (inodes != 0 && inodes < used) {
-            return Err(bevor_abi::errno::EINVAL.because("smaller than what is in use"));
+        let size = new.size_bytes(total);
+        let inodes = new.max_inodes(total).saturating_mul(INODE_COST);
+        let (space, max) = (&self.fs.space, &self.fs.max_inode_space);
+        if change.size.is_some() && size != u64::MAX {
+            if space.limit() == u64::MAX {
+                return Err(EINVAL.because("the size cannot be limited afterwards"));
+            }
+            if size < space.used() {
+                return Err(EINVAL.because("smaller than what is in use"));
+            }
         }
-        self.fs.space.set_limit(size);
-        self.fs.max_inodes.store(inodes, Ordering::Relaxed);
+        if change.inodes.is_some_and(|inodes| inodes != 0) {
+            if max.load(Ordering::Relaxed) == 0 {
+                return Err(EINVAL.because("inodes cannot be limited afterwards"));
+            }
+            if inodes < self.fs.inode_space.load(Ordering::Relaxed) {
+                return Err(EINVAL.because("fewer inodes than are in use"));
+            }
+        }
+        space.set_limit(size);
+        max.store(inodes, Ordering::Relaxed);
         *shown = new;
         Ok(())
     }
@@ -213,8 +283,17 @@ impl FileSystem for Mounted {
 /// Makes tmpfs known to `mount(2)`.
 pub fn register() {
     let mount = |request: &crate::superblock::MountRequest<'_>| {
-        let options = TmpfsOptions::parse(request.options)?;
-        let mm = request.caller.mm();
+        let mut options = TmpfsOptions::parse(request.options)?;
+        let (mm, cred) = (request.caller.mm(), request.caller.cred());
+        // Ids are those of the mounter's user namespace; without any the root is the mounter's.
+        options.uid = Some(match options.uid {
+            Some(uid) => request.user_ns.uid_in(uid).ok_or(EINVAL)?,
+            None => cred.fsuid,
+        });
+        options.gid = Some(match options.gid {
+            Some(gid) => request.user_ns.gid_in(gid).ok_or(EINVAL)?,
+            None => cred.fsgid,
+        });
         TmpFs::superblock(mm.pool(), mm.account(), &options, request.user_ns.clone())
     };
     let fs_type = FsType {

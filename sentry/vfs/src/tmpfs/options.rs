@@ -75,7 +75,8 @@ impl TmpfsOptions {
                 "uid" => options.uid = Some(value.parse().map_err(|_| EINVAL)?),
                 "gid" => options.gid = Some(value.parse().map_err(|_| EINVAL)?),
                 // How Linux places pages and numbers inodes does not show here.
-                "huge" | "mpol" | "inode32" | "inode64" | "noswap" => {}
+                "huge" if ["never", "always", "within_size", "advise"].contains(&value) => {}
+                "mpol" | "inode32" | "inode64" | "noswap" => {}
                 _ => return Err(EINVAL.because("unknown tmpfs option")),
             }
         }
