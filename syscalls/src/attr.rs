@@ -2,8 +2,11 @@
 
 use crate::paths;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EFBIG, EINVAL};
-use bevor_abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
+use bevor_abi::errno::{EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, ESPIPE};
+use bevor_abi::fcntl::{
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE,
+    FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_UNSHARE_RANGE, FALLOC_FL_ZERO_RANGE,
+};
 use bevor_abi::inotify::IN_MODIFY;
 use bevor_abi::time::{Timespec, Timeval, UTIME_NOW, UTIME_OMIT, Utimbuf};
 use bevor_kernel::signal::{self, Info, SIGXFSZ};
@@ -11,7 +14,7 @@ use bevor_kernel::{Ctx, SysResult, limits};
 use bevor_memory::UserAddr;
 use bevor_vfs::namei::attr::{self, NewTime};
 use bevor_vfs::notify;
-use bevor_vfs::{FileTime, Path};
+use bevor_vfs::{FileTime, FileType, Path};
 
 /// `chmod(2)`.
 ///
@@ -141,15 +144,11 @@ pub fn utimensat(
     times: UserAddr,
     flags: u32,
 ) -> SysResult {
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
-        return Err(EINVAL.into());
+    let times = if times.is_null() { None } else { Some(ctx.mm().read::<[Timespec; 2]>(times)?) };
+    if times.is_some_and(|times| times.iter().all(|time| time.tv_nsec == UTIME_OMIT)) {
+        // Nothing to do: not even the path is looked at.
+        return Ok(0);
     }
-    let (atime, mtime) = if times.is_null() {
-        (NewTime::Now, NewTime::Now)
-    } else {
-        let [atime, mtime] = ctx.mm().read::<[Timespec; 2]>(times)?;
-        (new_time(atime)?, new_time(mtime)?)
-    };
     let cred = ctx.task().cred();
     let path = if path.is_null() && dirfd != AT_FDCWD {
         if flags != 0 {
@@ -157,7 +156,14 @@ pub fn utimensat(
         }
         ctx.file(dirfd)?.path().clone()
     } else {
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(EINVAL.into());
+        }
         paths::start(ctx, dirfd, path)?.resolve(ctx, flags)?
+    };
+    let (atime, mtime) = match times {
+        None => (NewTime::Now, NewTime::Now),
+        Some([atime, mtime]) => (new_time(atime)?, new_time(mtime)?),
     };
     attr::utimens(&path, &cred, atime, mtime)?;
     Ok(0)
@@ -250,25 +256,43 @@ pub fn ftruncate(ctx: &mut Ctx<'_>, fd: i32, size: i64) -> SysResult {
     Ok(0)
 }
 
-/// `FALLOC_FL_*` that are known.
-const FALLOC_KNOWN: u32 = 0x7f;
+/// Whether `fallocate(2)` knows a mode; it says so before it looks at the file.
+const fn known_mode(mode: u32) -> bool {
+    let what = mode & !FALLOC_FL_KEEP_SIZE;
+    let keeps = mode & FALLOC_FL_KEEP_SIZE != 0;
+    match what {
+        0 | FALLOC_FL_ZERO_RANGE | FALLOC_FL_UNSHARE_RANGE => true,
+        FALLOC_FL_PUNCH_HOLE => keeps,
+        FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE => !keeps,
+        _ => false,
+    }
+}
 
 /// `fallocate(2)`.
 ///
 /// # Errors
-/// `EBADF`, `EFBIG`, `EINVAL`, `ENODEV`, `ENOSPC`, `EOPNOTSUPP`, `EPERM`, `ESPIPE`.
+/// `EBADF`, `EFBIG`, `EINVAL`, `EISDIR`, `ENODEV`, `ENOSPC`, `EOPNOTSUPP`, `EPERM`, `ESPIPE`.
 pub fn fallocate(ctx: &mut Ctx<'_>, fd: i32, mode: u32, offset: i64, len: i64) -> SysResult {
     let file = ctx.file(fd)?;
-    if !file.flags().writable() {
-        return Err(bevor_abi::errno::EBADF.into());
-    }
     let offset = u64::try_from(offset).map_err(|_| EINVAL)?;
     let len = u64::try_from(len).ok().filter(|&len| len > 0).ok_or(EINVAL)?;
-    if mode & !FALLOC_KNOWN != 0 {
-        return Err(bevor_abi::errno::EOPNOTSUPP.into());
+    if !known_mode(mode) {
+        return Err(EOPNOTSUPP.into());
     }
-    let end = offset.checked_add(len).ok_or(EFBIG)?;
-    new_size(ctx, i64::try_from(end).map_err(|_| EFBIG)?)?;
+    if !file.flags().writable() {
+        return Err(EBADF.into());
+    }
+    match file.path().dentry.kind() {
+        FileType::Fifo => return Err(ESPIPE.into()),
+        FileType::Directory => return Err(EISDIR.into()),
+        FileType::Regular | FileType::BlockDevice => {}
+        _ => return Err(ENODEV.into()),
+    }
+    let end = offset.checked_add(len).and_then(|end| i64::try_from(end).ok()).ok_or(EFBIG)?;
+    if mode & FALLOC_FL_KEEP_SIZE == 0 {
+        new_size(ctx, end)?;
+    }
+    attr::remove_privileges_of_written(&file, &ctx.task().cred())?;
     file.ops().fallocate(mode, offset, len)?;
     notify::file(&file, IN_MODIFY);
     Ok(0)

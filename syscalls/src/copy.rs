@@ -52,6 +52,11 @@ impl Side {
         }
     }
 
+    /// Before it is written to, drops what only a trusted content may have.
+    fn prepare(&self, ctx: &Ctx<'_>) -> Result<(), Errno> {
+        bevor_vfs::namei::attr::remove_privileges_of_written(&self.file, &ctx.task().cred())
+    }
+
     /// Takes back `bytes` that were read but found no place.
     fn unread(&self, bytes: usize) {
         if self.offset.is_none() && bytes > 0 && !self.file.ops().is_stream() {
@@ -144,22 +149,32 @@ fn pump(from: &Side, to: &Side, count: u64) -> (u64, Option<Stopped>) {
 /// `EAGAIN`, `EBADF`, `EFAULT`, `EINVAL`, `EIO`, `EOVERFLOW`, `EPIPE`, `ESPIPE`.
 pub fn sendfile(ctx: &mut Ctx<'_>, out: i32, r#in: i32, offset: UserAddr, count: u64) -> SysResult {
     let from = Side::new(ctx, r#in, offset)?;
-    let to = Side::new(ctx, out, UserAddr::NULL)?;
-    if !from.file.flags().readable() || !to.file.flags().writable() {
+    if !from.file.flags().readable() {
         return Err(EBADF.into());
     }
     if from.offset.is_some() && from.file.ops().is_stream() {
         return Err(ESPIPE.into());
     }
+    let to = Side::new(ctx, out, UserAddr::NULL)?;
+    if !to.file.flags().writable() {
+        return Err(EBADF.into());
+    }
     if from.kind() == FileType::Directory || to.file.flags().has(O_APPEND) {
         return Err(EINVAL.into());
+    }
+    if count == 0 && pipe_of(&to.file).is_some() {
+        return Ok(0);
     }
     if from.file.ops().is_stream() {
         return Err(EINVAL.because("the source has no position").into());
     }
+    if offset.is_null() && Arc::ptr_eq(&from.file, &to.file) {
+        return onto_itself(ctx, &from.file, count.min(MAX_COUNT));
+    }
     let before = ctx.resumed().map_or(0, |block| block.done);
     let count = count.min(MAX_COUNT).saturating_sub(before);
     let may_wait = !to.file.nonblocking();
+    to.prepare(ctx)?;
     let (moved, stopped) = pump(&from, &to, count);
     from.finish(ctx, moved)?;
     let done = before + moved;
@@ -176,6 +191,19 @@ pub fn sendfile(ctx: &mut Ctx<'_>, out: i32, r#in: i32, offset: UserAddr, count:
         Some(Stopped::Source(errno)) => {
             wait_or(errno, done, !from.file.nonblocking(), &from.file, Ready::READABLE)
         }
+    }
+}
+
+/// A description that is both ends: both positions begin where it stands, and the end of both is its new one.
+fn onto_itself(ctx: &Ctx<'_>, file: &Arc<File>, count: u64) -> SysResult {
+    let at = *file.position();
+    let side = Side { file: file.clone(), offset: Some((at, UserAddr::NULL)) };
+    side.prepare(ctx)?;
+    let (moved, stopped) = pump(&side, &side, count);
+    *file.position() = at + moved;
+    match stopped {
+        Some(Stopped::Source(errno) | Stopped::Target(errno)) if moved == 0 => Err(errno.into()),
+        _ => Ok(moved),
     }
 }
 
@@ -212,11 +240,14 @@ pub fn copy_file_range(
     let len = len.min(MAX_COUNT);
     target.checked_add(len).ok_or(EOVERFLOW)?;
     start.checked_add(len).ok_or(EOVERFLOW)?;
+    // No more than there is counts for whether the ranges overlap.
+    let len = len.min(from.file.ops().size()?.saturating_sub(start));
     let (a, b) = (from.file.inode(), to.file.inode());
     let same = (a.dev(), a.ino()) == (b.dev(), b.ino());
     if same && start < target + len && target < start + len {
         return Err(EINVAL.because("the ranges overlap").into());
     }
+    to.prepare(ctx)?;
     let (moved, stopped) = pump(&from, &to, len);
     from.finish(ctx, moved)?;
     to.finish(ctx, moved)?;
@@ -273,6 +304,7 @@ pub fn splice(
             if to.file.flags().has(O_APPEND) {
                 return Err(EINVAL.into());
             }
+            to.prepare(ctx)?;
             out_of_pipe(ctx, &from, pipe, &to, len, no_wait)
         }
         (None, Some(pipe)) => into_pipe(ctx, &from, &to, pipe, len, no_wait),

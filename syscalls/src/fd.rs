@@ -7,6 +7,7 @@ use bevor_abi::Errno;
 use bevor_abi::cap::CAP_LEASE;
 use bevor_abi::conv::{as_i32, low_u32, sign_extend};
 use bevor_abi::errno::{EACCES, EBADF, EINVAL, ENOTTY};
+use bevor_abi::ioctl::FIONREAD;
 use bevor_kernel::{Ctx, SysResult, limits};
 use bevor_memory::UserAddr;
 use bevor_vfs::event::dnotify;
@@ -19,10 +20,13 @@ use std::sync::Arc;
 /// # Errors
 /// `EIO`, `ENOSPC` from the file's flush.
 pub fn closed(ctx: &Ctx<'_>, file: &Arc<File>) -> Result<(), Errno> {
+    if file.flags().has(OpenFlags::PATH) {
+        return Ok(());
+    }
     crate::locks::release_posix(ctx, file);
     crate::mqueue::closed(ctx, file);
     dnotify::closed(file, ctx.files().id());
-    if file.flags().has(OpenFlags::PATH) { Ok(()) } else { file.ops().flush(file) }
+    file.ops().flush(file)
 }
 
 fn number(fd: i32) -> SysResult {
@@ -219,6 +223,14 @@ pub fn ioctl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
             let size = file.ops().size().map_err(|_| ENOTTY)?;
             ctx.mm().write(UserAddr(arg), &size)?;
         }
+        FIONREAD => match file.ops().ioctl(&file, ctx, command, arg) {
+            // Of a regular file: what is left behind the position, of which the low bits count.
+            Err(errno) if errno == ENOTTY && file.path().dentry.kind() == FileType::Regular => {
+                let left = file.inode().attr()?.size.wrapping_sub(*file.position());
+                ctx.mm().write(UserAddr(arg), &low_u32(left))?;
+            }
+            other => return Ok(other?),
+        },
         _ => {
             if let Some(served) = crate::file_attr::ioctl(ctx, &file, command, UserAddr(arg)) {
                 return served;

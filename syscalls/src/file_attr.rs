@@ -65,7 +65,7 @@ fn serve(ctx: &Ctx<'_>, path: &Path, own: u32, command: u32, arg: UserAddr) -> R
 
 fn resolve(ctx: &Ctx<'_>, dirfd: i32, path: UserAddr, at_flags: u32) -> Result<Path, Errno> {
     let start = if path.is_null() && at_flags & AT_EMPTY_PATH != 0 {
-        paths::start_with(ctx, dirfd, Vec::new())?
+        paths::start_with(ctx, dirfd, Vec::new())
     } else {
         paths::start(ctx, dirfd, path)?
     };

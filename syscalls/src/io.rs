@@ -2,7 +2,6 @@
 //! `lseek(2)`.
 
 use bevor_abi::Errno;
-use bevor_abi::cap::CAP_FSETID;
 use bevor_abi::errno::{EAGAIN, EBADF, EFBIG, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE};
 use bevor_abi::fcntl::O_DSYNC;
 use bevor_base::Ready;
@@ -210,19 +209,23 @@ fn do_write(
     let vecs = if before == 0 { vecs.clone() } else { skip(vecs, before)? };
     let mut src = IoSrc::user(ctx.mm(), vecs);
     let wanted = src.remaining();
+    let append = match flags & (RWF_APPEND | RWF_NOAPPEND) {
+        0 => file.flags().has(bevor_abi::fcntl::O_APPEND),
+        flag => flag == RWF_APPEND,
+    };
     if !file.ops().is_stream() {
-        limit_size(ctx, file, position, &mut src)?;
+        limit_size(ctx, file, position, append, &mut src)?;
         let cred = ctx.task().cred();
-        if !cred.has_cap(CAP_FSETID) && file.flags().writable() && src.remaining() > 0 {
-            bevor_vfs::namei::attr::remove_privileges(file.path(), &cred)?;
+        if src.remaining() > 0 {
+            bevor_vfs::namei::attr::remove_privileges_of_written(file, &cred)?;
         }
     }
     let by_caller =
         if file.flags().writable() { file.ops().write_as(file, ctx, &mut src) } else { None };
     let result = match position {
         _ if by_caller.is_some() => by_caller.unwrap_or(Ok(0)),
-        Position::Current => file.write(&mut src),
-        Position::At(at) => file.write_at(&mut src, at),
+        Position::Current => file.write_here(&mut src, append),
+        Position::At(at) => file.write_there(&mut src, at, append),
     };
     let wait = |done: u64| {
         let deadline = ctx.deadline_ns().or_else(|| send_deadline(file));
@@ -264,6 +267,7 @@ fn limit_size(
     ctx: &Ctx<'_>,
     file: &File,
     position: Position,
+    append: bool,
     src: &mut IoSrc<'_>,
 ) -> Result<(), Errno> {
     let limit = ctx.task().group.limits.soft(limits::FSIZE);
@@ -271,8 +275,8 @@ fn limit_size(
         return Ok(());
     }
     let at = match position {
+        _ if append => file.ops().size()?,
         Position::At(at) => at,
-        Position::Current if file.flags().has(bevor_abi::fcntl::O_APPEND) => file.ops().size()?,
         Position::Current => *file.position(),
     };
     if at >= limit {
@@ -357,7 +361,6 @@ pub fn pwritev2(
     }
     let file = ctx.file(fd)?;
     let position = match at {
-        _ if flags & RWF_APPEND != 0 => Position::At(u64::MAX),
         -1 => Position::Current,
         _ => offset(at)?,
     };

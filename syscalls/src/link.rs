@@ -111,7 +111,12 @@ pub fn renameat2(
     flags: u32,
 ) -> SysResult {
     let from = paths::start(ctx, old_dir, old)?;
-    let to = paths::start(ctx, new_dir, new)?;
+    let to = paths::start(ctx, new_dir, new).or_else(|errno| {
+        // Linux says what is wrong with the first path before it looks at the second.
+        namei::check_rename_flags(flags)?;
+        from.at(ctx).resolve_parent(&from.path)?;
+        Err(errno)
+    })?;
     namei::rename(&from.at(ctx), &from.path, &to.at(ctx), &to.path, flags)?;
     Ok(0)
 }
@@ -180,6 +185,7 @@ pub fn mknod(ctx: &mut Ctx<'_>, path: UserAddr, mode: u32, dev: u64) -> SysResul
 /// # Errors
 /// `EACCES`, `EEXIST`, `EINVAL`, `ENOENT`, `ENOSPC`, `EPERM`, `EROFS`.
 pub fn mknodat(ctx: &mut Ctx<'_>, dirfd: i32, path: UserAddr, mode: u32, dev: u64) -> SysResult {
+    namei::may_mknod(mode)?;
     let start = paths::start(ctx, dirfd, path)?;
     namei::mknod(&start.at(ctx), &start.path, mode, dev)?;
     Ok(0)

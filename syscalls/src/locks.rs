@@ -77,7 +77,8 @@ pub fn fcntl(ctx: &Ctx<'_>, file: &Arc<File>, command: u32, arg: UserAddr) -> Sy
     let request = read_request(file, &lock)?;
     match command {
         F_GETLK | F_OFD_GETLK => {
-            if request.kind == F_UNLCK {
+            // Since Linux 6.3 this asks for the description's own locks.
+            if request.kind == F_UNLCK && !ofd {
                 return Err(EINVAL.into());
             }
             show_conflict(file, owner, &request, &mut lock)?;
@@ -115,7 +116,12 @@ fn show_conflict(
     request: &Request,
     lock: &mut Flock,
 ) -> Result<(), Errno> {
-    let Some(found) = locks::test(file, owner, &request.record())? else {
+    let found = if request.kind == F_UNLCK {
+        locks::held(file, owner, request.start, request.end)
+    } else {
+        locks::test(file, owner, &request.record())?
+    };
+    let Some(found) = found else {
         lock.l_type = F_UNLCK;
         return Ok(());
     };

@@ -33,6 +33,9 @@ pub fn mmap(
         None
     } else {
         let file = ctx.file(fd)?;
+        if len == 0 {
+            return Err(EINVAL.into());
+        }
         if !file.flags().readable() {
             return Err(EACCES.because("the file is not open for reading").into());
         }

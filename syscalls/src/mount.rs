@@ -105,7 +105,7 @@ fn resolve_text(ctx: &Ctx<'_>, path: &[u8]) -> Result<Path, Errno> {
     if path.is_empty() {
         return Err(EINVAL.because("no source"));
     }
-    paths::start_with(ctx, AT_FDCWD, path.to_vec())?.resolve(ctx, 0)
+    paths::start_with(ctx, AT_FDCWD, path.to_vec()).resolve(ctx, 0)
 }
 
 fn new_mount(

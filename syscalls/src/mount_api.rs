@@ -142,7 +142,7 @@ fn start_maybe_null(
     empty: bool,
 ) -> Result<Start, Errno> {
     if path.is_null() && empty {
-        return paths::start_with(ctx, dirfd, Vec::new());
+        return Ok(paths::start_with(ctx, dirfd, Vec::new()));
     }
     paths::start(ctx, dirfd, path)
 }

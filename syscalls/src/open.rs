@@ -15,7 +15,6 @@ use bevor_memory::UserAddr;
 use bevor_vfs::At;
 use bevor_vfs::file::OpenFlags;
 use bevor_vfs::namei;
-use bevor_vfs::pipe::PipeEnd;
 use zerocopy::FromBytes;
 
 /// Every flag of `open(2)`; others are ignored by `openat` and refused by `openat2`.
@@ -24,7 +23,7 @@ const VALID_FLAGS: u32 = 0o37_777_703;
 fn do_open(
     ctx: &mut Ctx<'_>,
     dirfd: i32,
-    path: Vec<u8>,
+    path: UserAddr,
     flags: u32,
     mode: u32,
     resolve: u64,
@@ -33,21 +32,17 @@ fn do_open(
         // A fifo that was opened already and waits for its other end.
         Some((Source::File(file), _)) => file.clone(),
         _ => {
-            // With RESOLVE_IN_ROOT the descriptor is where absolute paths start.
-            let absolute = path.first() == Some(&b'/') && resolve & RESOLVE_IN_ROOT == 0;
-            let start = paths::start_in(ctx, dirfd, path, absolute)?;
-            let at = At { resolve, ..start.at(ctx) };
             let large = if flags & O_PATH == 0 { O_LARGEFILE } else { 0 };
-            let how = namei::OpenHow { flags: OpenFlags(flags | large), mode };
+            let how = namei::OpenHow { flags: OpenFlags(flags | large), mode }.checked()?;
+            let start = paths::start(ctx, dirfd, path)?;
+            let at = At { resolve, ..start.at(ctx) };
             namei::open(&at, &start.path, how)?
         }
     };
-    let awaits_peer = file.downcast::<PipeEnd>().is_some_and(PipeEnd::awaits_peer);
-    // Reopening a pipe through /proc/PID/fd never waits, only opening a named fifo does.
-    let named = !file.path().dentry.is_anonymous();
-    if awaits_peer && named && !file.nonblocking() {
+    if namei::waits_for_peer(&file) {
         return Err(Block::on_file(&file, Ready::ALL).into());
     }
+    file.opened();
     let fd = ctx.install(file, flags & O_CLOEXEC != 0)?;
     Ok(u64::from(fd.cast_unsigned()))
 }
@@ -75,7 +70,6 @@ pub fn creat(ctx: &mut Ctx<'_>, path: UserAddr, mode: u32) -> SysResult {
 /// `ENFILE`, `ENODEV`, `ENOENT`, `ENOSPC`, `ENOTDIR`, `ENXIO`, `EOPNOTSUPP`, `EPERM`, `EROFS`,
 /// `ETXTBSY`.
 pub fn openat(ctx: &mut Ctx<'_>, dirfd: i32, path: UserAddr, flags: u32, mode: u32) -> SysResult {
-    let path = paths::read(ctx, path)?;
     do_open(ctx, dirfd, path, flags & VALID_FLAGS, mode & 0o7777, 0)
 }
 
@@ -116,7 +110,6 @@ pub fn openat2(
     if how.resolve & RESOLVE_CACHED != 0 && flags & (O_CREAT | O_TRUNC | __O_TMPFILE) != 0 {
         return Err(EAGAIN.because("not from the cache alone").into());
     }
-    let path = paths::read(ctx, path)?;
     do_open(ctx, dirfd, path, flags, mode, how.resolve)
 }
 

@@ -1,7 +1,7 @@
 //! Path arguments: how every `*at` call reads its path and finds where the look-up starts.
 
 use bevor_abi::Errno;
-use bevor_abi::errno::{ENOENT, ENOTDIR};
+use bevor_abi::errno::ENOENT;
 use bevor_abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, PATH_MAX};
 use bevor_base::Credentials;
 use bevor_kernel::Ctx;
@@ -13,7 +13,8 @@ use std::sync::Arc;
 pub struct Start {
     fs: Arc<FsContext>,
     cred: Arc<Credentials>,
-    dir: Option<Path>,
+    /// The descriptor argument's file, none for `AT_FDCWD`. Linux looks at the path first.
+    dir: Result<Option<Path>, Errno>,
     /// The path argument.
     pub path: Vec<u8>,
 }
@@ -29,47 +30,30 @@ pub fn read(ctx: &Ctx<'_>, path: UserAddr) -> Result<Vec<u8>, Errno> {
 /// Reads the path argument of an `*at` call and finds its directory.
 ///
 /// # Errors
-/// `EFAULT`, `ENAMETOOLONG`, `EBADF`, `ENOTDIR`.
+/// `EFAULT`, `ENAMETOOLONG`.
 pub fn start(ctx: &Ctx<'_>, dirfd: i32, path: UserAddr) -> Result<Start, Errno> {
-    start_with(ctx, dirfd, read(ctx, path)?)
+    Ok(start_with(ctx, dirfd, read(ctx, path)?))
 }
 
 /// As [`start`] for a path already read.
-///
-/// # Errors
-/// `EBADF`, `ENOTDIR`.
-pub fn start_with(ctx: &Ctx<'_>, dirfd: i32, path: Vec<u8>) -> Result<Start, Errno> {
-    let absolute = path.first() == Some(&b'/');
-    start_in(ctx, dirfd, path, absolute)
-}
-
-/// As [`start_with`]; `ignore_dir` says that the path does not start at the descriptor.
-///
-/// # Errors
-/// `EBADF`, `ENOTDIR`.
-pub fn start_in(
-    ctx: &Ctx<'_>,
-    dirfd: i32,
-    path: Vec<u8>,
-    ignore_dir: bool,
-) -> Result<Start, Errno> {
-    let dir = if dirfd == AT_FDCWD || ignore_dir {
-        None
+#[must_use]
+pub fn start_with(ctx: &Ctx<'_>, dirfd: i32, path: Vec<u8>) -> Start {
+    let dir = if dirfd == AT_FDCWD {
+        Ok(None)
     } else {
-        let file = ctx.files().get_any(dirfd)?;
-        if !path.is_empty() && !file.path().dentry.is_dir() {
-            return Err(ENOTDIR.into());
-        }
-        Some(file.path().clone())
+        ctx.files().get_any(dirfd).map(|file| Some(file.path().clone()))
     };
-    Ok(Start { fs: ctx.task().fs().context(), cred: ctx.task().cred(), dir, path })
+    Start { fs: ctx.task().fs().context(), cred: ctx.task().cred(), dir, path }
 }
 
 impl Start {
     /// The look-up's start.
     #[must_use]
     pub fn at<'a>(&'a self, ctx: &'a Ctx<'_>) -> At<'a> {
-        At { dir: self.dir.as_ref(), ..At::cwd(&self.fs, ctx, &self.cred) }
+        At {
+            dir: self.dir.as_ref().map(Option::as_ref).map_err(|errno| *errno),
+            ..At::cwd(&self.fs, ctx, &self.cred)
+        }
     }
 
     /// Whose permissions count.
@@ -95,7 +79,7 @@ impl Start {
             if flags & AT_EMPTY_PATH == 0 {
                 return Err(ENOENT.into());
             }
-            return Ok(self.dir.clone().unwrap_or_else(|| self.fs.cwd.clone()));
+            return Ok(self.dir.clone()?.unwrap_or_else(|| self.fs.cwd.clone()));
         }
         let nofollow = flags & AT_SYMLINK_NOFOLLOW != 0;
         let last = if nofollow { LastLink::Keep } else { LastLink::Follow };

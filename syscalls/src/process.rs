@@ -181,7 +181,7 @@ pub fn execveat(
         let nofollow = flags & AT_SYMLINK_NOFOLLOW != 0;
         let last = if nofollow { LastLink::Keep } else { LastLink::Follow };
         let cred = ctx.task().cred();
-        let at = At { dir: start.as_ref(), ..At::cwd(&fs, ctx, &cred) };
+        let at = At { dir: Ok(start.as_ref()), ..At::cwd(&fs, ctx, &cred) };
         let file = exec::open_at(&at, &path, last)?;
         match start {
             None => (file, path, false),

@@ -92,7 +92,7 @@ pub fn newfstatat(
 /// Since Linux 6.11 a null path counts as the empty one with `AT_EMPTY_PATH`.
 fn start_maybe_null(ctx: &Ctx<'_>, dirfd: i32, path: UserAddr, flags: u32) -> Result<Start, Errno> {
     if path.is_null() && flags & AT_EMPTY_PATH != 0 {
-        return paths::start_with(ctx, dirfd, Vec::new());
+        return Ok(paths::start_with(ctx, dirfd, Vec::new()));
     }
     paths::start(ctx, dirfd, path)
 }

@@ -74,6 +74,8 @@ impl Drop for FdTable {
                 bevor_vfs::event::dnotify::closed(&entry.file, self.id);
             }
         }
+        // As on Linux, the last opened goes first.
+        while self.slots.get_mut().entries.pop().is_some() {}
     }
 }
 

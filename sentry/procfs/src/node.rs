@@ -3,6 +3,7 @@
 
 use bevor_abi::Errno;
 use bevor_abi::errno::{EACCES, EINVAL, EISDIR, ENOENT};
+use bevor_base::Credentials;
 use bevor_memory::{IoDst, IoSrc};
 use bevor_vfs::caller::Caller;
 use bevor_vfs::file::{DirEntry, DirSink, File, FileOps, OpenFlags, seek_plain};
@@ -299,6 +300,12 @@ pub trait Listing: Send + Sync + 'static {
 
     /// Names and types of all entries, in order.
     fn names(&self) -> Vec<(Vec<u8>, FileType)>;
+
+    /// Whether a task with these very credentials may look in whatever the mode says.
+    fn admits(&self, cred: &Credentials) -> bool {
+        let _ = cred;
+        false
+    }
 }
 
 /// A directory.
@@ -356,6 +363,11 @@ impl<T: Listing> Inode for Dir<T> {
 
     fn cache_policy(&self) -> CachePolicy {
         CachePolicy::Never
+    }
+
+    fn permission(&self, cred: &Credentials, want: u32) -> Result<(), Errno> {
+        let may = cred.may_access(self.place.uid, self.place.gid, self.mode, want);
+        if may || self.listing.admits(cred) { Ok(()) } else { Err(EACCES.into()) }
     }
 
     fn open(

@@ -23,7 +23,7 @@ use bevor_abi::fcntl::NAME_MAX;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 
 /// A name in a directory, shared by a dentry and its parent's table.
@@ -63,6 +63,10 @@ pub struct Dentry {
     mounts: AtomicU32,
     /// Position in the cache's ring plus one; 0 when not in it.
     slot: AtomicU32,
+    /// Open descriptions of this name.
+    files: AtomicU32,
+    /// The name is gone, and watchers of the file are told once nothing has it open any more.
+    gone_later: AtomicBool,
 }
 
 /// Where a dentry hangs.
@@ -134,6 +138,24 @@ impl Dentry {
         Arc::new(Self::build(inode, Some(parent.clone()), name, state))
     }
 
+    /// A description of it was made.
+    pub(crate) fn file_made(&self) {
+        self.files.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A description of it is gone; whether watchers waited for that.
+    pub(crate) fn file_gone(&self) -> bool {
+        self.files.fetch_sub(1, Ordering::AcqRel) == 1
+            && self.gone_later.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether something has it open, which then tells when it is gone.
+    pub(crate) fn gone_later(&self) -> bool {
+        let open = self.files.load(Ordering::Acquire) > 0;
+        self.gone_later.store(open, Ordering::Release);
+        open
+    }
+
     /// Whether `linkat(2)` may give it a name.
     #[must_use]
     pub fn is_linkable(&self) -> bool {
@@ -151,6 +173,8 @@ impl Dentry {
             state: AtomicU32::new(state),
             mounts: AtomicU32::new(0),
             slot: AtomicU32::new(0),
+            files: AtomicU32::new(0),
+            gone_later: AtomicBool::new(false),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::notify;
 use crate::usage::{self, Use};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, EOPNOTSUPP, ESPIPE};
-use bevor_abi::inotify::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_MODIFY};
+use bevor_abi::inotify::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_MODIFY, IN_OPEN};
 use bevor_base::{Credentials, Ready, WaitQueue};
 use bevor_memory::{IoDst, IoSrc, Mappable};
 use parking_lot::{Mutex, MutexGuard};
@@ -366,6 +366,8 @@ pub struct File {
     has_locks: AtomicBool,
     /// What it is counted as among the users of its inode.
     counted: Mutex<Option<Use>>,
+    /// The `open(2)` that made it still waits; watchers have not been told of it.
+    opening: AtomicBool,
     /// `fcntl(F_SETOWN, F_SETSIG)`: who gets `SIGIO`.
     owner: OnceLock<Arc<Owner>>,
     /// Who opened it, where that matters: unnamed files, which the same credentials may link.
@@ -377,6 +379,7 @@ impl File {
     #[must_use]
     pub fn new(ops: Box<dyn FileOps>, path: Path, flags: OpenFlags) -> Arc<Self> {
         // O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC and O_CLOEXEC are not part of the description.
+        path.dentry.file_made();
         let kept = flags.0 & !(0o100 | 0o200 | 0o400 | 0o1000 | 0o2_000_000);
         Arc::new(Self {
             id: NEXT_FILE.fetch_add(1, Ordering::Relaxed),
@@ -386,9 +389,22 @@ impl File {
             position: Mutex::new(0),
             has_locks: AtomicBool::new(false),
             counted: Mutex::new(None),
+            opening: AtomicBool::new(false),
             owner: OnceLock::new(),
             opener: OnceLock::new(),
         })
+    }
+
+    /// Notes that `open(2)` goes on waiting for a fifo's other end.
+    pub(crate) fn is_opening(&self) {
+        self.opening.store(true, Ordering::Relaxed);
+    }
+
+    /// `open(2)` is done with waiting, if it had to.
+    pub fn opened(&self) {
+        if self.opening.swap(false, Ordering::Relaxed) {
+            notify::file(self, IN_OPEN);
+        }
     }
 
     /// Counts the description among those that may write.
@@ -533,7 +549,9 @@ impl File {
         }
         if self.ops.is_stream() {
             let done = self.ops.read(self, dst, 0)?;
-            notify::file(self, IN_ACCESS);
+            if done > 0 {
+                notify::file(self, IN_ACCESS);
+            }
             return Ok(done);
         }
         let mut position = self.position.lock();
@@ -542,7 +560,7 @@ impl File {
         let done = self.ops.read(self, dst, at)?;
         *position += done as u64;
         drop(position);
-        self.was_read();
+        self.was_read(done);
         Ok(done)
     }
 
@@ -562,9 +580,11 @@ impl File {
     }
 
     /// Moves the access time and tells watchers, after a read.
-    fn was_read(&self) {
+    fn was_read(&self, bytes: usize) {
         self.inode().accessed(access_times(&self.path, self.flags()));
-        notify::file(self, IN_ACCESS);
+        if bytes > 0 {
+            notify::file(self, IN_ACCESS);
+        }
     }
 
     /// `getdents64(2)`: reports entries from the position on and moves it.
@@ -578,7 +598,8 @@ impl File {
         let mut position = self.position.lock();
         *position = self.ops.read_dir(*position, sink)?;
         drop(position);
-        self.was_read();
+        self.inode().accessed(access_times(&self.path, self.flags()));
+        notify::file(self, IN_ACCESS);
         Ok(())
     }
 
@@ -595,7 +616,7 @@ impl File {
         }
         check_end(at, dst.remaining())?;
         let done = self.ops.read(self, dst, at)?;
-        self.was_read();
+        self.was_read(done);
         Ok(done)
     }
 
@@ -604,19 +625,27 @@ impl File {
     /// # Errors
     /// `EBADF` if not open for writing; what [`FileOps::write`] says.
     pub fn write(&self, src: &mut IoSrc<'_>) -> Result<usize, Errno> {
+        self.write_here(src, self.flags().has(OpenFlags::APPEND))
+    }
+
+    /// As [`File::write`]; `append` takes the place of `O_APPEND` (`RWF_APPEND`, `RWF_NOAPPEND`).
+    ///
+    /// # Errors
+    /// As [`File::write`].
+    pub fn write_here(&self, src: &mut IoSrc<'_>, append: bool) -> Result<usize, Errno> {
         if !self.flags().writable() {
             return Err(EBADF.into());
         }
         if self.ops.is_stream() {
             let done = self.ops.write(self, src, 0)?;
-            notify::file(self, IN_MODIFY);
+            self.tell_written(done);
             return Ok(done);
         }
         let mut position = self.position.lock();
         let done;
         if self.ops.keeps_position() {
             done = self.ops.write(self, src, HERE)?;
-        } else if self.flags().has(OpenFlags::APPEND) {
+        } else if append {
             done = self.ops.write(self, src, u64::MAX)?;
             *position = self.ops.end_after_append(done);
         } else {
@@ -625,8 +654,14 @@ impl File {
             *position += done as u64;
         }
         drop(position);
-        notify::file(self, IN_MODIFY);
+        self.tell_written(done);
         Ok(done)
+    }
+
+    fn tell_written(&self, bytes: usize) {
+        if bytes > 0 {
+            notify::file(self, IN_MODIFY);
+        }
     }
 
     /// `pwrite64(2)`, `pwritev(2)`. As on Linux, `O_APPEND` appends whatever `at` says.
@@ -634,16 +669,24 @@ impl File {
     /// # Errors
     /// `ESPIPE` for streams, and as [`File::write`].
     pub fn write_at(&self, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
+        self.write_there(src, at, self.flags().has(OpenFlags::APPEND))
+    }
+
+    /// As [`File::write_at`]; `append` takes the place of `O_APPEND`.
+    ///
+    /// # Errors
+    /// As [`File::write_at`].
+    pub fn write_there(&self, src: &mut IoSrc<'_>, at: u64, append: bool) -> Result<usize, Errno> {
         if self.ops.is_stream() {
             return Err(ESPIPE.into());
         }
         if !self.flags().writable() {
             return Err(EBADF.into());
         }
-        let at = if self.flags().has(OpenFlags::APPEND) { u64::MAX } else { at };
+        let at = if append { u64::MAX } else { at };
         check_end(at, src.remaining())?;
         let done = self.ops.write(self, src, at)?;
-        notify::file(self, IN_MODIFY);
+        self.tell_written(done);
         Ok(done)
     }
 
@@ -673,7 +716,12 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         let closed = if self.flags().writable() { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE };
-        notify::file(self, closed);
+        if !*self.opening.get_mut() {
+            notify::file(self, closed);
+        }
+        if self.path.dentry.file_gone() {
+            notify::maybe_gone(&self.path.dentry);
+        }
         if let Some(kind) = self.counted.get_mut().take() {
             usage::end(self.path.inode(), kind);
             if kind == Use::Write {

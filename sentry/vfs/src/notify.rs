@@ -179,13 +179,13 @@ pub fn moved(
     send(inode, &Event { mask, cookie: 0, name: &[], unlinked: false });
 }
 
-/// Ends the watches of a file that just lost its last name.
+/// Ends the watches of a file that just lost its last name, at once or when it is closed.
 pub fn maybe_gone(dentry: &Arc<Dentry>) {
     if !any() {
         return;
     }
     let gone = dentry.is_dir() || dentry.inode().attr().is_ok_and(|attr| attr.nlink == 0);
-    if gone {
+    if gone && !dentry.gone_later() {
         inode(dentry.inode(), IN_DELETE_SELF);
         end_watches(dentry.inode(), IN_IGNORED);
     }

@@ -40,8 +40,9 @@ pub struct At<'a> {
     pub caller: &'a dyn Caller,
     /// Whose permissions count: the task's own, or with its real ids for `access(2)`.
     pub cred: &'a Credentials,
-    /// The directory of the descriptor argument; `None` for `AT_FDCWD`.
-    pub dir: Option<&'a Path>,
+    /// The directory of the descriptor argument, `None` for `AT_FDCWD`; why there is none counts
+    /// only where the path starts there.
+    pub dir: Result<Option<&'a Path>, Errno>,
     /// `RESOLVE_*` bits.
     pub resolve: u64,
 }
@@ -81,13 +82,15 @@ impl<'a> At<'a> {
     /// Starts at the working directory.
     #[must_use]
     pub fn cwd(fs: &'a FsContext, caller: &'a dyn Caller, cred: &'a Credentials) -> Self {
-        Self { fs, caller, cred, dir: None, resolve: 0 }
+        Self { fs, caller, cred, dir: Ok(None), resolve: 0 }
     }
 
     /// The directory relative paths start at.
-    #[must_use]
-    pub fn start(&self) -> &'a Path {
-        self.dir.unwrap_or(&self.fs.cwd)
+    ///
+    /// # Errors
+    /// `EBADF` for a descriptor argument that is none.
+    pub fn start(&self) -> Result<&'a Path, Errno> {
+        Ok(self.dir?.unwrap_or(&self.fs.cwd))
     }
 
     /// Resolves `path` to what it names.
@@ -150,12 +153,12 @@ impl<'a> Walk<'a> {
             return Err(ENAMETOOLONG.into());
         }
         let scoped = at.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) != 0;
-        let root = if scoped { at.start() } else { &at.fs.root };
         let absolute = path.starts_with(b"/");
         if absolute && at.resolve & RESOLVE_BENEATH != 0 {
             return Err(EXDEV.into());
         }
-        let start = if absolute { root } else { at.start() };
+        let root = if scoped { at.start()? } else { &at.fs.root };
+        let start = if absolute { root } else { at.start()? };
         if !start.dentry.is_dir() {
             return Err(ENOTDIR.into());
         }

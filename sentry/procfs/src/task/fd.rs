@@ -4,6 +4,7 @@ use super::Subject;
 use crate::node::{Dir, Link, Listing, Text};
 use bevor_abi::Errno;
 use bevor_abi::errno::ENOENT;
+use bevor_base::Credentials;
 use bevor_vfs::caller::Caller;
 use bevor_vfs::file::File;
 use bevor_vfs::inode::{FileType, InodeRef};
@@ -68,6 +69,11 @@ impl Listing for Fds {
         let files = self.0.task().ok().and_then(|task| task.files());
         let list = files.map(|files| files.list()).unwrap_or_default();
         list.into_iter().map(|(fd, ..)| (fd.to_string().into_bytes(), kind)).collect()
+    }
+
+    /// A process looks into its own directory even when it is not dumpable (`proc_fd_permission`).
+    fn admits(&self, cred: &Credentials) -> bool {
+        self.0.task().is_ok_and(|task| std::ptr::eq(cred, &*task.cred()))
     }
 }
 

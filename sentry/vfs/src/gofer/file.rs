@@ -3,7 +3,7 @@
 use crate::file::{File, FileOps};
 use crate::gofer::{GoferInode, room};
 use crate::host::calls;
-use crate::inode::Inode;
+use crate::inode::{Inode, SetAttr};
 use crate::mount::{MountFlags, Path};
 use crate::usage;
 use bevor_abi::Errno;
@@ -130,6 +130,9 @@ impl FileOps for GoferFile {
     fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
         let _ = file;
         let (inode, max) = (&self.opened.inode, src.remaining());
+        if max == 0 {
+            return Ok(0);
+        }
         if at == u64::MAX {
             // The host finds the end: others may append, too. The offset does not count.
             let fd = match inode.append_descriptor() {
@@ -140,6 +143,7 @@ impl FileOps for GoferFile {
             };
             let done = src.host_write(fd.as_fd(), Some(0), max)?;
             inode.written(calls::stat(fd.as_fd())?.st_size.cast_unsigned());
+            inode.keep_set_ids()?;
             return Ok(done);
         }
         let Some(fd) = self.opened.fd_if_room() else {
@@ -147,6 +151,7 @@ impl FileOps for GoferFile {
         };
         let done = src.host_write(fd, Some(at), max)?;
         inode.written(at.saturating_add(done as u64));
+        inode.keep_set_ids()?;
         Ok(done)
     }
 
@@ -187,7 +192,17 @@ impl FileOps for GoferFile {
         // FALLOC_FL_KEEP_SIZE is 1.
         let grows = mode & 1 == 0;
         self.opened.inode.written(if grows { end } else { 0 });
-        Ok(())
+        self.opened.inode.keep_set_ids()
+    }
+
+    /// Through the descriptor: the file's mode may have come to forbid another open.
+    fn truncate(&self, file: &File, size: u64) -> Result<(), Errno> {
+        let Some(fd) = self.opened.fd_if_room() else {
+            return file.inode().set_attr(&SetAttr { size: Some(size), ..SetAttr::default() });
+        };
+        calls::truncate(fd, size)?;
+        self.opened.inode.resized(size);
+        self.opened.inode.keep_set_ids()
     }
 
     fn release(&self, file: &File) {

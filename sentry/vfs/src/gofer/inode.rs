@@ -10,14 +10,17 @@ use crate::gofer::room::{self, Kept, Room};
 use crate::gofer::{FileKey, GoferFs, Sharing};
 use crate::host::calls;
 use crate::inode::{
-    Attr, CachePolicy, FileTime, FileType, FsStat, Inode, InodeRef, NewAttr, NewNode, SetAttr,
+    Attr, CachePolicy, FileTime, FileType, FsStat, Inode, InodeRef, NewAttr, NewNode, S_IALLUGO,
+    SetAttr,
 };
 use crate::locks::HostLocks;
+use crate::pipe::FifoNode;
 use bevor_abi::Errno;
 use bevor_abi::errno::{
     EEXIST, EIO, ENFILE, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, EPERM, ESTALE, EXDEV,
 };
 use bevor_abi::fcntl::{AT_REMOVEDIR, O_APPEND, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE};
+use bevor_abi::stat::{S_ISGID, S_ISUID};
 use bevor_base::clock::monotonic_ns;
 use bevor_base::{Credentials, UserNamespace};
 use bevor_gofer_protocol::client::{Created, MakeArgs, SetAttrArgs, TimeChange, WalkStop};
@@ -78,6 +81,8 @@ pub struct GoferInode {
     pub(super) mappable_id: u64,
     /// Held while locks that reach others on the host change.
     pub(super) lock_changes: Mutex<()>,
+    /// What a fifo's openers share.
+    fifo: FifoNode,
 }
 
 /// How the gofer is told which file is meant.
@@ -140,6 +145,7 @@ impl GoferInode {
             mappings: MappingSet::default(),
             mappable_id: next_mappable_id(),
             lock_changes: Mutex::default(),
+            fifo: FifoNode::default(),
         }))
     }
 
@@ -280,6 +286,30 @@ impl GoferInode {
         attr.size = attr.size.max(end);
         drop(attr);
         self.change();
+    }
+
+    /// Notes that contents end at `size` now.
+    pub(super) fn resized(&self, size: u64) {
+        let mut attr = self.attr.write();
+        let old = std::mem::replace(&mut attr.size, size);
+        drop(attr);
+        self.change();
+        if size < old {
+            self.mappings.invalidate(self.mappable_id, size..u64::MAX);
+        }
+    }
+
+    /// Gives a file its set-ID bits back that the host took for a write: it takes the sentry for one
+    /// who may not keep them. A guest that may not has taken them away itself before.
+    pub(super) fn keep_set_ids(&self) -> Result<(), Errno> {
+        let mode = self.attr.read().mode;
+        if mode & (S_ISUID | S_ISGID) == 0 {
+            return Ok(());
+        }
+        let args = SetAttrArgs { mode: Some(mode & S_IALLUGO), ..SetAttrArgs::default() };
+        let attr = self.fs.client.setattr(&*self.handle()?, &args)?;
+        self.refresh(&attr);
+        Ok(())
     }
 
     /// Size in bytes.
@@ -493,7 +523,7 @@ impl Inode for GoferInode {
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<(), Errno> {
-        let old_size = self.cached_size();
+        let (old_size, old_mode) = (self.cached_size(), self.attr.read().mode);
         let args = SetAttrArgs {
             mode: change.mode,
             uid: change.uid,
@@ -505,6 +535,10 @@ impl Inode for GoferInode {
         let attr = self.fs.client.setattr(&*self.handle()?, &args)?;
         self.fs.listings.changed();
         self.refresh(&attr);
+        if change.size.is_some() && change.mode.is_none() && attr.mode != old_mode {
+            self.attr.write().mode = old_mode;
+            self.keep_set_ids()?;
+        }
         if let Some(size) = change.size.filter(|&size| size < old_size) {
             self.mappings.invalidate(self.mappable_id, size..u64::MAX);
         }
@@ -767,6 +801,8 @@ impl Inode for GoferInode {
         match self.kind {
             FileType::Directory => Ok(Box::new(GoferDir::new(self))),
             FileType::Regular => Ok(Box::new(GoferFile::new(Opened::new(self, flags.writable())?))),
+            // The processes of the sandbox meet here; those of the host are not among them.
+            FileType::Fifo => self.fifo.open(flags),
             _ => Err(ENXIO.into()),
         }
     }

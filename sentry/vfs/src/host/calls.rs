@@ -79,7 +79,7 @@ pub fn fallocate(fd: BorrowedFd<'_>, mode: u32, offset: u64, len: u64) -> Result
 }
 
 /// `ftruncate`.
-pub(super) fn truncate(fd: BorrowedFd<'_>, size: u64) -> Result<(), Errno> {
+pub(crate) fn truncate(fd: BorrowedFd<'_>, size: u64) -> Result<(), Errno> {
     let size = i64::try_from(size).map_err(|_| EINVAL)?;
     // SAFETY: takes no pointer.
     check(unsafe { libc::ftruncate(fd.as_raw_fd(), size) }).map(|_| ())

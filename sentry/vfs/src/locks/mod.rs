@@ -292,6 +292,12 @@ pub fn test(file: &File, owner: Owner, record: &Record) -> Result<Option<LockInf
     }
 }
 
+/// The first lock that `owner` itself holds on some of the bytes `start..=end`.
+#[must_use]
+pub fn held(file: &File, owner: Owner, start: u64, end: u64) -> Option<LockInfo> {
+    TABLE.lock().files.get(&key_of(file))?.records.first_held(owner, start, end)
+}
+
 /// Whether descriptor tables need to tell of closed descriptors at all.
 #[must_use]
 pub fn any_records() -> bool {

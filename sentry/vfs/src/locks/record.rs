@@ -95,6 +95,14 @@ pub struct LockInfo {
     pub pid: i32,
 }
 
+const fn info(&(holder, record): &(Owner, Record)) -> LockInfo {
+    let pid = match holder {
+        Owner::Process { pid, .. } => pid,
+        Owner::Description(_) => -1,
+    };
+    LockInfo { record, pid }
+}
+
 /// All record locks of a file, by start.
 #[derive(Default)]
 pub(super) struct Records(Vec<(Owner, Record)>);
@@ -131,12 +139,12 @@ impl Records {
     }
 
     pub(super) fn first_conflict(&self, owner: Owner, wanted: &Record) -> Option<LockInfo> {
-        let (holder, record) = self.in_the_way(owner, wanted).next()?;
-        let pid = match holder {
-            Owner::Process { pid, .. } => *pid,
-            Owner::Description(_) => -1,
-        };
-        Some(LockInfo { record: *record, pid })
+        self.in_the_way(owner, wanted).next().map(info)
+    }
+
+    pub(super) fn first_held(&self, owner: Owner, start: u64, end: u64) -> Option<LockInfo> {
+        let own = |(holder, held): &&(Owner, Record)| *holder == owner && held.overlaps(start, end);
+        self.0.iter().find(own).map(info)
     }
 
     /// Removes `owner`'s locks from the bytes `start..=end`; what lies outside stays.

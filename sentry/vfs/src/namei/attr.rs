@@ -1,5 +1,6 @@
 //! Changing attributes: `chmod(2)`, `chown(2)`, `utimensat(2)`, `truncate(2)`, `access(2)`.
 
+use crate::file::File;
 use crate::inode::{Attr, FileTime, FileType, SetAttr};
 use crate::inode::{MAY_EXEC, MAY_WRITE, S_IALLUGO};
 use crate::mount::{MountFlags, Path};
@@ -9,7 +10,7 @@ use crate::usage;
 use bevor_abi::Errno;
 use bevor_abi::cap::{CAP_CHOWN, CAP_FSETID};
 use bevor_abi::errno::{EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS};
-use bevor_abi::inotify::{IN_ATTRIB, IN_MODIFY};
+use bevor_abi::inotify::{IN_ACCESS, IN_ATTRIB, IN_MODIFY};
 use bevor_abi::stat::{S_ISGID, S_ISUID, S_IXGRP};
 use bevor_base::Credentials;
 
@@ -125,6 +126,18 @@ pub fn remove_privileges(path: &Path, cred: &Credentials) -> Result<(), Errno> {
     drop_file_capabilities(path)
 }
 
+/// As [`remove_privileges`], before a change of contents through an open file. Who may keep set-ID bits
+/// keeps file capabilities, too: asking for them would cost each write a call.
+///
+/// # Errors
+/// What the file system says.
+pub fn remove_privileges_of_written(file: &File, cred: &Credentials) -> Result<(), Errno> {
+    if cred.has_cap(CAP_FSETID) || !file.flags().writable() || file.ops().is_stream() {
+        return Ok(());
+    }
+    remove_privileges(file.path(), cred)
+}
+
 /// One of the times of `utimensat(2)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NewTime {
@@ -172,7 +185,12 @@ pub fn utimens(
     };
     let change = SetAttr { atime: time(atime), mtime: time(mtime), ..SetAttr::default() };
     path.inode().set_attr(&change)?;
-    notify::path(path, IN_ATTRIB);
+    let event = match (atime, mtime) {
+        (_, NewTime::Omit) => IN_ACCESS,
+        (NewTime::Omit, _) => IN_MODIFY,
+        _ => IN_ATTRIB,
+    };
+    notify::path(path, event);
     Ok(())
 }
 

@@ -67,6 +67,21 @@ pub fn mkdir(at: &At<'_>, path: &[u8], mode: u32) -> Result<(), Errno> {
     Ok(())
 }
 
+/// What `mknod(2)` makes for a mode; checked before anything else.
+///
+/// # Errors
+/// `EPERM` for directories, `EINVAL` for links and unknown types.
+pub fn may_mknod(mode: u32) -> Result<FileType, Errno> {
+    match mode & S_IFMT {
+        0 => Ok(FileType::Regular),
+        bits => match FileType::from_mode(bits).ok_or(EINVAL)? {
+            FileType::Directory => Err(EPERM.into()),
+            FileType::Symlink => Err(EINVAL.into()),
+            kind => Ok(kind),
+        },
+    }
+}
+
 /// Makes a file, fifo, socket name or device file. `mode` holds type and permission bits; a type of
 /// 0 is a regular file.
 ///
@@ -74,13 +89,9 @@ pub fn mkdir(at: &At<'_>, path: &[u8], mode: u32) -> Result<(), Errno> {
 /// `EPERM` for directories and devices without `CAP_MKNOD`, `EINVAL` for unknown types, and as
 /// [`mkdir`].
 pub fn mknod(at: &At<'_>, path: &[u8], mode: u32, rdev: u64) -> Result<InodeRef, Errno> {
-    let kind = match mode & S_IFMT {
-        0 => FileType::Regular,
-        bits => FileType::from_mode(bits).ok_or(EINVAL)?,
-    };
+    let kind = may_mknod(mode)?;
     let node = match kind {
-        FileType::Directory => return Err(EPERM.into()),
-        FileType::Symlink => return Err(EINVAL.into()),
+        FileType::Directory | FileType::Symlink => return Err(EINVAL.into()),
         FileType::Regular => NewNode::Regular,
         FileType::Fifo => NewNode::Fifo,
         FileType::Socket => NewNode::Socket,

@@ -13,10 +13,10 @@ mod remove;
 mod rename;
 pub mod xattr;
 
-pub use make::{link, mkdir, mknod, symlink};
-pub use open::{OpenHow, PathOnly, open, open_handle, open_path};
+pub use make::{link, may_mknod, mkdir, mknod, symlink};
+pub use open::{OpenHow, PathOnly, open, open_handle, open_path, waits_for_peer};
 pub use remove::{rmdir, unlink};
-pub use rename::rename;
+pub use rename::{check_rename_flags, rename};
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 

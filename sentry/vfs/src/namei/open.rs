@@ -8,6 +8,7 @@ use crate::mount::{MountFlags, Path};
 use crate::namei::perm::NewInode;
 use crate::namei::{PROTECTED_FIFOS, PROTECTED_REGULAR, attr, perm};
 use crate::notify;
+use crate::pipe::PipeEnd;
 use crate::usage;
 use crate::walk::{At, Last, LastLink, Walk};
 use bevor_abi::Errno;
@@ -42,8 +43,12 @@ impl FileOps for PathOnly {
 }
 
 impl OpenHow {
-    /// Checks the combination of flags and drops those that have no meaning with `O_PATH`.
-    fn checked(mut self) -> Result<Self, Errno> {
+    /// Checks the combination of flags and drops those that have no meaning with `O_PATH`. Linux does
+    /// so before it looks at the path.
+    ///
+    /// # Errors
+    /// `EINVAL`.
+    pub fn checked(mut self) -> Result<Self, Errno> {
         let flags = self.flags.0;
         if flags & O_PATH != 0 {
             self.flags.0 = flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -167,9 +172,13 @@ pub fn open_path(at: &At<'_>, path: Path, mut how: OpenHow) -> Result<Arc<File>,
         usage::check_idle(inode)?;
         attr::remove_privileges(&path, at.cred)?;
         inode.set_attr(&SetAttr { size: Some(0), ..SetAttr::default() })?;
-        notify::path(&path, IN_MODIFY);
     }
-    finish(at, path, how)
+    let file = finish(at, path, how)?;
+    if truncate {
+        // Watchers hear of the opening first, though to truncate first saves copying.
+        notify::path(file.path(), IN_MODIFY);
+    }
+    Ok(file)
 }
 
 /// Refuses to open, as if it were new, what another user put into a sticky directory.
@@ -224,8 +233,20 @@ fn finish(at: &At<'_>, path: Path, how: OpenHow) -> Result<Arc<File>, Errno> {
     if writes {
         file.count_writer()?;
     }
-    notify::file(&file, IN_OPEN);
+    if waits_for_peer(&file) {
+        file.is_opening();
+    } else {
+        notify::file(&file, IN_OPEN);
+    }
     Ok(file)
+}
+
+/// Whether `open(2)` waits with this file for somebody to open the fifo's other end. Reopening a pipe
+/// through `/proc/PID/fd` never waits, only opening a named fifo does.
+#[must_use]
+pub fn waits_for_peer(file: &File) -> bool {
+    let awaits_peer = file.downcast::<PipeEnd>().is_some_and(PipeEnd::awaits_peer);
+    awaits_peer && !file.nonblocking() && !file.path().dentry.is_anonymous()
 }
 
 /// Opens with `O_CREAT`.

@@ -19,6 +19,16 @@ struct Side<'a> {
     slash: bool,
 }
 
+/// Checks `RENAME_*`.
+///
+/// # Errors
+/// `EINVAL`.
+pub fn check_rename_flags(flags: u32) -> Result<(), Errno> {
+    let known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+    let both = flags & RENAME_EXCHANGE != 0 && flags & (RENAME_NOREPLACE | RENAME_WHITEOUT) != 0;
+    if flags & !known != 0 || both { Err(EINVAL.into()) } else { Ok(()) }
+}
+
 /// Moves the name `old_path` to `new_path`; `flags` are `RENAME_*`.
 ///
 /// # Errors
@@ -30,13 +40,7 @@ pub fn rename(
     new_path: &[u8],
     flags: u32,
 ) -> Result<(), Errno> {
-    let known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
-    if flags & !known != 0 {
-        return Err(EINVAL.into());
-    }
-    if flags & RENAME_EXCHANGE != 0 && flags & (RENAME_NOREPLACE | RENAME_WHITEOUT) != 0 {
-        return Err(EINVAL.into());
-    }
+    check_rename_flags(flags)?;
     let Parent { dir: old_dir, last: old_last } = old_at.resolve_parent(old_path)?;
     let Parent { dir: new_dir, last: new_last } = new_at.resolve_parent(new_path)?;
     if !Arc::ptr_eq(&old_dir.mount, &new_dir.mount) {

@@ -56,7 +56,9 @@ fn check(path: &Path, cred: &Credentials, name: &[u8], how: Use) -> Result<(), E
     if name.starts_with(b"trusted.") {
         return if cred.has_cap(CAP_SYS_ADMIN) { Ok(()) } else { Err(denied().into()) };
     }
+    let access = if how == Use::Read { MAY_READ } else { MAY_WRITE };
     if !name.starts_with(b"user.") {
+        perm::permission(path, cred, access)?;
         return Err(EOPNOTSUPP.into());
     }
     match path.dentry.kind() {
@@ -70,7 +72,7 @@ fn check(path: &Path, cred: &Credentials, name: &[u8], how: Use) -> Result<(), E
         }
         _ => return Err(denied().into()),
     }
-    perm::permission(path, cred, if how == Use::Read { MAY_READ } else { MAY_WRITE })
+    perm::permission(path, cred, access)
 }
 
 /// The file's access control list `kind` as an attribute's value.

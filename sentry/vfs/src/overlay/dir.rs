@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A name of the merged directory.
 pub(super) struct Entry {
@@ -127,7 +128,8 @@ impl OverlayInode {
                 });
             }
         }
-        if let Some(upper) = upper.filter(|_| !lower.is_empty()) {
+        let copies = !lower.is_empty() || self.holds_copies.load(Ordering::Acquire);
+        if let Some(upper) = upper.filter(|_| copies) {
             self.number_copies(&upper, &mut entries);
         }
         Ok(entries)

@@ -44,6 +44,8 @@ pub struct OverlayInode {
     /// Who maps the file, wherever its contents are.
     pub(super) mappings: MappingSet,
     pub(super) mappable_id: u64,
+    /// Whether a directory of the upper layer alone may hold copied-up files under other names.
+    pub(super) holds_copies: AtomicBool,
     fifo: FifoNode,
 }
 
@@ -92,6 +94,7 @@ impl OverlayInode {
             moving: Mutex::default(),
             mappings: MappingSet::default(),
             mappable_id: next_mappable_id(),
+            holds_copies: AtomicBool::new(false),
             fifo: FifoNode::default(),
         }
     }
@@ -131,6 +134,13 @@ impl OverlayInode {
     pub(super) fn keys(&self) -> Vec<Key> {
         let layers = self.layers.read();
         layers.upper.iter().chain(layers.lower.first()).map(key_of).collect()
+    }
+
+    /// Notes that `child`, which got a name in this directory, may have its number from a lower layer.
+    fn note_copy(&self, child: &Self) {
+        if child.has_lower() {
+            self.holds_copies.store(true, Ordering::Release);
+        }
     }
 
     /// Whether lower layers show through.
@@ -244,7 +254,10 @@ impl Inode for OverlayInode {
     }
 
     fn link(&self, name: &[u8], target: &InodeRef) -> Result<(), Errno> {
-        self.this()?.add_link(name, &Self::of(target)?)
+        let target = Self::of(target)?;
+        self.this()?.add_link(name, &target)?;
+        self.note_copy(&target);
+        Ok(())
     }
 
     fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
@@ -262,7 +275,14 @@ impl Inode for OverlayInode {
         new_name: &[u8],
         flags: u32,
     ) -> Result<(), Errno> {
-        self.this()?.move_child(name, &Self::of(new_dir)?, new_name, flags)
+        let (this, new_dir) = (self.this()?, Self::of(new_dir)?);
+        this.move_child(name, &new_dir, new_name, flags)?;
+        for (dir, name) in [(&this, name), (&new_dir, new_name)] {
+            if let Ok(child) = dir.child(name) {
+                dir.note_copy(&child);
+            }
+        }
+        Ok(())
     }
 
     fn read_link(&self, caller: &dyn Caller) -> Result<Vec<u8>, Errno> {

@@ -136,7 +136,7 @@ fn resolve_flags_confine() {
     task.symlink("/f", "/jail/abs").unwrap();
     let jail = task.path("/jail");
     let look = |path: &[u8], resolve| {
-        let at = crate::At { dir: Some(&jail), resolve, ..task.at() };
+        let at = crate::At { dir: Ok(Some(&jail)), resolve, ..task.at() };
         at.resolve(path, LastLink::Follow).map(|_| ())
     };
     look(b"f", RESOLVE_BENEATH).unwrap();
