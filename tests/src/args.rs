@@ -13,6 +13,7 @@ Run Bevor's tests: every program on the host kernel first, then in Bevor.
   --platform WHICH     systrap, ptrace or both (default)
   --user WHICH         root, user or both (default)
   --reload-waits       save and reload every waiting call in every sandbox
+  --seeds FIRST-LAST   only these random sequences (-k random/)
   --native-only        run programs on the host only, twice, and compare the two
   --second-try         run what fails once more, alone; what then passes is counted and named
   --no-cargo           leave out fmt, clippy and the workspace's own unit tests
@@ -38,6 +39,8 @@ pub struct Options {
     pub users: Vec<User>,
     /// Every sandbox saves and reloads its waiting calls.
     pub reload_waits: bool,
+    /// The seeds of random sequences, first and last.
+    pub seeds: Option<(u64, u64)>,
     /// Only check that the programs give the same answer twice on the host.
     pub native_only: bool,
     /// Run what fails once more.
@@ -70,6 +73,7 @@ pub fn parse(argv: &[String]) -> Result<Parsed, String> {
         platforms: vec![Platform::Systrap, Platform::Ptrace],
         users: vec![User::Root, User::Ordinary],
         reload_waits: false,
+        seeds: None,
         native_only: false,
         second_try: false,
         no_cargo: false,
@@ -109,6 +113,12 @@ pub fn parse(argv: &[String]) -> Result<Parsed, String> {
                 }
             }
             "--reload-waits" => options.reload_waits = true,
+            "--seeds" => {
+                let text = value()?;
+                let (first, last) = text.split_once('-').unwrap_or((text, text));
+                let wrong = |_| format!("--seeds {text}: FIRST-LAST, or one number");
+                options.seeds = Some((first.parse().map_err(wrong)?, last.parse().map_err(wrong)?));
+            }
             "--native-only" => options.native_only = true,
             "--second-try" => options.second_try = true,
             "--no-cargo" => options.no_cargo = true,

@@ -18,6 +18,7 @@ mod leaks;
 mod lifecycle;
 mod places;
 mod pyreg;
+mod random;
 mod report;
 mod runner;
 mod supervise;

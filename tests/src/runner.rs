@@ -13,7 +13,7 @@ use crate::diff;
 use crate::expect::Expectations;
 use crate::places::Places;
 use crate::report::{Report, Verdict};
-use crate::{cargo_checks, hostile, leaks, lifecycle, pyreg};
+use crate::{cargo_checks, hostile, leaks, lifecycle, pyreg, random};
 
 /// Has a sandbox save and reload every waiting call.
 pub const RELOAD_WAITS: &str = "--reload-waits";
@@ -156,6 +156,16 @@ fn plan(context: &Context) -> Result<(Vec<Job>, Vec<Job>), String> {
                     let job = Job::Check(check.name, check.run, platform, user);
                     if check.alone { alone.push(job) } else { together.push(job) }
                 }
+            }
+        }
+    }
+    // A host that is too old for the program is no measure.
+    let random =
+        if case::find(&context.places, "random")?.is_empty() { &[] } else { random::KINDS };
+    for kind in random {
+        for &platform in &options.platforms {
+            for &user in &options.users {
+                together.push(Job::Check(kind.name, kind.run, platform, user));
             }
         }
     }
