@@ -119,7 +119,7 @@ pub fn timerfd_settime(
         monotonic_ns().saturating_add(value.cast_unsigned())
     };
     let interval_ns = wanted.it_interval.as_ns().cast_unsigned();
-    let previous = timer.set(Setting { deadline_ns, interval_ns });
+    let previous = timer.set(Setting { deadline_ns, interval_ns }, flags);
     if old.0 != 0 {
         ctx.mm().write(old, &shown(previous))?;
     }

@@ -108,6 +108,10 @@ impl FileOps for SignalFd {
         true
     }
 
+    fn stays_where_it_is(&self) -> bool {
+        true
+    }
+
     fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
         let _ = (file, at);
         if dst.remaining() < RECORD_BYTES {

@@ -286,3 +286,9 @@ pub const fn major(dev: u64) -> u32 {
 pub const fn minor(dev: u64) -> u32 {
     crate::conv::low_u32(dev & 0xff | (dev >> 12) & 0xffff_ff00)
 }
+
+/// A device number as the kernel keeps it and `fdinfo` shows it (`dev_t` of `kdev_t.h`).
+#[must_use]
+pub const fn internal(dev: u64) -> u32 {
+    major(dev) << 20 | minor(dev)
+}

@@ -175,6 +175,11 @@ pub trait FileOps: Send + Sync + Any {
         crate::file::seek_plain(at, offset, whence, || self.size())
     }
 
+    /// Whether seeking this stream succeeds and does nothing (`noop_llseek`).
+    fn stays_where_it_is(&self) -> bool {
+        false
+    }
+
     /// Reports directory entries from position `at` on (0 is the start; `.` and `..` included).
     /// Returns the position after the last entry the sink took.
     ///
@@ -697,6 +702,9 @@ impl File {
     pub fn seek(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
         if self.flags().has(OpenFlags::PATH) {
             return Err(EBADF.into());
+        }
+        if self.ops.stays_where_it_is() {
+            return Ok(*self.position.lock());
         }
         if self.ops.is_stream() {
             return Err(ESPIPE.into());

@@ -2,7 +2,7 @@
 
 use crate::inode::{Attr, FileTime, FileType, FsStat, Inode, SetAttr};
 use bevor_abi::Errno;
-use bevor_abi::errno::EOPNOTSUPP;
+use bevor_abi::errno::{EINVAL, EOPNOTSUPP};
 use bevor_abi::stat::ANON_INODE_FS_MAGIC;
 use std::any::Any;
 
@@ -68,7 +68,9 @@ impl Inode for AnonInode {
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<(), Errno> {
-        let _ = change;
+        if change.size.is_some() {
+            return Err(EINVAL.because("no regular file"));
+        }
         Err(EOPNOTSUPP.because("anonymous inode"))
     }
 

@@ -3,7 +3,7 @@
 //! Every watched file has a registration on its wait queue; a wake-up puts the entry on the ready
 //! list and wakes those who wait on the instance. What is reported is asked of the file again.
 //!
-//! Lock order: an outer instance's `entries` → its `ready` → an inner instance's.
+//! Lock order: `NESTING` → an outer instance's `entries` → its `ready` → an inner instance's.
 
 use crate::file::{File, FileOps};
 use bevor_abi::Errno;
@@ -23,8 +23,11 @@ const WAKEUP: u32 = 1 << 29;
 const ONESHOT: u32 = 1 << 30;
 /// `EPOLLET`.
 const EDGE: u32 = 1 << 31;
-/// Deepest nesting of instances.
-const MAX_NESTING: u32 = 5;
+/// Deepest nesting of instances: links between them on one path (`EP_MAX_NESTS`).
+const MAX_NESTING: u32 = 4;
+
+/// Held from the look for a loop until the link is made: two calls could close one together.
+static NESTING: Mutex<()> = Mutex::new(());
 
 /// An event as `epoll_wait` reports it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +74,8 @@ struct Watched {
 struct Inner {
     entries: Mutex<BTreeMap<EntryKey, Watched>>,
     ready: Mutex<VecDeque<EntryKey>>,
+    /// The instances that watch this one, once for each entry.
+    outer: Mutex<Vec<Weak<Inner>>>,
     queue: WaitQueue,
 }
 
@@ -82,9 +87,12 @@ impl Inner {
         self.queue.wake(Readiness::READABLE);
     }
 
-    /// How deep the instances below this one nest.
+    /// How many links deep the instances below this one nest, up to `left`.
+    ///
+    /// # Errors
+    /// `ELOOP` if `target` is among them, or they go deeper.
     fn depth(&self, target: &Inner, left: u32) -> Result<u32, Errno> {
-        if std::ptr::eq(self, target) || left == 0 {
+        if std::ptr::eq(self, target) {
             return Err(ELOOP.into());
         }
         let files: Vec<_> = self
@@ -96,10 +104,25 @@ impl Inner {
         let mut deepest = 0;
         for file in files {
             if let Some(inner) = file.downcast::<Epoll>() {
-                deepest = deepest.max(inner.inner.depth(target, left - 1)? + 1);
+                let left = left.checked_sub(1).ok_or(ELOOP)?;
+                deepest = deepest.max(inner.inner.depth(target, left)? + 1);
             }
         }
         Ok(deepest)
+    }
+
+    /// How many links deep this instance is in others, up to `left`.
+    ///
+    /// # Errors
+    /// `ELOOP` if deeper.
+    fn height(&self, left: u32) -> Result<u32, Errno> {
+        let outer: Vec<_> = self.outer.lock().iter().filter_map(Weak::upgrade).collect();
+        let mut highest = 0;
+        for instance in outer {
+            let left = left.checked_sub(1).ok_or(ELOOP)?;
+            highest = highest.max(instance.height(left)? + 1);
+        }
+        Ok(highest)
     }
 }
 
@@ -122,11 +145,15 @@ impl Epoll {
     /// `EEXIST`, `EPERM` (the file cannot be waited for), `ELOOP`, `EINVAL`, `ENOMEM`, `ENOSPC`.
     pub fn add(&self, fd: i32, file: &Arc<File>, events: u32, data: u64) -> Result<(), Errno> {
         let queue = file.ops().wait_queue().ok_or(EPERM)?;
+        let _nesting = file.downcast::<Self>().map(|_| NESTING.lock());
         if let Some(nested) = file.downcast::<Self>() {
             if events & EXCLUSIVE != 0 {
                 return Err(EINVAL.because("EPOLLEXCLUSIVE on an epoll instance"));
             }
-            nested.inner.depth(&self.inner, MAX_NESTING)?;
+            let below = nested.inner.depth(&self.inner, MAX_NESTING)?;
+            if below + 1 + self.inner.height(MAX_NESTING)? > MAX_NESTING {
+                return Err(ELOOP.into());
+            }
         }
         let known = Readiness::IN.0 | Readiness::OUT.0 | Readiness::ERR.0 | Readiness::HUP.0;
         if events & EXCLUSIVE != 0 && events & !(known | EXCLUSIVE | WAKEUP | EDGE) != 0 {
@@ -155,6 +182,11 @@ impl Epoll {
         };
         entries.insert(key, Watched { entry: entry.clone(), _registration: registration });
         drop(entries);
+        if let Some(nested) = file.downcast::<Self>() {
+            let mut outer = nested.inner.outer.lock();
+            outer.retain(|instance| instance.strong_count() > 0);
+            outer.push(Arc::downgrade(&self.inner));
+        }
         self.note_ready(&entry, file);
         Ok(())
     }
@@ -197,6 +229,13 @@ impl Epoll {
     pub fn remove(&self, fd: i32, file: &Arc<File>) -> Result<(), Errno> {
         let key = (fd, file.id());
         let removed = self.inner.entries.lock().remove(&key).ok_or(ENOENT)?;
+        if let Some(nested) = file.downcast::<Self>() {
+            let mut outer = nested.inner.outer.lock();
+            let this = Arc::as_ptr(&self.inner);
+            if let Some(at) = outer.iter().position(|instance| instance.as_ptr() == this) {
+                outer.swap_remove(at);
+            }
+        }
         // The same descriptor may come back before its place on the list is looked at.
         if removed.entry.queued.load(Ordering::Acquire) {
             self.inner.ready.lock().retain(|queued| *queued != key);
@@ -268,6 +307,10 @@ impl FileOps for Epoll {
         true
     }
 
+    fn stays_where_it_is(&self) -> bool {
+        true
+    }
+
     fn poll(&self) -> Readiness {
         Readiness::READABLE.when(self.has_ready())
     }
@@ -278,10 +321,20 @@ impl FileOps for Epoll {
 
     fn fdinfo(&self) -> String {
         let entries = self.inner.entries.lock();
-        let lines = entries.values().map(|watched| {
+        let lines = entries.values().filter_map(|watched| {
             let interest = watched.entry.interest.lock();
             let (fd, _) = watched.entry.key;
-            format!("tfd: {fd:8} events: {:8x} data: {:16x}\n", interest.events, interest.data)
+            let always = Readiness::ERR | Readiness::HUP;
+            let kind = interest.events & (EXCLUSIVE | WAKEUP | ONESHOT | EDGE);
+            let events = if interest.disabled { kind } else { interest.events | always.0 };
+            let file = watched.entry.file.upgrade()?;
+            Some(format!(
+                "tfd: {fd:8} events: {events:8x} data: {:16x}  pos:{} ino:{:x} sdev:{:x}\n",
+                interest.data,
+                *file.position(),
+                file.inode().ino(),
+                bevor_abi::stat::internal(file.inode().dev())
+            ))
         });
         lines.collect()
     }

@@ -17,13 +17,13 @@ use bevor_memory::{IoDst, UserAddr};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Most events an instance queues (`fs.inotify.max_queued_events`).
-pub const MAX_QUEUED: usize = 16384;
+pub static MAX_QUEUED_EVENTS: AtomicU64 = AtomicU64::new(16384);
 /// Most watches of an instance (`fs.inotify.max_user_watches`).
-pub const MAX_WATCHES: usize = 65536;
+pub static MAX_USER_WATCHES: AtomicU64 = AtomicU64::new(65536);
 /// Bytes of `struct inotify_event`, and what names are padded to.
 const HEADER: usize = 16;
 
@@ -97,13 +97,13 @@ impl State {
         if self.events.back() == Some(&event) {
             return;
         }
-        match self.events.len() {
-            ..MAX_QUEUED => self.events.push_back(event),
-            MAX_QUEUED => {
-                let name = Box::default();
-                self.events.push_back(Queued { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name });
-            }
-            _ => {}
+        let queued = self.events.len() as u64;
+        let most = MAX_QUEUED_EVENTS.load(Ordering::Relaxed);
+        if queued < most {
+            self.events.push_back(event);
+        } else if self.events.back().is_none_or(|last| last.mask != IN_Q_OVERFLOW) {
+            let name = Box::default();
+            self.events.push_back(Queued { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name });
         }
     }
 
@@ -178,7 +178,7 @@ impl Inotify {
             entry.mark.mask.store(old | kept, Ordering::Relaxed);
             return Ok(entry.mark.wd);
         }
-        if state.watches.len() >= MAX_WATCHES {
+        if state.watches.len() as u64 >= MAX_USER_WATCHES.load(Ordering::Relaxed) {
             return Err(ENOSPC.because("fs.inotify.max_user_watches"));
         }
         loop {
@@ -215,6 +215,10 @@ impl Default for Inotify {
 
 impl FileOps for Inotify {
     fn is_stream(&self) -> bool {
+        true
+    }
+
+    fn stays_where_it_is(&self) -> bool {
         true
     }
 
@@ -275,10 +279,11 @@ impl FileOps for Inotify {
         let state = self.0.state.lock();
         let line = |(wd, entry): (&i32, &Entry)| {
             let mask = entry.mark.mask.load(Ordering::Relaxed);
-            let (ino, dev) = (entry.inode.ino(), entry.inode.dev());
-            format!("inotify wd:{wd:x} ino:{ino:x} sdev:{dev:x} mask:{mask:x} ignored_mask:0\n")
+            let (ino, dev) = (entry.inode.ino(), bevor_abi::stat::internal(entry.inode.dev()));
+            format!("inotify wd:{wd:x} ino:{ino:x} sdev:{dev:x} mask:{mask:x} ignored_mask:0 \n")
         };
-        state.watches.iter().map(line).collect()
+        // The newest comes first.
+        state.watches.iter().rev().map(line).collect()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -9,5 +9,5 @@ mod timerfd;
 
 pub use epoll::{Epoll, Ready as EpollReady};
 pub use eventfd::EventFd;
-pub use inotify::{Inotify, MAX_QUEUED, MAX_WATCHES};
+pub use inotify::{Inotify, MAX_QUEUED_EVENTS, MAX_USER_WATCHES};
 pub use timerfd::{Setting, TimerFd};

@@ -1,15 +1,19 @@
 //! `timerfd_create(2)`.
 
+use crate::caller::Caller;
 use crate::file::{File, FileOps};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EAGAIN, EINVAL};
+use bevor_abi::errno::{EAGAIN, EINVAL, ENOTTY};
 use bevor_base::clock::monotonic_ns;
 use bevor_base::timer::{Timed, TimerId, TimerQueue};
 use bevor_base::{Ready, WaitQueue};
-use bevor_memory::IoDst;
+use bevor_memory::{IoDst, UserAddr};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::{Arc, Weak};
+
+/// `TFD_IOC_SET_TICKS`: what was not read yet, set by who restores a checkpoint.
+const TFD_IOC_SET_TICKS: u32 = 0x4008_5400;
 
 /// A timer's setting on the host's `CLOCK_MONOTONIC`, nanoseconds; 0 disarms or means no interval.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,6 +29,8 @@ struct State {
     armed: Option<TimerId>,
     /// Expirations nobody has read, up to the last one counted.
     expirations: u64,
+    /// What `timerfd_settime` was told.
+    flags: u32,
 }
 
 struct Inner {
@@ -87,7 +93,7 @@ impl TimerFd {
     /// A disarmed timer.
     #[must_use]
     pub fn new(timers: Arc<TimerQueue>, clock_id: i32) -> Self {
-        let state = State { setting: Setting::default(), armed: None, expirations: 0 };
+        let state = State { setting: Setting::default(), armed: None, expirations: 0, flags: 0 };
         let inner = Arc::new_cyclic(|this| Inner {
             this: this.clone(),
             timers,
@@ -97,11 +103,13 @@ impl TimerFd {
         Self { inner, clock_id }
     }
 
-    /// Sets it; unread expirations are forgotten. Returns the time left and the old interval.
-    pub fn set(&self, setting: Setting) -> Setting {
+    /// Sets it, as `flags` (`TFD_TIMER_*`) told; unread expirations are forgotten. Returns the time
+    /// left and the old interval.
+    pub fn set(&self, setting: Setting, flags: u32) -> Setting {
         let mut state = self.inner.state.lock();
         let old = left(&state);
         state.setting = setting;
+        state.flags = flags;
         state.expirations = 0;
         self.inner.rearm(&mut state);
         old
@@ -129,6 +137,10 @@ impl FileOps for TimerFd {
         true
     }
 
+    fn stays_where_it_is(&self) -> bool {
+        true
+    }
+
     fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
         let _ = (file, at);
         if dst.remaining() < 8 {
@@ -152,6 +164,20 @@ impl FileOps for TimerFd {
         Some(&self.inner.queue)
     }
 
+    fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
+        let _ = file;
+        if cmd != TFD_IOC_SET_TICKS {
+            return Err(ENOTTY.into());
+        }
+        let ticks = caller.mm().read::<u64>(UserAddr(arg))?;
+        if ticks == 0 {
+            return Err(EINVAL.into());
+        }
+        self.inner.state.lock().expirations = ticks;
+        self.inner.queue.wake(Ready::READABLE);
+        Ok(0)
+    }
+
     fn release(&self, file: &File) {
         let _ = file;
         let mut state = self.inner.state.lock();
@@ -165,8 +191,8 @@ impl FileOps for TimerFd {
         let split = |ns: u64| (ns / 1_000_000_000, ns % 1_000_000_000);
         let (value, interval) = (split(deadline_ns), split(interval_ns));
         format!(
-            "clockid: {}\nticks: {}\nsettime flags: 00\nit_value: ({}, {})\nit_interval: ({}, {})\n",
-            self.clock_id, state.expirations, value.0, value.1, interval.0, interval.1
+            "clockid: {}\nticks: {}\nsettime flags: 0{:o}\nit_value: ({}, {})\nit_interval: ({}, {})\n",
+            self.clock_id, state.expirations, state.flags, value.0, value.1, interval.0, interval.1
         )
     }
 
