@@ -110,6 +110,7 @@ impl View {
 
         view.kernel("proc", "/proc", &["nosuid", "nodev", "noexec"]);
         view.kernel("sysfs", "/sys", &["ro", "nosuid", "nodev", "noexec"]);
+        view.kernel("cgroup2", "/sys/fs/cgroup", &["ro", "nosuid", "nodev", "noexec"]);
         view.kernel("devtmpfs", "/dev", &["nosuid", "mode=755"]);
         let pts = ["nosuid", "noexec", "newinstance", "mode=620", "ptmxmode=666"];
         view.kernel("devpts", "/dev/pts", &pts);

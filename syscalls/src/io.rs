@@ -62,6 +62,9 @@ fn do_read(
         (None, Position::At(at)) => file.read_at(&mut dst, at).map(ReadTurn::Done),
     };
     let interest = Ready::READABLE | Ready::HUP | Ready::RDHUP;
+    if ctx.resumed().is_none() {
+        ctx.task().counters.reads.fetch_add(1, Ordering::Relaxed);
+    }
     match result {
         Ok(ReadTurn::Done(done)) => {
             ctx.task().counters.read_bytes.fetch_add(done as u64, Ordering::Relaxed);
@@ -235,6 +238,7 @@ fn do_write(
         Ok(done) => {
             let done = done as u64;
             ctx.task().counters.written_bytes.fetch_add(done, Ordering::Relaxed);
+            ctx.task().counters.writes.fetch_add(1, Ordering::Relaxed);
             // A stream that took a part of it has no more room for now.
             if file.ops().is_stream() && done < wanted && !no_wait(file, flags) {
                 return wait(before + done);

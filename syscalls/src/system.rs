@@ -82,11 +82,20 @@ pub fn sysinfo(ctx: &mut Ctx<'_>, info: UserAddr) -> SysResult {
     let kernel = ctx.kernel();
     let container = &ctx.task().group.container;
     let uptime_ns = clock::boottime_ns().saturating_sub(kernel.boot_ns);
+    // With `SI_LOAD_SHIFT` bits after the point.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "averages are small and not negative"
+    )]
+    let loads = kernel.load_averages().map(|load| (load * 65536.0) as u64);
     let answer = Sysinfo {
+        loads,
         // Linux rounds a begun second up.
         uptime: uptime_ns.div_ceil(1_000_000_000).cast_signed(),
         totalram: kernel.config.memory_bytes,
         freeram: kernel.config.memory_bytes.saturating_sub(container.account.charged()),
+        sharedram: bevor_memory::bytes_in_stores(),
         procs: u16::try_from(container.nr_tasks()).unwrap_or(u16::MAX),
         mem_unit: 1,
         ..Sysinfo::default()

@@ -15,6 +15,8 @@ elsewhere: in the sandbox alone
 hidden: 0
 timed out
 limited
+67108864
+40
 S
 exit 0; }
 set -- $RUN; bevor=$1; p=$3
@@ -32,3 +34,4 @@ run -- sh -c 'echo x > /var/tmp/bevor-test-file && echo elsewhere: in the sandbo
 echo "hidden: $(run --cwd=/ -- sh -c 'ls -A /root /home /boot' 2>/dev/null | grep -v : | grep -c .)"
 run --timeout=1 -- sleep 20 2>/dev/null || echo timed out
 run --memory=64M -- python3 -c 'x = bytearray(500 << 20)' 2>/dev/null || echo limited
+run --memory=64M --pids=40 -- cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max

@@ -23,3 +23,8 @@ print('sock' in open('/proc/net/unix').read())
 P
 PATH=/usr/bin:$PATH python3 listen.py
 echo 0x33 > /proc/self/coredump_filter; cat /proc/self/coredump_filter
+# Caches, memory, and lists of what there is none of.
+lscpu -C=NAME | head -1; lscpu -B -p=CPU,CORE,SOCKET,NODE | grep -vc '#'
+free | awk 'NR == 1 { print $1, $2, $3, $4, $5, $6 } NR == 2 { print ($2 > 0), ($3 > 0), ($2 >= $3 + $4) }'
+vmstat | awk 'NR == 2 { print NF }'; uptime | grep -c 'load average'; ipcs -l | grep -c max
+top -bn1 | awk 'NR <= 5 { print substr($1, 1, 3) }'

@@ -63,6 +63,7 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
         usage.max_rss_bytes = machine.mm.peak_rss_bytes();
     }
     task.group.usage.lock().add(&usage);
+    task.kernel.ended_usage.lock().add(&usage);
 
     let mut tree = task.kernel.tree.lock();
     tree.tasks.remove(&task.pid().id);

@@ -5,6 +5,8 @@ use crate::container::Container;
 use crate::ctx::Ctx;
 use crate::executor::{Executor, NR_SPARES, Seat, WorkerThread};
 use crate::futex::FutexTable;
+use crate::group::Usage;
+use crate::load::Load;
 use crate::tree::Tree;
 use bevor_base::timer::TimerQueue;
 use bevor_memory::MemoryPool;
@@ -75,6 +77,10 @@ pub struct Kernel {
     pub containers: Mutex<BTreeMap<String, Arc<Container>>>,
     /// Start of the sandbox, host `CLOCK_BOOTTIME`.
     pub boot_ns: u64,
+    /// What ended tasks have used. Below every other lock.
+    pub ended_usage: Mutex<Usage>,
+    /// Load averages.
+    pub load: Load,
     dispatch: Dispatch,
     unknown_syscalls: Mutex<BTreeMap<u64, u64>>,
 }
@@ -98,6 +104,8 @@ impl Kernel {
             futexes: FutexTable::default(),
             containers: Mutex::default(),
             boot_ns: bevor_base::clock::boottime_ns(),
+            ended_usage: Mutex::default(),
+            load: Load::default(),
             dispatch,
             unknown_syscalls: Mutex::default(),
         })

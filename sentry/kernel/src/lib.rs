@@ -28,6 +28,7 @@ pub mod inspect;
 pub mod ipc;
 pub mod kernel;
 pub mod limits;
+pub mod load;
 pub mod ns;
 pub mod nsfs;
 pub mod oom;

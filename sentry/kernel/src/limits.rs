@@ -19,6 +19,8 @@ pub const DATA: u32 = 2;
 pub const STACK: u32 = 3;
 /// `RLIMIT_CORE`.
 pub const CORE: u32 = 4;
+/// `RLIMIT_RSS`.
+pub const RSS: u32 = 5;
 /// `RLIMIT_NPROC`.
 pub const NPROC: u32 = 6;
 /// `RLIMIT_NOFILE`.

@@ -168,6 +168,18 @@ impl PidNamespace {
         self.inner.lock().last
     }
 
+    /// Sets the number drawn last.
+    ///
+    /// # Errors
+    /// `EINVAL` for what no process can have.
+    pub fn set_last(&self, number: i32) -> Result<(), Errno> {
+        if !(0..PID_MAX).contains(&number) {
+            return Err(bevor_abi::errno::EINVAL.into());
+        }
+        self.inner.lock().last = number;
+        Ok(())
+    }
+
     /// Refuses new processes: its init is dead.
     pub fn close(&self) {
         self.dead.store(true, Ordering::Release);

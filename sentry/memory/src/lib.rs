@@ -43,4 +43,4 @@ pub use mm::{
 };
 pub use pool::MemoryPool;
 pub use recover::install_fault_recovery;
-pub use store::{PageStore, SpaceLimit};
+pub use store::{PageStore, SpaceLimit, bytes_in_stores};

@@ -23,6 +23,15 @@ const MAX_SIZE: u64 = i64::MAX.cast_unsigned();
 /// Bytes from which on new pages are written by the host and not through the window.
 const HOST_WRITE: u64 = 4 * PAGE_SIZE;
 
+/// Bytes of pages in all contents together (`Shmem` of `/proc/meminfo`).
+static IN_STORES: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes of pages that tmpfs files, memfds and shared memory have.
+#[must_use]
+pub fn bytes_in_stores() -> u64 {
+    IN_STORES.load(Ordering::Relaxed)
+}
+
 /// What the files of one file system may use together (`size=` of tmpfs).
 #[derive(Debug)]
 pub struct SpaceLimit {
@@ -60,12 +69,14 @@ impl SpaceLimit {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(bytes).filter(|&sum| sum <= limit)
             })
-            .map(|_| ())
-            .map_err(|_| ENOSPC.because("the file system is full"))
+            .map_err(|_| ENOSPC.because("the file system is full"))?;
+        IN_STORES.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+        IN_STORES.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 

@@ -15,7 +15,7 @@ mod mappings;
 mod ptrace;
 mod systrap;
 
-pub use arch::{FpState, UserRegs};
+pub use arch::{Cache, CacheKind, FpState, UserRegs, caches};
 pub use ptrace::{Ptrace, PtraceConfig};
 pub use systrap::{Systrap, SystrapConfig};
 

@@ -4,7 +4,10 @@
 //! whole sandbox, [`sysctl`] the tree below `/proc/sys`; [`node`] is what they are made of.
 #![forbid(unsafe_code)]
 
+mod cgroupfs;
+mod lazy;
 mod node;
+mod opener;
 mod sysctl;
 pub mod sysfs;
 mod system;
@@ -20,7 +23,8 @@ use bevor_vfs::inode::{FileType, InodeRef};
 use bevor_vfs::superblock::{
     FileSystem, FsType, MountRequest, Superblock, check_param, next_anonymous_dev, register_fs_type,
 };
-use node::{Dir, Fixed, Link, Listing, PROC_SUPER_MAGIC, Place};
+use lazy::Lazy;
+use node::{Dir, Link, Listing, PROC_SUPER_MAGIC, Place};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -74,14 +78,15 @@ pub fn superblock(
     user_ns: Arc<UserNamespace>,
 ) -> Arc<Superblock> {
     let mounted = Mounted { kernel: kernel.clone(), ns: ns.clone(), dev: next_anonymous_dev() };
-    let fixed = Fixed::new(system::entries(&mounted));
+    let fixed = Lazy::new(mounted.clone(), &[system::ENTRIES]);
     let root = Dir::inode(mounted.place(), "/", 0o555, Root { mounted, fixed });
     Superblock::new(Box::new(ProcFs), root, user_ns)
 }
 
-/// Makes procfs and sysfs known to `mount(2)`.
+/// Makes procfs, sysfs and the view of cgroups known to `mount(2)`.
 pub fn register(kernel: &Arc<Kernel>) {
     sysfs::register(kernel);
+    cgroupfs::register(kernel);
     let kernel = Arc::downgrade(kernel);
     let mount = move |request: &MountRequest<'_>| {
         check_options(request.options)?;
@@ -102,7 +107,7 @@ pub fn register(kernel: &Arc<Kernel>) {
 
 struct Root {
     mounted: Mounted,
-    fixed: Fixed,
+    fixed: Lazy<Mounted>,
 }
 
 impl Listing for Root {

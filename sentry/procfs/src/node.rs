@@ -1,8 +1,9 @@
 //! The few kinds of files procfs is made of: generated text, links, and directories that list
 //! themselves anew each time.
 
-use bevor_abi::Errno;
+use crate::opener::Opener;
 use bevor_abi::errno::{EACCES, EINVAL, EISDIR, ENOENT};
+use bevor_abi::{Code, Errno};
 use bevor_base::Credentials;
 use bevor_memory::{IoDst, IoSrc};
 use bevor_vfs::caller::Caller;
@@ -37,6 +38,13 @@ pub struct Place {
 }
 
 impl Place {
+    /// The place of what is in the directory `name` here: inode numbers differ from those outside.
+    pub fn inside(self, name: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (self.salt, name, "inside").hash(&mut hasher);
+        Self { salt: hasher.finish(), ..self }
+    }
+
     /// The inode number of a file.
     pub fn ino(&self, name: &str) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -84,16 +92,22 @@ pub struct Text {
     mode: u32,
     render: Render,
     store: Option<Store>,
+    /// Whether opening it asks for nothing: only reading does.
+    lately: bool,
 }
 
 impl Text {
+    fn new(place: Place, name: &'static str, mode: u32, render: Render) -> Self {
+        Self { place, name, mode, render, store: None, lately: false }
+    }
+
     /// A file anybody may read.
     pub fn public(
         place: Place,
         name: &'static str,
         render: impl Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync + 'static,
     ) -> InodeRef {
-        Arc::new(Self { place, name, mode: 0o444, render: Arc::new(render), store: None })
+        Arc::new(Self::new(place, name, 0o444, Arc::new(render)))
     }
 
     /// A file with these permission bits.
@@ -103,7 +117,7 @@ impl Text {
         mode: u32,
         render: impl Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync + 'static,
     ) -> InodeRef {
-        Arc::new(Self { place, name, mode, render: Arc::new(render), store: None })
+        Arc::new(Self::new(place, name, mode, Arc::new(render)))
     }
 
     /// A file that takes writes, too.
@@ -115,7 +129,26 @@ impl Text {
         store: impl Fn(&dyn Caller, &[u8]) -> Result<(), Errno> + Send + Sync + 'static,
     ) -> InodeRef {
         let store: Store = Arc::new(store);
-        Arc::new(Self { place, name, mode, render: Arc::new(render), store: Some(store) })
+        Arc::new(Self { store: Some(store), ..Self::new(place, name, mode, Arc::new(render)) })
+    }
+
+    /// A file that can be opened and not be read.
+    pub fn unreadable(place: Place, name: &'static str, errno: Code) -> InodeRef {
+        let render = Arc::new(move |_: &dyn Caller| Err(errno.into()));
+        Arc::new(Self { lately: true, ..Self::new(place, name, 0o444, render) })
+    }
+
+    /// As [`Text::writable`], for one that anybody may open, and whose first read or write may fail.
+    pub fn lately(
+        place: Place,
+        name: &'static str,
+        mode: u32,
+        render: impl Fn(&dyn Caller) -> Result<Vec<u8>, Errno> + Send + Sync + 'static,
+        store: impl Fn(&dyn Caller, &[u8]) -> Result<(), Errno> + Send + Sync + 'static,
+    ) -> InodeRef {
+        let store: Store = Arc::new(store);
+        let text = Self::new(place, name, mode, Arc::new(render));
+        Arc::new(Self { store: Some(store), lately: true, ..text })
     }
 }
 
@@ -133,7 +166,12 @@ impl Inode for Text {
     }
 
     fn attr(&self) -> Result<Attr, Errno> {
-        Ok(self.place.attr(self.name, self.mode, FileType::Regular))
+        let mut attr = self.place.attr(self.name, self.mode, FileType::Regular);
+        if self.place.magic == SYSFS_MAGIC {
+            // What sysfs shows of files whose length it does not know.
+            attr.size = 4096;
+        }
+        Ok(attr)
     }
 
     /// `O_TRUNC` before a write changes nothing.
@@ -152,9 +190,13 @@ impl Inode for Text {
         if flags.writable() && self.store.is_none() {
             return Err(EACCES.into());
         }
-        let text = if flags.readable() { (self.render)(caller)? } else { Vec::new() };
+        let text = match flags.readable() && !self.lately {
+            true => Fresh((self.render)(caller)?),
+            false => Stale,
+        };
         Ok(Box::new(OpenText {
             text: Mutex::new(text),
+            opener: Opener::of(caller),
             render: self.render.clone(),
             store: self.store.clone(),
         }))
@@ -169,21 +211,51 @@ impl Inode for Text {
     }
 }
 
+/// The text of an open file.
+enum Shown {
+    /// Made, and not read from its start yet.
+    Fresh(Vec<u8>),
+    /// Being read: one that is read from the start again is made anew.
+    Begun(Vec<u8>),
+    /// To be made when it is read.
+    Stale,
+}
+use Shown::{Begun, Fresh, Stale};
+
 struct OpenText {
-    text: Mutex<Vec<u8>>,
+    text: Mutex<Shown>,
+    /// Who opened it: for whom it is made anew.
+    opener: Option<Opener>,
     render: Render,
     store: Option<Store>,
+}
+
+impl OpenText {
+    /// The text as it is now; `None` if nobody is left to make it for.
+    fn render(&self) -> Result<Option<Vec<u8>>, Errno> {
+        let opener = self.opener.as_ref();
+        opener.and_then(|opener| opener.ask(|caller| (self.render)(caller))).transpose()
+    }
 }
 
 impl FileOps for OpenText {
     fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
         let _ = file;
-        let text = self.text.lock();
+        let mut text = self.text.lock();
+        let made = match std::mem::replace(&mut *text, Stale) {
+            Fresh(made) => made,
+            Begun(made) if at != 0 => made,
+            // Of a task that is gone, what was read last stays.
+            Begun(made) => self.render()?.unwrap_or(made),
+            Stale => self.render()?.unwrap_or_default(),
+        };
         let start = usize::try_from(at).unwrap_or(usize::MAX);
-        match text.get(start..) {
+        let result = match made.get(start..) {
             Some(rest) if !rest.is_empty() => dst.put(rest),
             _ => Ok(0),
-        }
+        };
+        *text = Begun(made);
+        result
     }
 
     fn write_as(
@@ -196,9 +268,7 @@ impl FileOps for OpenText {
         let store = self.store.as_ref()?;
         let stored = src.take_vec(MAX_WRITE).and_then(|bytes| {
             store(caller, &bytes)?;
-            if let Ok(text) = (self.render)(caller) {
-                *self.text.lock() = text;
-            }
+            *self.text.lock() = Stale;
             Ok(bytes.len())
         });
         Some(stored)

@@ -3,12 +3,17 @@
 mod fd;
 mod mem;
 mod memory;
+mod misc;
 mod net;
+mod pagemap;
+mod sched;
 mod status;
 
 use crate::Mounted;
+use crate::lazy::{Entry, Lazy};
 use crate::node::{Dir, Fixed, Link, Listing, Place, Text};
 use bevor_abi::Errno;
+use bevor_abi::cap::{CAP_SYS_PTRACE, CAP_SYS_RESOURCE};
 use bevor_abi::errno::{EACCES, EINVAL, ENOENT, EPERM, ESRCH};
 use bevor_base::cred::IdRange;
 use bevor_kernel::Task;
@@ -22,8 +27,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// `CAP_SYS_PTRACE`.
-const CAP_SYS_PTRACE: u32 = 19;
 /// Most lines of an id map.
 const MAX_MAP_LINES: usize = 340;
 
@@ -58,7 +61,8 @@ impl Subject {
         let (cred, its) = (own.cred(), task.cred());
         let same = [its.ruid, its.euid, its.suid].iter().all(|&uid| uid == cred.fsuid)
             && [its.rgid, its.egid, its.sgid].iter().all(|&gid| gid == cred.fsgid)
-            && task.group.dumpable.load(Ordering::Relaxed);
+            && task.group.dumpable.load(Ordering::Relaxed)
+            && its.permitted & !cred.effective == 0;
         if same || cred.has_cap_in(CAP_SYS_PTRACE, &its.user_ns) {
             Ok(())
         } else {
@@ -76,13 +80,32 @@ impl Subject {
         Place { uid, gid, salt: self.pid.id, ..self.mounted.place() }
     }
 
-    fn text(
+    fn text(&self, name: &'static str, render: fn(&Self) -> Result<String, Errno>) -> InodeRef {
+        let subject = self.clone();
+        Text::public(self.place(), name, move |_| Ok(render(&subject)?.into_bytes()))
+    }
+
+    /// The same for what need not be text.
+    fn text_bytes(
         &self,
         name: &'static str,
-        render: fn(&Self) -> Result<String, Errno>,
-    ) -> (&'static str, InodeRef) {
+        render: fn(&Self) -> Result<Vec<u8>, Errno>,
+    ) -> InodeRef {
         let subject = self.clone();
-        (name, Text::public(self.place(), name, move |_| Ok(render(&subject)?.into_bytes())))
+        Text::public(self.place(), name, move |_| render(&subject))
+    }
+
+    /// A file that tells more to those who may look into the task.
+    fn guarded(
+        &self,
+        name: &'static str,
+        render: fn(&Self, bool) -> Result<String, Errno>,
+    ) -> InodeRef {
+        let subject = self.clone();
+        Text::public(self.place(), name, move |caller| {
+            let all = subject.check_read(caller).is_ok();
+            Ok(render(&subject, all)?.into_bytes())
+        })
     }
 
     /// A file only who may look into the task can read.
@@ -91,13 +114,12 @@ impl Subject {
         name: &'static str,
         mode: u32,
         render: fn(&Self) -> Result<Vec<u8>, Errno>,
-    ) -> (&'static str, InodeRef) {
+    ) -> InodeRef {
         let subject = self.clone();
-        let inode = Text::with_mode(self.place(), name, mode, move |caller| {
+        Text::with_mode(self.place(), name, mode, move |caller| {
             subject.check_read(caller)?;
             render(&subject)
-        });
-        (name, inode)
+        })
     }
 }
 
@@ -116,11 +138,10 @@ pub fn process(mounted: &Mounted, name: &[u8]) -> Result<InodeRef, Errno> {
     };
     drop(tree);
     let subject = Subject { mounted: mounted.clone(), group, pid };
-    let mut entries = entries(&subject);
-    entries.push(("task", Dir::inode(subject.place(), "task", 0o555, Threads(subject.clone()))));
     // `pidfd_send_signal(2)` takes it for the process.
     let about = Box::new(subject.pid.clone());
-    Ok(Dir::about(subject.place(), "pid", 0o555, Fixed::new(entries), Some(about)))
+    let place = subject.place();
+    Ok(Dir::about(place, "pid", 0o555, Lazy::new(subject, &[ENTRIES, OF_PROCESS]), Some(about)))
 }
 
 /// `/proc/PID/task`.
@@ -139,9 +160,7 @@ impl Listing for Threads {
             return Err(ENOENT.into());
         }
         let subject = Subject { pid, ..self.0.clone() };
-        let mut entries = entries(&subject);
-        entries.push(subject.text("children", children));
-        Ok(Dir::inode(subject.place(), "tid", 0o555, Fixed::new(entries)))
+        Ok(Lazy::dir(subject.place(), "tid", subject, &[ENTRIES, OF_THREAD]))
     }
 
     fn names(&self) -> Vec<(Vec<u8>, FileType)> {
@@ -156,56 +175,73 @@ impl Listing for Threads {
     }
 }
 
-fn entries(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
-    let place = subject.place();
-    vec![
-        ("attr", Dir::inode(place, "attr", 0o555, Fixed::default())),
-        subject.private("auxv", 0o400, memory::auxv),
-        subject.text("cgroup", |_| Ok("0::/\n".into())),
-        subject.private("cmdline", 0o444, memory::cmdline),
-        comm(subject),
-        coredump_filter(subject),
-        fs_link(subject, "cwd", |task| task.fs().context().cwd.clone()),
-        subject.private("environ", 0o400, memory::environ),
-        ("exe", exe(subject)),
-        ("fd", fd::directory(subject)),
-        ("fdinfo", fd::info_directory(subject)),
-        id_map(subject, "gid_map"),
-        subject.text("io", status::io),
-        subject.text("limits", status::limits),
-        subject.text("loginuid", |_| Ok("4294967295".into())),
-        subject.private("maps", 0o444, memory::maps),
-        ("mem", mem::file(subject)),
-        subject.text("mountinfo", |subject| mounts(subject, MountStyle::Info)),
-        subject.text("mounts", |subject| mounts(subject, MountStyle::Table)),
-        subject.text("mountstats", |subject| mounts(subject, MountStyle::Stats)),
-        ("net", Dir::inode(place, "net", 0o555, Fixed::new(net::entries(subject)))),
-        ("ns", Dir::inode(place, "ns", 0o511, Fixed::new(namespaces(subject)))),
-        subject.private("numa_maps", 0o444, |_| Ok(Vec::new())),
-        subject.text("oom_adj", |_| Ok("0\n".into())),
-        subject.text("oom_score", oom_score),
-        oom_score_adj(subject),
-        subject.private("pagemap", 0o400, |_| Ok(Vec::new())),
-        subject.text("personality", |_| Ok("00000000\n".into())),
-        fs_link(subject, "root", |task| task.fs().context().root.clone()),
-        subject.text("sched", |subject| Ok(format!("{}\n", status::name(subject)))),
-        subject.text("schedstat", |_| Ok("0 0 0\n".into())),
-        subject.text("sessionid", |_| Ok("4294967295".into())),
-        setgroups(subject),
-        subject.private("smaps", 0o444, memory::smaps),
-        subject.private("smaps_rollup", 0o444, memory::smaps_rollup),
-        subject.text("stat", status::stat),
-        subject.text("statm", status::statm),
-        subject.text("status", status::status),
-        subject.private("syscall", 0o400, |_| Ok(b"running\n".to_vec())),
-        subject.text("timerslack_ns", |subject| {
-            let slack = subject.task()?.timer_slack_ns.load(Ordering::Relaxed);
-            Ok(format!("{slack}\n"))
-        }),
-        id_map(subject, "uid_map"),
-        subject.text("wchan", |_| Ok("0".into())),
-    ]
-}
+/// What both have.
+const ENTRIES: &[Entry<Subject>] = &[
+    Entry::file("arch_status", |of, name| of.text(name, misc::arch_status)),
+    Entry::dir("attr", |of, name| Lazy::dir(of.place(), name, of.clone(), &[misc::SECURITY])),
+    Entry::file("auxv", |of, name| of.private(name, 0o400, memory::auxv)),
+    Entry::file("cgroup", |of, name| of.text(name, |_| Ok("0::/\n".into()))),
+    Entry::file("clear_refs", misc::clear_refs),
+    Entry::file("cmdline", |of, name| of.text_bytes(name, memory::cmdline)),
+    Entry::file("comm", comm),
+    Entry::file("cpuset", |of, name| of.text(name, |_| Ok("/\n".into()))),
+    Entry::link("cwd", |of, name| fs_link(of, name, |task| task.fs().context().cwd.clone())),
+    Entry::file("environ", |of, name| of.private(name, 0o400, memory::environ)),
+    Entry::link("exe", exe),
+    Entry::dir("fd", |of, _| fd::directory(of)),
+    Entry::dir("fdinfo", |of, _| fd::info_directory(of)),
+    Entry::file("gid_map", id_map),
+    Entry::file("io", |of, name| of.private(name, 0o400, status::io)),
+    Entry::file("ksm_merging_pages", |of, name| of.private(name, 0o400, |_| Ok(b"0\n".into()))),
+    Entry::file("ksm_stat", |of, name| of.private(name, 0o400, misc::ksm_stat)),
+    Entry::file("limits", |of, name| of.text(name, status::limits)),
+    Entry::file("loginuid", |of, name| of.text(name, |_| Ok("4294967295".into()))),
+    Entry::file("maps", |of, name| of.private(name, 0o444, memory::maps)),
+    Entry::file("mem", |of, _| mem::file(of)),
+    Entry::file("mountinfo", |of, name| of.text(name, |of| mounts(of, MountStyle::Info))),
+    Entry::file("mounts", |of, name| of.text(name, |of| mounts(of, MountStyle::Table))),
+    Entry::dir("net", |of, name| Lazy::dir(of.place(), name, of.clone(), &[net::ENTRIES])),
+    Entry::dir("ns", |of, name| Dir::inode(of.place(), name, 0o511, Fixed::new(namespaces(of)))),
+    Entry::file("numa_maps", |of, name| of.private(name, 0o444, memory::numa_maps)),
+    Entry::file("oom_adj", misc::oom_adj),
+    Entry::file("oom_score", |of, name| of.text(name, oom_score)),
+    Entry::file("oom_score_adj", oom_score_adj),
+    Entry::file("pagemap", pagemap::file),
+    Entry::file("personality", |of, name| of.private(name, 0o400, misc::personality)),
+    Entry::file("projid_map", |of, name| of.text(name, misc::projid_map)),
+    Entry::link("root", |of, name| fs_link(of, name, |task| task.fs().context().root.clone())),
+    Entry::file("sched", |of, name| of.text(name, sched::sched)),
+    Entry::file("schedstat", |of, name| of.text(name, sched::schedstat)),
+    Entry::file("sessionid", |of, name| of.text(name, |_| Ok("4294967295".into()))),
+    Entry::file("setgroups", setgroups),
+    Entry::file("smaps", |of, name| of.private(name, 0o444, memory::smaps)),
+    Entry::file("smaps_rollup", |of, name| of.private(name, 0o444, memory::smaps_rollup)),
+    Entry::file("stack", misc::stack),
+    Entry::file("stat", |of, name| of.guarded(name, status::stat)),
+    Entry::file("statm", |of, name| of.text(name, status::statm)),
+    Entry::file("status", |of, name| of.text(name, status::status)),
+    Entry::file("syscall", |of, name| of.private(name, 0o400, sched::syscall)),
+    Entry::file("uid_map", id_map),
+    Entry::file("wchan", |of, name| of.guarded(name, sched::wchan)),
+];
+
+/// What only a process has.
+const OF_PROCESS: &[Entry<Subject>] = &[
+    Entry::file("coredump_filter", coredump_filter),
+    Entry::dir("map_files", |of, name| {
+        Dir::inode(of.place(), name, 0o500, memory::MapFiles(of.clone()))
+    }),
+    Entry::file("mountstats", |of, name| {
+        of.private(name, 0o400, |of| Ok(mounts(of, MountStyle::Stats)?.into_bytes()))
+    }),
+    Entry::dir("task", |of, name| Dir::inode(of.place(), name, 0o555, Threads(of.clone()))),
+    Entry::file("timens_offsets", |of, name| of.text(name, misc::timens_offsets)),
+    Entry::file("timers", |of, name| of.text(name, misc::timers)),
+    Entry::file("timerslack_ns", misc::timer_slack),
+];
+
+/// What only a thread has.
+const OF_THREAD: &[Entry<Subject>] = &[Entry::file("children", |of, name| of.text(name, children))];
 
 fn children(subject: &Subject) -> Result<String, Errno> {
     let tree = subject.mounted.kernel.tree.lock();
@@ -217,7 +253,7 @@ fn children(subject: &Subject) -> Result<String, Errno> {
     Ok(numbers.collect())
 }
 
-fn comm(subject: &Subject) -> (&'static str, InodeRef) {
+fn comm(subject: &Subject, name: &'static str) -> InodeRef {
     let (reader, writer) = (subject.clone(), subject.clone());
     let read = move |_: &dyn Caller| Ok(format!("{}\n", status::name(&reader)).into_bytes());
     let write = move |caller: &dyn Caller, bytes: &[u8]| {
@@ -229,10 +265,10 @@ fn comm(subject: &Subject) -> (&'static str, InodeRef) {
         task.set_comm(bytes.strip_suffix(b"\n").unwrap_or(bytes));
         Ok(())
     };
-    ("comm", Text::writable(subject.place(), "comm", 0o644, read, write))
+    Text::writable(subject.place(), name, 0o644, read, write)
 }
 
-fn coredump_filter(subject: &Subject) -> (&'static str, InodeRef) {
+fn coredump_filter(subject: &Subject, name: &'static str) -> InodeRef {
     /// The bits there are (`MMF_DUMP_FILTER_MASK`).
     const KNOWN: u64 = 0x1ff;
     let (reader, writer) = (subject.clone(), subject.clone());
@@ -249,7 +285,7 @@ fn coredump_filter(subject: &Subject) -> (&'static str, InodeRef) {
         writer.group.coredump_filter.store(value & KNOWN, Ordering::Relaxed);
         Ok(())
     };
-    ("coredump_filter", Text::writable(subject.place(), "coredump_filter", 0o644, read, write))
+    Text::writable(subject.place(), name, 0o644, read, write)
 }
 
 fn oom_score(subject: &Subject) -> Result<String, Errno> {
@@ -257,9 +293,7 @@ fn oom_score(subject: &Subject) -> Result<String, Errno> {
     Ok(format!("{}\n", bevor_kernel::oom::score(&subject.group, limit)))
 }
 
-fn oom_score_adj(subject: &Subject) -> (&'static str, InodeRef) {
-    /// `CAP_SYS_RESOURCE`.
-    const CAP_SYS_RESOURCE: u32 = 24;
+fn oom_score_adj(subject: &Subject, name: &'static str) -> InodeRef {
     let (reader, writer) = (subject.clone(), subject.clone());
     let read = move |_: &dyn Caller| Ok(format!("{}\n", reader.group.oom_score_adj()).into_bytes());
     let write = move |caller: &dyn Caller, bytes: &[u8]| {
@@ -267,18 +301,21 @@ fn oom_score_adj(subject: &Subject) -> (&'static str, InodeRef) {
         if !(-1000..=1000).contains(&value) {
             return Err(EINVAL.into());
         }
-        let old = writer.group.oom_score_adj();
-        if value < old && !caller.cred().has_cap(CAP_SYS_RESOURCE) {
-            return Err(EACCES.into());
-        }
-        let stored = (value + 1000).cast_unsigned();
-        writer.group.oom_score_adj.store(stored, Ordering::Relaxed);
-        Ok(())
+        set_oom_score_adj(&writer, caller, value)
     };
-    ("oom_score_adj", Text::writable(subject.place(), "oom_score_adj", 0o644, read, write))
+    Text::writable(subject.place(), name, 0o644, read, write)
 }
 
-fn id_map(subject: &Subject, name: &'static str) -> (&'static str, InodeRef) {
+/// Less than before needs a privilege.
+fn set_oom_score_adj(subject: &Subject, caller: &dyn Caller, value: i64) -> Result<(), Errno> {
+    if value < subject.group.oom_score_adj() && !caller.cred().has_cap(CAP_SYS_RESOURCE) {
+        return Err(EACCES.into());
+    }
+    subject.group.oom_score_adj.store((value + 1000).cast_unsigned(), Ordering::Relaxed);
+    Ok(())
+}
+
+fn id_map(subject: &Subject, name: &'static str) -> InodeRef {
     let users = name == "uid_map";
     let (reader, writer) = (subject.clone(), subject.clone());
     let read = move |_: &dyn Caller| {
@@ -302,7 +339,7 @@ fn id_map(subject: &Subject, name: &'static str) -> (&'static str, InodeRef) {
         *place = map;
         Ok(())
     };
-    (name, Text::writable(subject.place(), name, 0o644, read, write))
+    Text::writable(subject.place(), name, 0o644, read, write)
 }
 
 fn parse_map(bytes: &[u8]) -> Result<Vec<IdRange>, Errno> {
@@ -357,7 +394,7 @@ fn check_map(
     }
 }
 
-fn setgroups(subject: &Subject) -> (&'static str, InodeRef) {
+fn setgroups(subject: &Subject, name: &'static str) -> InodeRef {
     let (reader, writer) = (subject.clone(), subject.clone());
     let read = move |_: &dyn Caller| {
         let allowed = *reader.task()?.cred().user_ns.setgroups_allowed.read();
@@ -375,15 +412,11 @@ fn setgroups(subject: &Subject) -> (&'static str, InodeRef) {
             _ => Err(EINVAL.into()),
         }
     };
-    ("setgroups", Text::writable(subject.place(), "setgroups", 0o644, read, write))
+    Text::writable(subject.place(), name, 0o644, read, write)
 }
 
 /// `cwd` and `root`.
-fn fs_link(
-    subject: &Subject,
-    name: &'static str,
-    place: fn(&Task) -> Path,
-) -> (&'static str, InodeRef) {
+fn fs_link(subject: &Subject, name: &'static str, place: fn(&Task) -> Path) -> InodeRef {
     let (reader, follower) = (subject.clone(), subject.clone());
     let read = move |caller: &dyn Caller| {
         reader.check_read(caller)?;
@@ -395,10 +428,10 @@ fn fs_link(
         follower.check_read(caller)?;
         Ok(Some(place(&*follower.task()?)))
     };
-    (name, Link::magic(subject.place(), name, 0o777, read, follow))
+    Link::magic(subject.place(), name, 0o777, read, follow)
 }
 
-fn exe(subject: &Subject) -> InodeRef {
+fn exe(subject: &Subject, name: &'static str) -> InodeRef {
     let (reader, follower) = (subject.clone(), subject.clone());
     let path = |subject: &Subject, caller: &dyn Caller| {
         subject.check_read(caller)?;
@@ -412,7 +445,7 @@ fn exe(subject: &Subject) -> InodeRef {
         Ok(path(&reader, caller)?.text(&root).for_link())
     };
     let follow = move |caller: &dyn Caller| Ok(Some(path(&follower, caller)?));
-    Link::magic(subject.place(), "exe", 0o777, read, follow)
+    Link::magic(subject.place(), name, 0o777, read, follow)
 }
 
 /// The three files that list mounts.

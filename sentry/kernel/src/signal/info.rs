@@ -99,6 +99,15 @@ impl Info {
         Self { signo, errno: 0, code: SI_KERNEL, detail: Detail::None }
     }
 
+    /// `si_value` of a queued signal, 0 of others.
+    #[must_use]
+    pub const fn value(&self) -> u64 {
+        match self.detail {
+            Detail::Queue { value, .. } | Detail::Timer { value, .. } => value,
+            _ => 0,
+        }
+    }
+
     /// Sent by `kill(2)` from `pid` (as the receiver sees it) of user `uid`.
     #[must_use]
     pub const fn user(signo: i32, pid: i32, uid: u32) -> Self {

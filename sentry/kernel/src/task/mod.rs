@@ -145,6 +145,10 @@ pub struct Counters {
     pub read_bytes: AtomicU64,
     /// Bytes written.
     pub written_bytes: AtomicU64,
+    /// Calls that read (`syscr`).
+    pub reads: AtomicU64,
+    /// Calls that wrote (`syscw`).
+    pub writes: AtomicU64,
 }
 
 /// What a new task is made of.

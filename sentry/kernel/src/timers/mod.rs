@@ -110,6 +110,17 @@ impl GroupTimers {
         self.inner.lock().timers.get(&which).map(Timer::remaining).unwrap_or_default()
     }
 
+    /// The POSIX timers: id, clock and what each does.
+    #[must_use]
+    pub fn posix(&self) -> Vec<(i32, i32, Notify)> {
+        let inner = self.inner.lock();
+        let posix = inner.timers.iter().filter_map(|(which, timer)| match which {
+            Which::Posix(id) => Some((*id, timer.clock_id, timer.notify().clone())),
+            _ => None,
+        });
+        posix.collect()
+    }
+
     /// Makes a POSIX timer, not set yet, and returns its id, which is put into what `notify` sends:
     /// as the timer's, and with `carries_id` as the value, too.
     ///

@@ -98,6 +98,18 @@ impl MemoryManager {
         self.rss().total()
     }
 
+    /// Which pages from `start` on are resident: one byte each, 1 for present.
+    pub fn resident_pages(&self, start: u64, slots: &mut [u8]) {
+        let len = PAGE_SIZE.saturating_mul(slots.len() as u64);
+        let Some(end) = start.checked_add(len) else { return };
+        self.state.read().residency(&(start..end), slots);
+    }
+
+    /// Forgets the most resident bytes so far (`clear_refs`).
+    pub fn reset_peak_rss(&self) {
+        self.peak_rss.store(0, Ordering::Relaxed);
+    }
+
     /// The most resident bytes so far, this moment included (`ru_maxrss`). Small mappings and files
     /// count as wholly resident, so that a process that ends costs few host calls.
     #[must_use]

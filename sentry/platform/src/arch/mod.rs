@@ -2,5 +2,5 @@
 
 mod x86_64;
 
-pub use x86_64::{FpState, UserRegs};
+pub use x86_64::{Cache, CacheKind, FpState, UserRegs, caches};
 pub(crate) use x86_64::{access, clock, fpu, patch, ptrace, systrap, vdso, wait, xsave};

@@ -89,5 +89,6 @@ fn info(subject: &Subject, fd: i32) -> Result<Vec<u8>, Errno> {
         file.inode().ino(),
         file.ops().fdinfo()
     );
-    Ok(text.into_bytes())
+    let locks = crate::system::lock_lines(&subject.mounted, &file, files.id());
+    Ok((text + &locks).into_bytes())
 }

@@ -1,11 +1,16 @@
 //! Files about a task's memory: maps, smaps, cmdline, environ, auxv.
 
 use super::Subject;
+use crate::node::{Link, Listing};
 use bevor_abi::Errno;
+use bevor_abi::errno::ENOENT;
 use bevor_memory::{MapEntry, SmapsEntry, UserAddr, VmFlags};
+use bevor_vfs::inode::{FileType, InodeRef};
 use std::fmt::Write as _;
 use std::ops::Range;
 
+/// Bytes of a page.
+const PAGE: u64 = 4096;
 /// Most bytes of arguments or environment shown.
 const MAX_STRINGS: u64 = 8 << 20;
 
@@ -84,15 +89,18 @@ pub fn maps(subject: &Subject) -> Result<Vec<u8>, Errno> {
 }
 
 fn amounts(entry: &SmapsEntry, size: u64) -> String {
+    let dirty = entry.pss.saturating_sub(entry.private_clean).saturating_sub(entry.shared_clean);
     let rows = [
         ("Rss", entry.rss),
         ("Pss", entry.pss),
+        ("Pss_Dirty", dirty),
         ("Shared_Clean", entry.shared_clean),
         ("Shared_Dirty", entry.shared_dirty),
         ("Private_Clean", entry.private_clean),
         ("Private_Dirty", entry.private_dirty),
         ("Referenced", entry.rss),
         ("Anonymous", entry.anonymous),
+        ("KSM", 0),
         ("LazyFree", 0),
         ("AnonHugePages", 0),
         ("ShmemPmdMapped", 0),
@@ -111,8 +119,80 @@ fn amounts(entry: &SmapsEntry, size: u64) -> String {
     for (name, bytes) in rows {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{:<16}{:8} kB", format!("{name}:"), bytes / 1024);
+        if name == "Pss_Dirty" && size == 0 {
+            // The sum alone tells apart what the pages are.
+            let file = entry.pss.saturating_sub(entry.anonymous);
+            for (name, bytes) in
+                [("Pss_Anon", entry.anonymous.min(entry.pss)), ("Pss_File", file), ("Pss_Shmem", 0)]
+            {
+                let _ = writeln!(out, "{:<16}{:8} kB", format!("{name}:"), bytes / 1024);
+            }
+        }
     }
     out
+}
+
+/// `numa_maps`: all on the one node (`numa(7)`).
+pub fn numa_maps(subject: &Subject) -> Result<Vec<u8>, Errno> {
+    let Some(mm) = subject.task().ok().and_then(|task| task.mm()) else { return Ok(Vec::new()) };
+    let mut out = Vec::new();
+    for entry in mm.smaps() {
+        out.extend(format!("{:08x} default", entry.map.range.start).into_bytes());
+        let path = &entry.map.name.path;
+        match path.as_slice() {
+            b"[heap]" => out.extend(b" heap"),
+            b"[stack]" => out.extend(b" stack"),
+            [b'/', ..] => {
+                out.extend(b" file=");
+                out.extend(path.iter().map(|&byte| if byte == b'\n' { b'?' } else { byte }));
+            }
+            _ => {}
+        }
+        let (pages, anon) = (entry.rss / PAGE, entry.anonymous / PAGE);
+        if anon > 0 {
+            out.extend(format!(" anon={anon} dirty={anon}").into_bytes());
+        }
+        if pages > anon {
+            out.extend(format!(" mapped={}", pages - anon).into_bytes());
+        }
+        if pages > 0 {
+            out.extend(format!(" N0={pages} kernelpagesize_kB=4").into_bytes());
+        }
+        out.push(b'\n');
+    }
+    Ok(out)
+}
+
+/// `map_files`: a link for each mapping of a file, named by its addresses.
+pub struct MapFiles(pub Subject);
+
+impl Listing for MapFiles {
+    fn find(&self, name: &[u8]) -> Result<InodeRef, Errno> {
+        let map = self.files().into_iter().find(|map| file_name(map).as_bytes() == name);
+        let map = map.ok_or(ENOENT)?;
+        let subject = self.0.clone();
+        Ok(Link::plain(self.0.place(), &file_name(&map), move |caller| {
+            subject.check_read(caller)?;
+            Ok(map.name.path.clone())
+        }))
+    }
+
+    fn names(&self) -> Vec<(Vec<u8>, FileType)> {
+        let files = self.files();
+        files.iter().map(|map| (file_name(map).into_bytes(), FileType::Symlink)).collect()
+    }
+}
+
+impl MapFiles {
+    fn files(&self) -> Vec<MapEntry> {
+        let mm = self.0.task().ok().and_then(|task| task.mm());
+        let maps = mm.map(|mm| mm.maps()).unwrap_or_default();
+        maps.into_iter().filter(|map| map.name.path.first() == Some(&b'/')).collect()
+    }
+}
+
+fn file_name(map: &MapEntry) -> String {
+    format!("{:x}-{:x}", map.range.start, map.range.end)
 }
 
 /// `smaps`.

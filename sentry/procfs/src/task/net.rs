@@ -1,8 +1,10 @@
 //! `/proc/PID/net`: the sockets of a network namespace, as its tasks hold them.
 
 use super::Subject;
+use crate::lazy::Entry;
 use crate::node::Dir;
 use crate::node::Fixed;
+use crate::node::Text;
 use bevor_abi::Errno;
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_UNIX};
 use bevor_net::namespace::NetNamespace;
@@ -40,31 +42,31 @@ const TCP_LINE: usize = 149;
 const UDP_LINE: usize = 127;
 
 /// What is in the directory.
-pub fn entries(subject: &Subject) -> Vec<(&'static str, InodeRef)> {
-    let fixed = |name, text: &'static str| {
-        let render = move |_: &dyn bevor_vfs::caller::Caller| Ok(text.as_bytes().to_vec());
-        (name, crate::node::Text::public(subject.place(), name, render))
-    };
-    vec![
-        fixed("arp", ARP),
-        fixed("dev", DEV),
-        ("dev_snmp6", Dir::inode(subject.place(), "dev_snmp6", 0o555, Fixed::default())),
-        fixed("if_inet6", IF_INET6),
-        fixed("ipv6_route", ""),
-        fixed("netlink", NETLINK),
-        fixed("protocols", ""),
-        fixed("raw", TCP),
-        fixed("raw6", TCP6),
-        fixed("route", ROUTE),
-        subject.text("snmp", snmp),
-        subject.text("sockstat", sockstat),
-        subject.text("sockstat6", sockstat6),
-        subject.text("tcp", |subject| table(subject, AF_INET, Kind::Stream)),
-        subject.text("tcp6", |subject| table(subject, AF_INET6, Kind::Stream)),
-        subject.text("udp", |subject| table(subject, AF_INET, Kind::Datagram)),
-        subject.text("udp6", |subject| table(subject, AF_INET6, Kind::Datagram)),
-        subject.text("unix", unix),
-    ]
+pub const ENTRIES: &[Entry<Subject>] = &[
+    Entry::file("arp", |of, name| fixed(of, name, ARP)),
+    Entry::file("dev", |of, name| fixed(of, name, DEV)),
+    Entry::dir("dev_snmp6", |of, name| Dir::inode(of.place(), name, 0o555, Fixed::default())),
+    Entry::file("if_inet6", |of, name| fixed(of, name, IF_INET6)),
+    Entry::file("ipv6_route", |of, name| fixed(of, name, "")),
+    Entry::file("netlink", |of, name| fixed(of, name, NETLINK)),
+    Entry::file("protocols", |of, name| fixed(of, name, "")),
+    Entry::file("raw", |of, name| fixed(of, name, TCP)),
+    Entry::file("raw6", |of, name| fixed(of, name, TCP6)),
+    Entry::file("route", |of, name| fixed(of, name, ROUTE)),
+    Entry::file("snmp", |of, name| of.text(name, snmp)),
+    Entry::file("sockstat", |of, name| of.text(name, sockstat)),
+    Entry::file("sockstat6", |of, name| of.text(name, sockstat6)),
+    Entry::file("tcp", |of, name| of.text(name, |subject| table(subject, AF_INET, Kind::Stream))),
+    Entry::file("tcp6", |of, name| of.text(name, |subject| table(subject, AF_INET6, Kind::Stream))),
+    Entry::file("udp", |of, name| of.text(name, |subject| table(subject, AF_INET, Kind::Datagram))),
+    Entry::file("udp6", |of, name| {
+        of.text(name, |subject| table(subject, AF_INET6, Kind::Datagram))
+    }),
+    Entry::file("unix", |of, name| of.text(name, unix)),
+];
+
+fn fixed(subject: &Subject, name: &'static str, text: &'static str) -> InodeRef {
+    Text::public(subject.place(), name, move |_| Ok(text.as_bytes().to_vec()))
 }
 
 /// A socket some task holds.

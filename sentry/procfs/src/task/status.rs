@@ -1,11 +1,13 @@
 //! `status`, `stat`, `statm`, `limits`, `io` of a task.
 
-use super::Subject;
+use super::{Subject, sched};
 use crate::system::TICK_NS;
 use bevor_abi::Errno;
 use bevor_abi::conv::low_u32;
 use bevor_kernel::Task;
-use bevor_kernel::limits::INFINITY;
+use bevor_kernel::exec::ImageInfo;
+use bevor_kernel::limits::{INFINITY, RSS};
+use bevor_kernel::signal::SIGCHLD;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -69,11 +71,19 @@ pub fn status(subject: &Subject) -> Result<String, Errno> {
             numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join("\t")
         };
         let viewer = &subject.mounted.ns;
+        let (group_pid, session_pid) = {
+            let tree = subject.mounted.kernel.tree.lock();
+            let node = tree.nodes.get(&subject.group.id());
+            (node.map(|node| node.pgrp.clone()), node.map(|node| node.session.clone()))
+        };
         let _ = write!(
             out,
-            "Uid:\t{uids}\nGid:\t{gids}\nFDSize:\t{files}\nGroups:\t{groups}\nNStgid:\t{}\nNSpid:\t{}\n",
+            "Uid:\t{uids}\nGid:\t{gids}\nFDSize:\t{files}\nGroups:\t{groups}\nNStgid:\t{}\nNSpid:\t{}\n\
+             NSpgid:\t{}\nNSsid:\t{}\nKthread:\t0\n",
             join(subject.group.pid.numbers_from(viewer)),
             join(task.pid().numbers_from(viewer)),
+            join(group_pid.map_or_else(Vec::new, |pid| pid.numbers_from(viewer))),
+            join(session_pid.map_or_else(Vec::new, |pid| pid.numbers_from(viewer))),
         );
     }
     memory(task.as_ref(), &mut out);
@@ -144,7 +154,7 @@ fn memory(task: Option<&Arc<Task>>, out: &mut String) {
     for (name, bytes) in rows {
         let _ = writeln!(out, "{name}:\t{:8} kB", bytes / 1024);
     }
-    out.push_str("HugetlbPages:\t       0 kB\nCoreDumping:\t0\nTHP_enabled:\t1\n");
+    out.push_str("HugetlbPages:\t       0 kB\nCoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff\n");
 }
 
 fn signals(task: &Task, out: &mut String) {
@@ -173,12 +183,13 @@ fn signals(task: &Task, out: &mut String) {
     );
 }
 
-/// `stat`.
-pub fn stat(subject: &Subject) -> Result<String, Errno> {
+/// `stat`; addresses and where it sleeps only for those who may look into the task (`all`).
+pub fn stat(subject: &Subject, all: bool) -> Result<String, Errno> {
     let task = subject.task().ok();
     let (letter, _) = state(subject, task.as_ref());
     let (parent, pgrp, session) = relations(subject);
     let whole = subject.pid.id == subject.group.id();
+    subject.group.refresh_usage();
     let usage = match &task {
         Some(task) if !whole => task.usage(),
         _ => subject.group.total_usage(),
@@ -186,7 +197,13 @@ pub fn stat(subject: &Subject) -> Result<String, Errno> {
     let children = *subject.group.child_usage.lock();
     let ticks = |ns: u64| ns / TICK_NS;
     let threads = subject.group.threads.lock().len();
-    let nice = task.as_ref().map_or(0, |task| task.sched_attr.lock().nice);
+    let (nice, rt_priority, policy) = task.as_ref().map_or((0, 0, 0), |task| {
+        let attr = task.sched_attr.lock();
+        (attr.nice, attr.priority, attr.policy)
+    });
+    let priority = if rt_priority > 0 { -1 - rt_priority } else { 20 + nice };
+    let processor = task.as_ref().map_or(0, |task| task.sched.home());
+    let processor = processor % subject.mounted.kernel.config.nr_cpus.max(1);
     let started = task.as_ref().map_or(subject.group.start_ns, |task| task.start_ns);
     let boot = bevor_base::clock::boottime_ns().saturating_sub(bevor_base::clock::monotonic_ns());
     let started = (started + boot).saturating_sub(subject.mounted.kernel.boot_ns);
@@ -194,7 +211,10 @@ pub fn stat(subject: &Subject) -> Result<String, Errno> {
     let (size, rss) =
         mm.as_ref().map_or((0, 0), |mm| (mm.statm().size, mm.statm().rss.total() / 4096));
     let image = subject.group.image.read().clone();
-    let info = image.map(|image| image.info).unwrap_or_default();
+    let mut info = image.map(|image| image.info).unwrap_or_default();
+    if !all {
+        info = ImageInfo { code: 1..1, ..ImageInfo::default() };
+    }
     let brk = info.start_brk;
     let (ignored, caught) = subject.group.handlers().masks();
     let (pending, blocked) = task.as_ref().map_or((0, 0), |task| {
@@ -202,12 +222,13 @@ pub fn stat(subject: &Subject) -> Result<String, Errno> {
         (signals.pending.mask() & 0x7fff_ffff, signals.blocked & 0x7fff_ffff)
     });
     let (tty, foreground) = terminal(subject);
-    let exit_signal = 17;
-    let rss_limit = INFINITY;
+    let (exit_signal, exit_code) = exit(subject);
+    let rss_limit = subject.group.limits.soft(RSS);
+    let waiting = u8::from(all && sched::is_waiting(subject));
     Ok(format!(
         "{} ({}) {letter} {parent} {pgrp} {session} {tty} {foreground} 4194304 {} {} {} {} {} {} {} {} \
-         {} {nice} {threads} 0 {} {size} {rss} {rss_limit} {} {} {} 0 0 {pending} {blocked} {} {} 0 0 0 \
-         {exit_signal} 0 0 0 0 0 0 {} {} {brk} {} {} {} {} 0\n",
+         {} {nice} {threads} 0 {} {size} {rss} {rss_limit} {} {} {} 0 0 {pending} {blocked} {} {} {waiting} 0 0 \
+         {exit_signal} {processor} {rt_priority} {policy} 0 0 0 {} {} {brk} {} {} {} {} {exit_code}\n",
         subject.number(&subject.pid),
         name(subject),
         usage.minor_faults,
@@ -218,7 +239,7 @@ pub fn stat(subject: &Subject) -> Result<String, Errno> {
         ticks(usage.system_ns),
         ticks(children.user_ns),
         ticks(children.system_ns),
-        20 + nice,
+        priority,
         ticks(started),
         info.code.start,
         info.code.end,
@@ -232,6 +253,20 @@ pub fn stat(subject: &Subject) -> Result<String, Errno> {
         info.envs.start,
         info.envs.end,
     ))
+}
+
+/// The signal its end sends, -1 for a thread; and the status it ended with, as `waitpid` tells it.
+fn exit(subject: &Subject) -> (i32, i32) {
+    if subject.pid.id != subject.group.id() {
+        return (-1, 0);
+    }
+    let tree = subject.mounted.kernel.tree.lock();
+    let node = tree.nodes.get(&subject.group.id());
+    node.map_or((SIGCHLD, 0), |node| {
+        // Whoever started the first process is told outside.
+        let signal = if node.parent == 0 { SIGCHLD } else { node.exit_signal };
+        (signal, node.zombie.map_or(0, |status| status.wait_word()))
+    })
 }
 
 /// Number of the controlling terminal and its foreground group; 0 and -1 without one.
@@ -294,15 +329,19 @@ pub fn limits(subject: &Subject) -> Result<String, Errno> {
     Ok(out)
 }
 
-/// `io`.
-pub fn io(subject: &Subject) -> Result<String, Errno> {
-    let threads = subject.group.threads.lock().clone();
+/// `io`: of a process, that of its living threads together. What reaches a disk is the host's
+/// business: what was read and written counts as that.
+pub fn io(subject: &Subject) -> Result<Vec<u8>, Errno> {
+    let whole = subject.pid.id == subject.group.id();
+    let threads = if whole { subject.group.threads.lock().clone() } else { vec![subject.task()?] };
     let sum = |count: fn(&Task) -> u64| threads.iter().map(|task| count(task)).sum::<u64>();
     let read = sum(|task| task.counters.read_bytes.load(Ordering::Relaxed));
     let written = sum(|task| task.counters.written_bytes.load(Ordering::Relaxed));
-    let calls = sum(|task| task.counters.syscalls.load(Ordering::Relaxed));
+    let reads = sum(|task| task.counters.reads.load(Ordering::Relaxed));
+    let writes = sum(|task| task.counters.writes.load(Ordering::Relaxed));
     Ok(format!(
-        "rchar: {read}\nwchar: {written}\nsyscr: {calls}\nsyscw: {calls}\nread_bytes: {read}\n\
+        "rchar: {read}\nwchar: {written}\nsyscr: {reads}\nsyscw: {writes}\nread_bytes: {read}\n\
          write_bytes: {written}\ncancelled_write_bytes: 0\n"
-    ))
+    )
+    .into_bytes())
 }

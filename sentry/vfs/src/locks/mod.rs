@@ -14,6 +14,7 @@
 //! ```
 
 mod host;
+mod list;
 mod record;
 mod wait;
 
@@ -21,6 +22,7 @@ mod wait;
 mod tests;
 
 pub use host::HostLocks;
+pub use list::{Listed, list};
 pub use record::{LockInfo, Owner, Range, Record};
 pub use wait::Wait;
 
@@ -390,26 +392,4 @@ fn note_owner(file: &File, owner: Owner) {
     if matches!(owner, Owner::Description(_)) {
         file.note_locks();
     }
-}
-
-/// The lines of `/proc/locks`.
-#[must_use]
-pub fn text() -> String {
-    let table = TABLE.lock();
-    let mut lines = String::new();
-    let mut number = 0;
-    for (&(dev, ino), locks) in &table.files {
-        let place = format!(
-            "{:02x}:{:02x}:{ino}",
-            bevor_abi::stat::major(dev),
-            bevor_abi::stat::minor(dev)
-        );
-        for (_, kind) in &locks.whole {
-            number += 1;
-            let kind = if *kind == Kind::Shared { "READ " } else { "WRITE" };
-            lines.push_str(&format!("{number}: FLOCK  ADVISORY  {kind} -1 {place} 0 EOF\n"));
-        }
-        locks.records.write_text(&mut number, &place, &mut lines);
-    }
-    lines
 }

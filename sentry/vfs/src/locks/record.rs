@@ -183,22 +183,7 @@ impl Records {
         self.0.insert(at, (owner, record));
     }
 
-    pub(super) fn write_text(&self, number: &mut u64, place: &str, lines: &mut String) {
-        for (owner, record) in &self.0 {
-            *number += 1;
-            let (class, pid) = match owner {
-                Owner::Process { pid, .. } => ("POSIX ", *pid),
-                Owner::Description(_) => ("OFDLCK", -1),
-            };
-            let kind = if record.kind == Kind::Shared { "READ " } else { "WRITE" };
-            let end = match record.end {
-                Record::TO_END.. => "EOF".to_string(),
-                end => end.to_string(),
-            };
-            lines.push_str(&format!(
-                "{number}: {class} ADVISORY  {kind} {pid} {place} {} {end}\n",
-                record.start
-            ));
-        }
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Owner, Record)> {
+        self.0.iter()
     }
 }

@@ -20,6 +20,7 @@ use bevor_abi::fcntl::{O_RDONLY, O_WRONLY};
 use bevor_base::{Credentials, Ready, WaitQueue};
 use buffer::Ring;
 use parking_lot::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 /// Writes up to this many bytes are atomic.
@@ -27,7 +28,7 @@ pub const PIPE_BUF: usize = 4096;
 /// Capacity of a new pipe, bytes.
 pub const DEFAULT_CAPACITY: usize = 65536;
 /// Largest capacity without `CAP_SYS_RESOURCE` (`fs.pipe-max-size`).
-pub const MAX_CAPACITY: usize = 1 << 20;
+pub static MAX_SIZE: AtomicU64 = AtomicU64::new(1 << 20);
 
 /// A pipe: bytes between writers and readers.
 pub struct Pipe {
@@ -119,7 +120,9 @@ impl Pipe {
         let bytes = usize::try_from(bytes).map_err(|_| EINVAL)?;
         let capacity = bytes.max(PIPE_BUF).next_power_of_two();
         let mut state = self.state.lock();
-        if capacity > MAX_CAPACITY && capacity > state.capacity && !cred.has_cap(CAP_SYS_RESOURCE) {
+        let most = MAX_SIZE.load(Ordering::Relaxed);
+        let grows = capacity > state.capacity;
+        if capacity as u64 > most && grows && !cred.has_cap(CAP_SYS_RESOURCE) {
             return Err(EPERM.because("above fs.pipe-max-size"));
         }
         if state.ring.len() > capacity {

@@ -1,6 +1,7 @@
 //! x86-64: registers and extended state.
 
 pub(crate) mod access;
+mod caches;
 pub(crate) mod clock;
 pub(crate) mod fpu;
 pub(crate) mod patch;
@@ -10,6 +11,8 @@ pub(crate) mod systrap;
 pub(crate) mod vdso;
 pub(crate) mod wait;
 pub(crate) mod xsave;
+
+pub use caches::{Cache, CacheKind, caches};
 
 /// General registers in the order of `struct user_regs_struct` (`sys/user.h`).
 #[expect(missing_docs, reason = "fields are the architecture's register names")]
@@ -62,6 +65,12 @@ impl UserRegs {
     #[must_use]
     pub const fn instruction_pointer(&self) -> u64 {
         self.rip
+    }
+
+    /// Where its stack ends.
+    #[must_use]
+    pub const fn stack_pointer(&self) -> u64 {
+        self.rsp
     }
 
     /// The six arguments of a system call.
