@@ -9,6 +9,7 @@ use crate::inode::{FileType, InodeRef};
 use crate::mount::Path;
 use bevor_abi::inotify::{
     IN_ATTRIB, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_UNMOUNT,
 };
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -52,7 +53,7 @@ struct Entry {
     id: u64,
     watcher: Arc<dyn Watcher>,
     /// Keeps the inode number from being used again.
-    _inode: InodeRef,
+    inode: InodeRef,
 }
 
 static WATCHES: LazyLock<RwLock<HashMap<Key, Vec<Entry>>>> = LazyLock::new(RwLock::default);
@@ -66,7 +67,7 @@ fn key_of(inode: &InodeRef) -> Key {
 pub fn watch(inode: &InodeRef, watcher: Arc<dyn Watcher>) -> Watch {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let (key, id) = (key_of(inode), NEXT.fetch_add(1, Ordering::Relaxed));
-    let entry = Entry { id, watcher, _inode: inode.clone() };
+    let entry = Entry { id, watcher, inode: inode.clone() };
     WATCHES.write().entry(key).or_default().push(entry);
     COUNT.fetch_add(1, Ordering::AcqRel);
     Watch { key, id }
@@ -175,8 +176,8 @@ pub fn moved(
     if let Some(replaced) = replaced {
         self::inode(replaced.inode(), IN_ATTRIB);
     }
-    let mask = with_dir_bit(IN_MOVE_SELF, inode);
-    send(inode, &Event { mask, cookie: 0, name: &[], unlinked: false });
+    // What happens to a directory itself does not say that it is one.
+    send(inode, &Event { mask: IN_MOVE_SELF, cookie: 0, name: &[], unlinked: false });
 }
 
 /// Ends the watches of a file that just lost its last name, at once or when it is closed.
@@ -186,7 +187,8 @@ pub fn maybe_gone(dentry: &Arc<Dentry>) {
     }
     let gone = dentry.is_dir() || dentry.inode().attr().is_ok_and(|attr| attr.nlink == 0);
     if gone && !dentry.gone_later() {
-        inode(dentry.inode(), IN_DELETE_SELF);
+        let event = Event { mask: IN_DELETE_SELF, cookie: 0, name: &[], unlinked: false };
+        send(dentry.inode(), &event);
         end_watches(dentry.inode(), IN_IGNORED);
     }
 }
@@ -197,5 +199,22 @@ pub fn end_watches(inode: &InodeRef, mask: u32) {
     COUNT.fetch_sub(ended.len(), Ordering::AcqRel);
     for entry in ended {
         entry.watcher.event(&Event { mask, cookie: 0, name: &[], unlinked: false });
+    }
+}
+
+/// Ends the watches of all files of a file system that is gone, by its device number.
+pub(crate) fn unmounted(dev: u64) {
+    if !any() {
+        return;
+    }
+    let mut watches = WATCHES.write();
+    let keys: Vec<Key> = watches.keys().filter(|key| key.0 == dev).copied().collect();
+    let ended: Vec<Entry> = keys.iter().filter_map(|key| watches.remove(key)).flatten().collect();
+    drop(watches);
+    COUNT.fetch_sub(ended.len(), Ordering::AcqRel);
+    for entry in ended {
+        for mask in [with_dir_bit(IN_UNMOUNT, &entry.inode), IN_IGNORED] {
+            entry.watcher.event(&Event { mask, cookie: 0, name: &[], unlinked: false });
+        }
     }
 }

@@ -113,6 +113,13 @@ pub struct Superblock {
     handles: Mutex<Handles>,
 }
 
+impl Drop for Superblock {
+    /// The last mount and the last open file are gone.
+    fn drop(&mut self) {
+        crate::notify::unmounted(self.dev());
+    }
+}
+
 impl Superblock {
     /// Makes an instance whose root directory is `root`.
     #[must_use]
