@@ -33,6 +33,9 @@ impl OpenFlags {
     pub const NONBLOCK: u32 = 0o4000;
     /// `O_PATH`.
     pub const PATH: u32 = 0o10_000_000;
+    /// A description of the sentry's own, which watchers hear nothing of (`FMODE_NONOTIFY`). No call takes
+    /// this bit from a guest.
+    pub(crate) const UNSEEN: u32 = 0o400_000_000;
     /// `O_ASYNC`.
     pub const ASYNC: u32 = 0o20_000;
     /// The flags `fcntl(F_SETFL)` may change; [`File::set_async`] changes `O_ASYNC`.

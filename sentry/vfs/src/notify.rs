@@ -136,7 +136,7 @@ fn dentry(dentry: &Arc<Dentry>, mask: u32) {
 
 /// Tells of an event of an open file.
 pub fn file(file: &File, mask: u32) {
-    if any() && !file.flags().has(OpenFlags::PATH) {
+    if any() && file.flags().0 & (OpenFlags::PATH | OpenFlags::UNSEEN) == 0 {
         dentry(&file.path().dentry, mask);
     }
 }

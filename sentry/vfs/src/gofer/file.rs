@@ -7,7 +7,7 @@ use crate::inode::{Inode, SetAttr};
 use crate::mount::{MountFlags, Path};
 use crate::usage;
 use bevor_abi::Errno;
-use bevor_abi::errno::{ENFILE, ESPIPE};
+use bevor_abi::errno::{EACCES, ENFILE, ESPIPE};
 use bevor_abi::fcntl::{SEEK_DATA, SEEK_HOLE};
 use bevor_gofer_protocol::client::MAX_WRITE;
 use bevor_gofer_protocol::wire::{AT_END, SyncKind};
@@ -55,6 +55,17 @@ impl Opened {
             let _ = self.fd();
         }
         self.fd.get().map(|fd| fd.as_fd())
+    }
+
+    /// Has the host write the contents out.
+    fn sync(&self, data_only: bool) -> Result<(), Errno> {
+        let kind = if data_only { SyncKind::Data } else { SyncKind::File };
+        let inode = &self.inode;
+        match inode.handle().and_then(|handle| inode.fs.client.sync(&handle, kind)) {
+            // The mode may have come to forbid the gofer to open it once more.
+            Err(errno) if errno == EACCES => calls::sync(self.fd()?.as_fd(), data_only),
+            synced => synced,
+        }
     }
 
     fn read_by_message(&self, dst: &mut IoDst<'_>, at: u64, max: u64) -> Result<usize, Errno> {
@@ -181,9 +192,7 @@ impl FileOps for GoferFile {
     }
 
     fn fsync(&self, data_only: bool) -> Result<(), Errno> {
-        let kind = if data_only { SyncKind::Data } else { SyncKind::File };
-        let inode = &self.opened.inode;
-        inode.fs.client.sync(&*inode.handle()?, kind)
+        self.opened.sync(data_only)
     }
 
     fn fallocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
@@ -262,7 +271,6 @@ impl Mappable for GoferMapping {
 
     fn msync(&self, range: std::ops::Range<u64>) -> Result<(), Errno> {
         let _ = range;
-        let inode = &self.opened.inode;
-        inode.fs.client.sync(&*inode.handle()?, SyncKind::Data)
+        self.opened.sync(true)
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn truncate(fd: BorrowedFd<'_>, size: u64) -> Result<(), Errno> {
 }
 
 /// `fsync` or `fdatasync`.
-pub(super) fn sync(fd: BorrowedFd<'_>, data_only: bool) -> Result<(), Errno> {
+pub(crate) fn sync(fd: BorrowedFd<'_>, data_only: bool) -> Result<(), Errno> {
     let fd = fd.as_raw_fd();
     // SAFETY: neither takes a pointer.
     check(unsafe { if data_only { libc::fdatasync(fd) } else { libc::fsync(fd) } }).map(|_| ())

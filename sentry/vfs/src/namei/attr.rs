@@ -121,6 +121,7 @@ pub fn remove_privileges(path: &Path, cred: &Credentials) -> Result<(), Errno> {
         let mode = without_set_ids(attr.mode, &attr, cred);
         if mode.is_some() {
             path.inode().set_attr(&SetAttr { mode, ..SetAttr::default() })?;
+            notify::path(path, IN_ATTRIB);
         }
     }
     drop_file_capabilities(path)

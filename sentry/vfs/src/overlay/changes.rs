@@ -148,7 +148,7 @@ impl Contents {
         let fs: Arc<OverlayFs> = OverlayInode::of(inode)?.fs.clone();
         let ops = inode.clone().open(OpenFlags::default(), &fs.kernel)?;
         let path = Path::anonymous(inode.clone(), b"layer"[..].into(), false);
-        Ok(Self { file: File::new(ops, path, OpenFlags::default()), at: 0 })
+        Ok(Self { file: File::new(ops, path, OpenFlags(OpenFlags::UNSEEN)), at: 0 })
     }
 }
 

@@ -310,7 +310,7 @@ impl OverlayInode {
         let flags = OpenFlags(mode);
         let ops = inode.clone().open(flags, &self.fs.kernel)?;
         let path = Path::anonymous(inode.clone(), b"layer"[..].into(), false);
-        Ok(File::new(ops, path, flags))
+        Ok(File::new(ops, path, OpenFlags(mode | OpenFlags::UNSEEN)))
     }
 
     /// Copies the contents, leaving holes where there are holes.

@@ -45,7 +45,8 @@ impl OverlayMapping {
         }
         let open = || {
             let ops = self.inode.data()?.open(self.flags, &self.inode.fs.kernel)?;
-            let file = File::new(ops, self.path.clone(), self.flags);
+            let file =
+                File::new(ops, self.path.clone(), OpenFlags(self.flags.0 | OpenFlags::UNSEEN));
             file.ops().mappable(&file)
         };
         match open() {
