@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bevor_boot::config::{Net, PlatformKind};
+use bevor_gofer::HostSockets;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
@@ -45,6 +46,9 @@ pub enum Command {
         /// The network mode whose sentry is meant
         #[arg(long, value_enum, default_value_t)]
         net: NetArg,
+        /// The use of the host's unix sockets whose sentry is meant
+        #[arg(long, value_enum, default_value_t)]
+        host_uds: HostUds,
     },
     /// Print every system call guests may make and how well it is served
     Syscalls {
@@ -132,6 +136,9 @@ pub struct Do {
     /// Network
     #[arg(long, value_enum, default_value_t)]
     pub net: NetArg,
+    /// Unix sockets of the host in the folders shown inside
+    #[arg(long, value_enum, default_value_t)]
+    pub host_uds: HostUds,
     /// End the sandbox after this time, with status 124
     #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
     pub timeout: Option<Duration>,
@@ -206,6 +213,31 @@ impl From<NetArg> for Net {
         match net {
             NetArg::None => Self::None,
             NetArg::Host => Self::Host,
+        }
+    }
+}
+
+/// `--host-uds`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum HostUds {
+    /// Out of reach
+    #[default]
+    None,
+    /// Can be connected to
+    Open,
+    /// Can be bound below --rw, for programs of the host to connect to
+    Create,
+    /// Both
+    All,
+}
+
+impl From<HostUds> for HostSockets {
+    fn from(uds: HostUds) -> Self {
+        match uds {
+            HostUds::None => Self::None,
+            HostUds::Open => Self::Connect,
+            HostUds::Create => Self::Bind,
+            HostUds::All => Self::All,
         }
     }
 }

@@ -40,7 +40,9 @@ fn main() -> ExitCode {
         Command::Do(args) => cli::known_flags(&args).and_then(|()| run::run(&args)),
         Command::Fs(command) => fs::run(&command),
         Command::Doctor { json } => doctor::run(json),
-        Command::Surface { json, platform, net } => surface::run(json, platform, net),
+        Command::Surface { json, platform, net, host_uds } => {
+            surface::run(json, platform, net, host_uds)
+        }
         Command::Syscalls { json } => surface::syscalls(json),
     };
     match result {

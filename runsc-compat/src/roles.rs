@@ -65,6 +65,7 @@ pub fn gofer_config(exports: &[Export], by_root: bool) -> Config {
             sharing: if export.shared { Sharing::Shared } else { Sharing::Exclusive },
             cross_mounts: true,
             locks: export.locks,
+            sockets: export.sockets,
             hidden: export.hidden.clone(),
             ..RootConfig::new(source, export.read_only)
         }

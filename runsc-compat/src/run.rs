@@ -12,7 +12,7 @@ use bevor_control::{ChangesForm, Create, Gofer, Limits, Process, Rlimit, Text, U
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::address::Address;
-use crate::cli::{Do, LogFormat, NetArg};
+use crate::cli::{Do, HostUds, LogFormat, NetArg};
 use crate::failure::{Attempt, Failure};
 use crate::fs;
 use crate::launch::{Plan, launch};
@@ -58,6 +58,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         host_net: args.net == NetArg::Host,
         overlay: &args.overlay,
         overlay_size: args.overlay_size,
+        host_sockets: args.host_uds.into(),
     })?;
     let log = args.log.as_ref().map(|path| {
         let mut options = OpenOptions::new();
@@ -80,6 +81,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
     let sentry = SentryConfig {
         platform: args.platform.into(),
         net: args.net.into(),
+        host_unix: args.host_uds != HostUds::None,
         strace: args.strace,
         log: log
             .is_some()

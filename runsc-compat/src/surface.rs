@@ -6,7 +6,7 @@ use std::io::Write;
 use bevor_confine::tables::{Features, Role, rows};
 use serde::Serialize;
 
-use crate::cli::{NetArg, Platform};
+use crate::cli::{HostUds, NetArg, Platform};
 use crate::failure::{Attempt, Failure};
 
 #[derive(Serialize)]
@@ -33,8 +33,12 @@ struct Call {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn run(json: bool, platform: Platform, net: NetArg) -> Result<u8, Failure> {
-    let features = Features { ptrace: platform == Platform::Ptrace, net_host: net == NetArg::Host };
+pub fn run(json: bool, platform: Platform, net: NetArg, uds: HostUds) -> Result<u8, Failure> {
+    let features = Features {
+        ptrace: platform == Platform::Ptrace,
+        net_host: net == NetArg::Host,
+        host_unix: uds != HostUds::None,
+    };
     let roles = Role::ALL.map(|role| {
         let mut calls: Vec<Call> = rows(role, features)
             .into_iter()

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bevor_control::{Changes, Mount, MountKind, Root, Text};
+use bevor_gofer::HostSockets;
 
 use crate::failure::{Attempt, Failure};
 use crate::overlay::{Overlay, Prepared};
@@ -31,6 +32,8 @@ pub struct Export {
     pub shared: bool,
     /// Locks reach others on the host.
     pub locks: bool,
+    /// What may be done with unix sockets of the host.
+    pub sockets: HostSockets,
     /// Paths beneath it, without leading slash, that are empty directories.
     pub hidden: Vec<String>,
 }
@@ -71,6 +74,8 @@ pub struct Wishes<'a> {
     pub overlay: &'a Overlay,
     /// The same.
     pub overlay_size: Option<u64>,
+    /// `--host-uds`.
+    pub host_sockets: HostSockets,
 }
 
 impl View {
@@ -103,6 +108,7 @@ impl View {
             read_only: !writes_through,
             shared: writes_through,
             locks: false,
+            sockets: HostSockets::None,
             hidden: below,
         });
         let changes = view.changes(Path::new("/"), &root)?;
@@ -152,6 +158,16 @@ impl View {
                 view.mount(destination.as_os_str(), export, changes, true);
             }
         }
+        // Of what is shown: where changes are kept is not. A read-only one takes no names anyway.
+        for (number, export) in (0..).zip(&mut view.exports) {
+            let shows = |mount: &Mount| match mount.kind {
+                MountKind::Export { export, .. } => export == number,
+                _ => false,
+            };
+            if number == 0 || view.mounts.iter().any(shows) {
+                export.sockets = wishes.host_sockets;
+            }
+        }
         // Shallow ones first, so that none hides another.
         let host = view.mounts.iter().position(|m| matches!(m.kind, MountKind::Export { .. }));
         if let Some(first) = host {
@@ -174,7 +190,8 @@ impl View {
         self.overlay.changes(destination, lower, |path| {
             let fd = open(&path, true)?;
             let (shared, locks, hidden) = (false, false, Vec::new());
-            exports.push(Export { path, fd, read_only: false, shared, locks, hidden });
+            let sockets = HostSockets::None;
+            exports.push(Export { path, fd, read_only: false, shared, locks, sockets, hidden });
             Ok(u32::try_from(exports.len() - 1).unwrap_or(u32::MAX))
         })
     }
@@ -186,8 +203,8 @@ impl View {
     }
 
     fn export(&mut self, path: PathBuf, fd: OwnedFd, read_only: bool, shared: bool) -> u32 {
-        let (locks, hidden) = (false, Vec::new());
-        self.exports.push(Export { path, fd, read_only, shared, locks, hidden });
+        let (locks, sockets, hidden) = (false, HostSockets::None, Vec::new());
+        self.exports.push(Export { path, fd, read_only, shared, locks, sockets, hidden });
         u32::try_from(self.exports.len() - 1).unwrap_or(u32::MAX)
     }
 

@@ -1,6 +1,7 @@
 //! `socket(2)` and its relatives.
 
 mod control;
+mod host_unix;
 mod hosted;
 
 use bevor_abi::Errno;
@@ -27,7 +28,7 @@ use bevor_net::packet::Packet;
 use bevor_net::{Addr, Ancillary, Connecting, Destination, Kind, Socket, SocketFile};
 use bevor_vfs::anon;
 use bevor_vfs::file::{File, OpenFlags};
-use bevor_vfs::inode::{FileType, MAY_WRITE};
+use bevor_vfs::inode::{FileType, InodeRef, MAY_WRITE};
 use bevor_vfs::namei::{self, perm};
 use bevor_vfs::{At, FsContext, LastLink};
 use std::sync::Arc;
@@ -222,14 +223,31 @@ fn bind_path(ctx: &Ctx<'_>, socket: &Arc<Socket>, path: Vec<u8>) -> Result<(), E
             Err(errno) => errno,
         });
     }
-    let mode = FileType::Socket.mode_bits() | 0o777;
-    let inode = namei::mknod(&at, &path, mode, 0).map_err(|errno| {
+    let in_use = |errno: Errno| {
         if errno == bevor_abi::errno::EEXIST { EADDRINUSE.into() } else { errno }
-    })?;
+    };
+    if host_unix::may_bind(socket) {
+        let (inode, fd) =
+            namei::bind_socket(&at, &path, 0o777, host_unix::number(socket)).map_err(in_use)?;
+        return match fd {
+            Some(fd) => host_unix::bound(socket, path, fd),
+            None => socket.bind_inode(path, inode.dev(), inode.ino()),
+        };
+    }
+    let mode = FileType::Socket.mode_bits() | 0o777;
+    let inode = namei::mknod(&at, &path, mode, 0).map_err(in_use)?;
     socket.bind_inode(path, inode.dev(), inode.ino())
 }
 
-fn find_path(ctx: &Ctx<'_>, path: &[u8]) -> Result<Arc<Socket>, Errno> {
+/// Whom a path leads to.
+enum Found {
+    /// A socket of the sandbox.
+    Ours(Arc<Socket>),
+    /// The name of a socket that nobody here is bound to.
+    Name(InodeRef),
+}
+
+fn find_name(ctx: &Ctx<'_>, path: &[u8]) -> Result<Found, Errno> {
     let fs: Arc<FsContext> = ctx.task().fs().context();
     let cred = ctx.task().cred();
     let found = At::cwd(&fs, ctx, &cred).resolve(path, LastLink::Follow)?;
@@ -238,7 +256,17 @@ fn find_path(ctx: &Ctx<'_>, path: &[u8]) -> Result<Arc<Socket>, Errno> {
         return Err(ECONNREFUSED.into());
     }
     let inode = found.inode();
-    bevor_net::namespace::find_inode(inode.dev(), inode.ino())
+    match bevor_net::namespace::find_inode(inode.dev(), inode.ino()) {
+        Err(errno) if errno == ECONNREFUSED => Ok(Found::Name(inode.clone())),
+        found => found.map(Found::Ours),
+    }
+}
+
+fn find_path(ctx: &Ctx<'_>, path: &[u8]) -> Result<Arc<Socket>, Errno> {
+    match find_name(ctx, path)? {
+        Found::Ours(socket) => Ok(socket),
+        Found::Name(_) => Err(ECONNREFUSED.into()),
+    }
 }
 
 fn find(ctx: &Ctx<'_>, socket: &Arc<Socket>, addr: &Addr) -> Result<Arc<Socket>, Errno> {
@@ -285,6 +313,11 @@ pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResul
     }
     if socket.kind != Kind::Datagram && socket.peer().is_ok() {
         return Err(EISCONN.into());
+    }
+    if let (Addr::Path(path), Some(_)) = (&addr, host_unix::network())
+        && let Found::Name(inode) = find_name(ctx, path)?
+    {
+        return host_unix::connect(&file, socket, &inode);
     }
     if let (Addr::Inet(_), Kind::Stream, true) = (&addr, socket.kind, file.nonblocking()) {
         socket.start_to_connect(&addr)?;
@@ -421,6 +454,9 @@ pub fn setsockopt(
     let mut bytes = vec![0; len];
     ctx.mm().read_bytes(value, &mut bytes)?;
     match hosted::of(&file) {
+        Some(_) if host_unix::is_own_option(&file, level, option) => {
+            bevor_net::options::set(of(&file)?, level, option, &bytes)?;
+        }
         Some(socket) => hosted::set_option(socket, level, option, &bytes)?,
         None => bevor_net::options::set(of(&file)?, level, option, &bytes)?,
     }
@@ -442,6 +478,9 @@ pub fn getsockopt(
     let file = ctx.file(fd)?;
     let room = usize::try_from(ctx.mm().read::<i32>(len)?).map_err(|_| EINVAL)?;
     let bytes = match hosted::of(&file) {
+        Some(_) if host_unix::is_own_option(&file, level, option) => {
+            bevor_net::options::get(of(&file)?, level, option)?
+        }
         Some(socket) => hosted::option(socket, level, option, room)?,
         None => bevor_net::options::get(of(&file)?, level, option)?,
     };
@@ -464,6 +503,9 @@ fn no_wait(file: &File, flags: u32) -> bool {
 
 fn do_send(ctx: &Ctx<'_>, fd: i32, message: &Outgoing, flags: u32) -> SysResult {
     let file = ctx.file(fd)?;
+    if let Some(sent) = host_unix::send_to_name(ctx, &file, message, flags) {
+        return sent;
+    }
     if let Some(socket) = hosted::of(&file) {
         return hosted::send(ctx, &file, socket, message, flags);
     }

@@ -73,7 +73,7 @@ operations! {
     ListXattr = 19, "[`OnNode`] → names, each ended by NUL.";
     RemoveXattr = 20, "[`OnNode`], name → nothing.";
     Close = 21, "Nothing → nothing: only gives handles back, as every request may.";
-    Connect = 22, "[`Connect`] → a descriptor.";
+    Connect = 22, "[`Connect`] → [`Peer`] and a descriptor.";
     OpenFiles = 24, "[`OpenFiles`], names → a [`OpenedFile`] each, and the descriptors of those opened.";
     Bind = 23, "[`Make`] (kind in `flags`), name → [`Node`] and a descriptor.";
     Read = 30, "[`Read`] → content. For a sentry that has no room for a descriptor, as the next.";
@@ -392,6 +392,13 @@ messages! {
         kind: u32,
         /// Zero.
         pad: u32,
+    }
+    /// Whose socket was connected to, as the guest sees users and groups; −1 for nobody's.
+    Peer {
+        /// User.
+        uid: u32,
+        /// Group.
+        gid: u32,
     }
 }
 

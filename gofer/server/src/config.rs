@@ -118,8 +118,24 @@ pub enum HostSockets {
     None,
     /// Connect to those that are there.
     Connect,
+    /// Bind new ones.
+    Bind,
     /// Connect, and bind new ones.
     All,
+}
+
+impl HostSockets {
+    /// Whether those that are there can be connected to.
+    #[must_use]
+    pub const fn connects(self) -> bool {
+        matches!(self, Self::Connect | Self::All)
+    }
+
+    /// Whether new ones can be bound.
+    #[must_use]
+    pub const fn binds(self) -> bool {
+        matches!(self, Self::Bind | Self::All)
+    }
 }
 
 /// A range of ids that are mapped alike, as in `/proc/PID/uid_map`.

@@ -69,8 +69,8 @@ impl Root {
         flags.set(RootFlags::READ_ONLY, self.read_only);
         flags.set(RootFlags::SHARED, self.shared);
         flags.set(RootFlags::LOCKS, self.locks);
-        flags.set(RootFlags::CONNECT, self.sockets != HostSockets::None);
-        flags.set(RootFlags::BIND, self.sockets == HostSockets::All && !self.read_only);
+        flags.set(RootFlags::CONNECT, self.sockets.connects());
+        flags.set(RootFlags::BIND, self.sockets.binds() && !self.read_only);
         flags
     }
 
@@ -124,6 +124,12 @@ impl Root {
             }
         }
         attr
+    }
+
+    /// User and group of the host as the guest sees them; −1 stays nobody.
+    pub fn ids_to_guest(&self, (uid, gid): (u32, u32)) -> (u32, u32) {
+        let shown = |map: &[IdRange], id| if id == u32::MAX { id } else { to_guest(map, id) };
+        (shown(&self.uid_map, uid), shown(&self.gid_map, gid))
     }
 
     /// Owner and group of the host for those a guest names.

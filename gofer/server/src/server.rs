@@ -194,7 +194,7 @@ impl Server {
             Op::RemoveXattr => ops::removexattr(self, request),
             // Every request gives handles back; this one does nothing else.
             Op::Close => request.end().map(|()| None).map_err(Fault::from),
-            Op::Connect => ops::connect(self, request),
+            Op::Connect => ops::connect(self, request, reply),
             Op::Bind => ops::bind(self, request, reply),
             Op::Read => ops::read(self, request, reply),
             Op::Write => ops::write(self, request, reply),

@@ -16,6 +16,9 @@ pub struct SentryConfig {
     pub platform: PlatformKind,
     /// What guests see of networks.
     pub net: Net,
+    /// Guests may use unix sockets of the host where the gofer gives them.
+    #[serde(default)]
+    pub host_unix: bool,
     /// Prints every system call of the guests to standard error.
     pub strace: bool,
     /// The log, if one is wanted.

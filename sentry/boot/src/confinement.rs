@@ -59,6 +59,7 @@ pub fn filter(config: &SentryConfig, values: &Values) -> Result<(), FilterError>
     let features = Features {
         ptrace: config.platform == PlatformKind::Ptrace,
         net_host: config.net == Net::Host,
+        host_unix: config.host_unix,
     };
     let options = Options { killed: KILLED, ..Options::default() };
     let program = compile(rows(Role::Sentry, features), values, &options)?;

@@ -1,4 +1,5 @@
-//! The host's network, for `--net host`: what it looks like, and its sockets.
+//! Sockets of the host: its network, for `--net host`, and what it looks like; unix sockets, for
+//! `--host-uds`.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -82,11 +83,25 @@ fn ends(answer: &[u8]) -> bool {
     answer.len() < size_of::<Nlmsghdr>()
 }
 
-/// Starts what guests' sockets need, before the filter.
+/// Starts what guests' sockets need, before the filter: with `interfaces` for those of the internet,
+/// and for unix sockets if those are wanted. Answers the network for internet sockets.
 ///
 /// # Errors
 /// What the host answers.
-pub fn start(interfaces: Interfaces) -> Result<Arc<Network>, Errno> {
+pub fn start(interfaces: Option<Interfaces>, unix: bool) -> Result<Option<Arc<Network>>, Errno> {
+    let (internet, interfaces) = match interfaces {
+        Some(interfaces) => (true, interfaces),
+        None if unix => (false, Interfaces::of_namespace()),
+        None => return Ok(None),
+    };
+    let network = start_with(interfaces)?;
+    if unix {
+        bevor_net::host::unix::allow(network.clone());
+    }
+    Ok(internet.then_some(network))
+}
+
+fn start_with(interfaces: Interfaces) -> Result<Arc<Network>, Errno> {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
     let sockets = limit.saturating_sub(RESERVED).max(limit / 2);
     Network::start(interfaces, usize::try_from(sockets).unwrap_or(usize::MAX))

@@ -99,7 +99,7 @@ fn run() -> Result<(), String> {
     let kernel = Kernel::new(kernel_config, platform, memory, dispatch);
     tree::register_file_systems(&kernel);
     let clerk = start_threads(&kernel)?;
-    let network = interfaces.map(network::start).transpose().map_err(step("network"))?;
+    let network = network::start(interfaces, config.host_unix).map_err(step("network"))?;
     clock.passed("kernel made");
     let mut server = Server::new().map_err(step("control server"))?;
     server.serve_owner(control_socket);

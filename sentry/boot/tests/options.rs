@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use bevor_confine::tables::net_host;
-use bevor_confine::{Row, Value};
-use bevor_net::host::options::{READABLE, SETTABLE};
+use bevor_confine::Value;
+use bevor_confine::tables::{Features, Role, rows, sentry};
+use bevor_net::host::options::{READABLE, SETTABLE, UNIX_READABLE, UNIX_SETTABLE};
 
 /// The (level, option) pairs a call may be made with.
-fn allowed(name: &str) -> BTreeSet<(u64, u64)> {
+fn allowed(name: &str, features: Features) -> BTreeSet<(u64, u64)> {
     let number = |value| match value {
         Value::Is(number) => number,
         Value::Named(name) => panic!("{name} has no number"),
     };
-    let row: &Row = net_host::ROWS.iter().find(|row| row.name == name).expect("a row");
-    let pairs = row.forms.iter().map(|form| {
+    assert!(sentry::ROWS.iter().all(|row| row.name != name), "only with an option");
+    let rows = rows(Role::Sentry, features);
+    let forms = rows.iter().filter(|row| row.name == name).flat_map(|row| row.forms);
+    let pairs = forms.map(|form| {
         let [level, option] = form.args else { panic!("{name}: {form}") };
         assert_eq!((level.index, option.index), (1, 2), "{name}: {form}");
         (number(level.value), number(option.value))
@@ -27,9 +29,17 @@ fn the_lists_are_the_same() {
         pairs.iter().map(|&(level, option)| (u64::from(level), u64::from(option))).collect()
     };
     let (settable, mut readable) = (wide(&SETTABLE), wide(&READABLE));
-    assert_eq!(allowed("setsockopt"), settable);
+    let network = Features { net_host: true, ..Features::default() };
+    assert_eq!(allowed("setsockopt", network), settable);
     readable.extend(&settable);
     // SO_LINGER is answered by the sentry, which keeps it.
     readable.remove(&(1, 13));
-    assert_eq!(allowed("getsockopt"), readable);
+    assert_eq!(allowed("getsockopt", network), readable);
+    let unix = Features { host_unix: true, ..Features::default() };
+    let (settable, mut readable) = (wide(&UNIX_SETTABLE), wide(&UNIX_READABLE));
+    assert_eq!(allowed("setsockopt", unix), settable);
+    readable.extend(&settable);
+    // SO_PASSCRED is answered by the sentry, which keeps it.
+    readable.remove(&(1, 16));
+    assert_eq!(allowed("getsockopt", unix), readable);
 }

@@ -58,6 +58,7 @@ fn config(by_root: bool, net: Net) -> SentryConfig {
     SentryConfig {
         platform: PlatformKind::Systrap,
         net,
+        host_unix: false,
         strace: false,
         log: None,
         cpus: None,

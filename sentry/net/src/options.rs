@@ -80,6 +80,12 @@ impl Options {
         usize::try_from(self.receive_bytes).ok().filter(|&bytes| bytes != 0)
     }
 
+    /// `SO_SNDBUF` as it was given, if it was.
+    #[must_use]
+    pub const fn send_buffer(&self) -> Option<i32> {
+        if self.send_bytes == 0 { None } else { Some(self.send_bytes / 2) }
+    }
+
     /// How many bytes a blocking read of a stream waits for (`SO_RCVLOWAT`).
     #[must_use]
     pub fn low_water(&self) -> u64 {

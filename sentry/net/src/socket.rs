@@ -12,13 +12,15 @@ pub use listen::Connecting;
 
 use crate::addr::{Addr, is_local};
 use crate::channel::{Ancillary, Channel, Ears, Taken};
+use crate::host::HostSocket;
+use crate::host::unix::Before;
 use crate::namespace::{self, NetNamespace, PortRequest, Transport};
 use crate::netlink::Link;
 use crate::options::Options;
 use crate::packet::Packet;
 use crate::socket::listen::{Attempt, Backlog};
 use bevor_abi::errno::{
-    EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ECONNRESET, EINVAL, ENETUNREACH, ENOTCONN, ENOTTY,
+    EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ECONNRESET, EINVAL, EISCONN, ENETUNREACH, ENOTCONN, ENOTTY,
 };
 use bevor_abi::ioctl::{FIONREAD, TIOCOUTQ};
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Ucred};
@@ -31,6 +33,7 @@ use bevor_vfs::file::{File, FileOps};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// Type of a socket.
@@ -118,6 +121,10 @@ pub struct Socket {
     /// Who made it.
     pub cred: Ucred,
     netlink: Option<Link>,
+    /// The host's socket it became when it was connected or bound there.
+    hosted: OnceLock<HostSocket>,
+    /// A guest watches it for edges.
+    edges: AtomicBool,
 }
 
 /// What is special about a new socket.
@@ -132,6 +139,12 @@ impl Socket {
     #[must_use]
     pub fn new(family: u16, kind: Kind, ns: u64, cred: Ucred) -> Arc<Self> {
         Self::with(family, kind, NetNamespace::of(ns), cred)
+    }
+
+    /// An unconnected socket of the same kind and place.
+    #[must_use]
+    pub fn another(&self, cred: Ucred) -> Arc<Self> {
+        Self::with(self.family, self.kind, self.ns.clone(), cred)
     }
 
     /// A netlink socket.
@@ -177,6 +190,8 @@ impl Socket {
             options: Mutex::default(),
             cred,
             netlink,
+            hosted: OnceLock::new(),
+            edges: AtomicBool::new(false),
         })
     }
 
@@ -209,6 +224,40 @@ impl Socket {
             Kind::Datagram if self.lite => Transport::UdpLite,
             Kind::Datagram => Transport::Udp,
             _ => Transport::Tcp,
+        }
+    }
+
+    /// The host's socket it is, if it became one.
+    #[must_use]
+    pub fn hosted(&self) -> Option<&HostSocket> {
+        self.hosted.get()
+    }
+
+    /// Makes it the host's socket from now on, which has this one's queue.
+    ///
+    /// # Errors
+    /// `EISCONN` if it became one before; what the host answers.
+    pub fn become_hosted(&self, socket: HostSocket) -> Result<(), Errno> {
+        self.hosted.set(socket).map_err(|_| EISCONN)?;
+        if self.edges.load(Ordering::SeqCst)
+            && let Some(socket) = self.hosted.get()
+        {
+            socket.watched_for_edges()?;
+        }
+        self.queue.wake(Ready::ALL);
+        Ok(())
+    }
+
+    /// What was asked of it so far that the host's socket must know.
+    #[must_use]
+    pub fn before_hosted(&self) -> Before {
+        let options = self.options.lock();
+        Before {
+            pass_cred: options.pass_cred,
+            receive_timeout_ns: options.receive_timeout_ns,
+            send_timeout_ns: options.send_timeout_ns,
+            send_bytes: options.send_buffer(),
+            receive_bytes: options.receive_buffer().and_then(|bytes| i32::try_from(bytes / 2).ok()),
         }
     }
 
@@ -630,19 +679,26 @@ impl FileOps for SocketFile {
     }
 
     fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
-        let _ = (file, at);
+        if let Some(hosted) = self.0.hosted() {
+            return hosted.read(file, dst, at);
+        }
         let max = usize::try_from(dst.remaining()).unwrap_or(usize::MAX);
         Ok(self.0.receive(max, false, &mut |piece| dst.put(piece))?.bytes)
     }
 
     fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
-        let _ = (file, at);
+        if let Some(hosted) = self.0.hosted() {
+            return hosted.write(file, src, at);
+        }
         let cred = Some(self.0.cred);
         self.0.send(src, None, Ancillary { files: Vec::new(), cred, packet: Packet::default() })
     }
 
     fn poll(&self) -> Ready {
         let socket = &self.0;
+        if let Some(hosted) = socket.hosted() {
+            return hosted.poll();
+        }
         let state = socket.state.lock();
         if let Some(backlog) = &state.backlog {
             return Ready::READABLE.when(!backlog.is_empty());
@@ -696,7 +752,9 @@ impl FileOps for SocketFile {
     }
 
     fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
-        let _ = file;
+        if let Some(hosted) = self.0.hosted() {
+            return hosted.ioctl(file, caller, cmd, arg);
+        }
         let count = match cmd {
             FIONREAD if self.0.is_listening() => return Err(EINVAL.into()),
             FIONREAD => self.0.incoming.pending(),
@@ -716,7 +774,15 @@ impl FileOps for SocketFile {
         Ok(0)
     }
 
+    fn watched_for_edges(&self) -> Result<(), Errno> {
+        self.0.edges.store(true, Ordering::SeqCst);
+        self.0.hosted().map_or(Ok(()), FileOps::watched_for_edges)
+    }
+
     fn timeout_ns(&self, sending: bool) -> Option<u64> {
+        if let Some(hosted) = self.0.hosted() {
+            return hosted.timeout_ns(sending);
+        }
         let options = self.0.options.lock();
         if sending { options.send_timeout_ns } else { options.receive_timeout_ns }
     }

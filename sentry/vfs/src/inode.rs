@@ -12,6 +12,7 @@ use bevor_abi::Errno;
 use bevor_abi::errno::{EINVAL, ENODATA, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, EROFS};
 use bevor_base::Credentials;
 use std::any::Any;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Wanted access: execute a file or search a directory.
@@ -222,6 +223,20 @@ pub enum CachePolicy {
 /// Shared handle on an inode.
 pub type InodeRef = Arc<dyn Inode>;
 
+/// A socket of the host that is connected, and whose the other end is.
+#[derive(Debug)]
+pub struct HostPeer {
+    /// The socket.
+    pub fd: OwnedFd,
+    /// User who has the other end.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// A new name for a socket of the host and the socket bound to it, or why there is none.
+pub type BoundResult = Result<(InodeRef, OwnedFd), Errno>;
+
 /// One file, directory, link, device name, fifo or socket name of a file system.
 ///
 /// Methods on directories that a file system does not support keep their defaults, which give the
@@ -276,6 +291,23 @@ pub trait Inode: Send + Sync + Any {
     fn revalidate(&self, name: &[u8], child: Option<&InodeRef>) -> bool {
         let _ = (name, child);
         true
+    }
+
+    /// Connects to the socket of the host it is, with a socket of type `kind` (`SOCK_*`): that, which
+    /// does not block, and whose the other end is. `None` where sockets of the host are out of reach.
+    ///
+    /// # Errors
+    /// `EAGAIN` when the backlog is full, `ECONNREFUSED`, `EPROTOTYPE`, `ENFILE`.
+    fn connect_host_socket(&self, kind: u32) -> Option<Result<HostPeer, Errno>> {
+        let _ = kind;
+        None
+    }
+
+    /// Makes a child that is a bound socket of the host, of type `kind`: it, and the socket, which
+    /// does not block. `None` where none can be made: a socket's name is made like any other.
+    fn bind_host_socket(&self, name: &[u8], kind: u32, attr: NewAttr) -> Option<BoundResult> {
+        let _ = (name, kind, attr);
+        None
     }
 
     /// Makes a child.

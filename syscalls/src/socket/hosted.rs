@@ -1,31 +1,32 @@
-//! The calls on sockets that are sockets of the host (`--net host`): addresses go to and fro as
-//! bytes, and the host decides.
+//! The calls on sockets that are sockets of the host (`--net host`, `--host-uds`): addresses go to and
+//! fro as bytes, and the host decides.
 
 use super::{
-    MAX_ADDR, MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL, Outgoing, no_wait,
-    write_addr_bytes,
+    MAX_ADDR, MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL, Outgoing, host_unix,
+    no_wait, write_addr_bytes,
 };
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, EFAULT, EINPROGRESS, EINVAL, EISCONN, EMSGSIZE, ENOBUFS, EPIPE};
 use bevor_abi::fcntl::O_NONBLOCK;
 use bevor_abi::socket::{
-    MSG_CTRUNC, MSG_EOR, MSG_ERRQUEUE, MSG_TRUNC, Msghdr, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    AF_UNIX, MSG_CTRUNC, MSG_EOR, MSG_ERRQUEUE, MSG_TRUNC, Msghdr, SOCK_CLOEXEC, SOCK_NONBLOCK,
 };
 use bevor_base::Ready;
 use bevor_base::clock::monotonic_ns;
 use bevor_kernel::signal::{self, Info, SIGPIPE};
 use bevor_kernel::{Block, Ctx, Restart, Stop, SysResult};
 use bevor_memory::{ADDRESS_BYTES, Incoming, IoDst, IoSrc, IoVecs, UserAddr};
-use bevor_net::Kind;
 use bevor_net::host::control::MAX_BYTES;
 use bevor_net::host::{Connecting, HostSocket, Network, options};
+use bevor_net::{Kind, Socket, SocketFile};
 use bevor_vfs::anon;
 use bevor_vfs::file::{File, FileOps, OpenFlags};
 use std::sync::Arc;
 
 /// The host's socket behind a file, if it is one.
 pub(super) fn of(file: &File) -> Option<&HostSocket> {
-    file.downcast::<HostSocket>()
+    let unix = || file.downcast::<SocketFile>().and_then(|file| file.0.hosted());
+    file.downcast::<HostSocket>().or_else(unix)
 }
 
 fn install(ctx: &Ctx<'_>, socket: HostSocket, flags: u32) -> Result<i32, Errno> {
@@ -68,6 +69,9 @@ fn restart(socket: &HostSocket, sending: bool) -> Restart {
 
 /// `bind(2)`.
 pub(super) fn bind(ctx: &Ctx<'_>, socket: &HostSocket, addr: UserAddr, len: i32) -> SysResult {
+    if socket.family == AF_UNIX {
+        return Err(EINVAL.because("bound or connected already").into());
+    }
     socket.bind(&read_addr(ctx, addr, len)?)?;
     Ok(0)
 }
@@ -80,6 +84,9 @@ pub(super) fn connect(
     addr: UserAddr,
     len: i32,
 ) -> SysResult {
+    if socket.family == AF_UNIX {
+        return host_unix::connect_again(socket);
+    }
     match socket.connect(&read_addr(ctx, addr, len)?) {
         Ok(()) => Ok(0),
         Err(Connecting::Wait(errno)) if file.nonblocking() => Err(errno.into()),
@@ -95,6 +102,14 @@ pub(super) fn connect(
     }
 }
 
+/// A connection that was accepted.
+pub(super) enum New {
+    /// Of the internet.
+    Host(HostSocket),
+    /// A unix socket that became one of the host's.
+    Unix(Arc<Socket>),
+}
+
 /// `accept4(2)`.
 pub(super) fn accept(
     ctx: &Ctx<'_>,
@@ -103,9 +118,16 @@ pub(super) fn accept(
     (addr, len): (UserAddr, UserAddr),
     flags: u32,
 ) -> SysResult {
-    match socket.accept() {
+    let accepted = match host_unix::accept(ctx, file, socket) {
+        Some(accepted) => accepted,
+        None => socket.accept().map(|(new, peer)| (New::Host(new), peer)),
+    };
+    match accepted {
         Ok((accepted, peer)) => {
-            let fd = install(ctx, accepted, flags)?;
+            let fd = match accepted {
+                New::Host(accepted) => install(ctx, accepted, flags)?,
+                New::Unix(accepted) => super::install(ctx, accepted, flags)?,
+            };
             write_addr_bytes(ctx, &peer, addr, len)?;
             Ok(u64::from(fd.cast_unsigned()))
         }
@@ -158,7 +180,7 @@ pub(super) fn send(
         let block = block.until(deadline_ns(ctx, socket, true));
         Err(block.restarting(restart(socket, true)).into())
     };
-    match send_part(ctx, socket, message, flags, before) {
+    match send_part(ctx, file, socket, message, flags, before) {
         Ok(sent) => {
             let done = before + sent as u64;
             let partial = socket.kind == Kind::Stream && done < message.vecs.total();
@@ -180,11 +202,15 @@ pub(super) fn send(
 
 fn send_part(
     ctx: &Ctx<'_>,
+    file: &File,
     socket: &HostSocket,
     message: &Outgoing,
     flags: u32,
     before: u64,
 ) -> Result<usize, Errno> {
+    if socket.family == AF_UNIX {
+        return host_unix::send(ctx, file, socket, message, flags, before);
+    }
     let to = match message.name {
         Some((at, len)) if !at.is_null() && len != 0 => read_addr(ctx, at, len)?,
         _ => Vec::new(),

@@ -13,9 +13,9 @@ use crate::codec::{Malformed, NAME_MAX, Reader, Writer, is_entry_name};
 use crate::ring::VERSION;
 use crate::wire::{
     Connect, Hello, HelloReply, Link, MAX_TARGET, MAX_WALK, MAX_XATTR, Make, NO_CHANGE, Node,
-    OnNode, Op, Open, OpenFiles, OpenedFile, RENAME_FLAGS, Rename, RenameReply, RootFlags, SetAttr,
-    SetAttrMask, SetXattr, StatFs, Sync, SyncKind, Unlink, WalkFlags, WalkReply, WireHandle,
-    XATTR_FLAGS,
+    OnNode, Op, Open, OpenFiles, OpenedFile, Peer, RENAME_FLAGS, Rename, RenameReply, RootFlags,
+    SetAttr, SetAttrMask, SetXattr, StatFs, Sync, SyncKind, Unlink, WalkFlags, WalkReply,
+    WireHandle, XATTR_FLAGS,
 };
 
 /// A root the gofer serves, in the order of its configuration.
@@ -532,12 +532,14 @@ impl Client {
     }
 
     /// Connects to a socket of the host, of type `SOCK_STREAM`, `SOCK_DGRAM` or
-    /// `SOCK_SEQPACKET`, and answers with the connected, non-blocking socket.
+    /// `SOCK_SEQPACKET`, and answers with the connected, non-blocking socket and whose it is.
     ///
     /// # Errors
     /// ECONNREFUSED where the root does not allow it, EPROTOTYPE, EAGAIN when the backlog is full.
-    pub fn connect(&self, node: &Handle, kind: u32) -> Result<OwnedFd, Errno> {
-        descriptor(self.send(Op::Connect, &Connect { node: node.number(), kind, pad: 0 })?)
+    pub fn connect(&self, node: &Handle, kind: u32) -> Result<(OwnedFd, Peer), Errno> {
+        let reply = self.send(Op::Connect, &Connect { node: node.number(), kind, pad: 0 })?;
+        let peer = take(&mut Reader::new(&reply.message))?;
+        Ok((descriptor(reply)?, peer))
     }
 
     /// Makes a socket of type `kind`, binds it to a new name and answers with it, non-blocking.

@@ -106,6 +106,24 @@ pub fn unix_socket(kind: i32) -> Result<OwnedFd, Errno> {
     owned(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })
 }
 
+/// Who listened where `socket` is connected to, or bound what it sends to: user and group. −1 where
+/// nobody knows. Errors: none known.
+pub fn peer_ids(socket: &OwnedFd) -> Result<(u32, u32), Errno> {
+    let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut len = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    // SAFETY: peer is writable for len bytes.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut len,
+        )
+    };
+    check(result).map(|_| (peer.uid, peer.gid))
+}
+
 impl SelfFd {
     /// Changes the permission bits of the file behind a descriptor. Errors: those of `fchmodat(2)`.
     pub fn chmod(&self, fd: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {

@@ -4,9 +4,8 @@ use std::os::fd::AsFd;
 
 use bevor_abi::errno::{EACCES, ECONNREFUSED};
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
-use bevor_gofer_protocol::wire::{Connect, Make};
+use bevor_gofer_protocol::wire::{Connect, Make, Peer};
 
-use crate::config::HostSockets;
 use crate::host::{self, Name};
 use crate::ops::make::Making;
 use crate::server::{Answer, Server};
@@ -18,13 +17,14 @@ fn socket_kind(kind: u32) -> Result<i32, Malformed> {
     }
 }
 
-/// Connects to a socket of the host and donates the connection.
-pub fn connect(server: &Server, request: &mut Reader<'_>) -> Answer {
+/// Connects to a socket of the host, tells whose it is and donates the connection.
+pub fn connect(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> Answer {
     let connect: Connect = request.take()?;
     request.end()?;
     let kind = socket_kind(connect.kind)?;
     let found = server.find(connect.node)?;
-    let allowed = server.root_of(&found)?.sockets != HostSockets::None;
+    let root = server.root_of(&found)?;
+    let allowed = root.sockets.connects();
     let is_socket = found.info.identity.kind == libc::S_IFSOCK;
     if !allowed || !is_socket || found.info.boundary {
         return Err(ECONNREFUSED.because("root is served without sockets of the host").into());
@@ -32,6 +32,8 @@ pub fn connect(server: &Server, request: &mut Reader<'_>) -> Answer {
     let fd = server.descriptor(&found)?;
     let socket = server.with_room(|| host::unix_socket(kind))?;
     server.self_fd.connect(&socket, fd.as_fd())?;
+    let (uid, gid) = root.ids_to_guest(host::peer_ids(&socket)?);
+    reply.put(&Peer { uid, gid });
     Ok(Some(socket))
 }
 
@@ -43,7 +45,7 @@ pub fn bind(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> An
     let kind = socket_kind(make.flags)?;
     let making = Making::new(server, &make, false)?;
     making.not_hidden(name)?;
-    if making.root.sockets != HostSockets::All {
+    if !making.root.sockets.binds() {
         return Err(EACCES.because("root is served without binding sockets").into());
     }
     let c_name = Name::new(name)?;

@@ -345,22 +345,25 @@ fn host_sockets_are_reached_only_where_allowed() {
     use std::os::unix::net::{UnixListener, UnixStream};
 
     let stream = libc::SOCK_STREAM.cast_unsigned();
-    for sockets in [HostSockets::None, HostSockets::Connect, HostSockets::All] {
+    for sockets in [HostSockets::None, HostSockets::Connect, HostSockets::Bind, HostSockets::All] {
         let dir = TempDir::new();
         let listener = UnixListener::bind(dir.join("sock")).unwrap();
         let gofer = Gofer::with(dir, false, LIMITS, |root| root.sockets = sockets);
         let (client, root) = (&gofer.client, &gofer.root.handle);
         let connected = client.connect(&gofer.handle("sock"), stream);
-        if sockets == HostSockets::None {
+        if !sockets.connects() {
             assert_eq!(connected.unwrap_err(), ECONNREFUSED);
         } else {
-            UnixStream::from(connected.unwrap()).write_all(b"hello").unwrap();
+            let (connected, peer) = connected.unwrap();
+            let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+            assert_eq!((peer.uid, peer.gid), own);
+            UnixStream::from(connected).write_all(b"hello").unwrap();
             let mut heard = [0; 5];
             listener.accept().unwrap().0.read_exact(&mut heard).unwrap();
             assert_eq!(&heard, b"hello");
         }
         let bound = client.bind(root, b"mine", stream, args(0o600));
-        if sockets == HostSockets::All {
+        if sockets.binds() {
             let (made, _socket) = bound.unwrap();
             assert_eq!(made.attr.mode, libc::S_IFSOCK | 0o600);
             let mode = fs::metadata(gofer.dir.join("mine")).unwrap().permissions().mode();

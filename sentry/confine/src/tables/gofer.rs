@@ -149,6 +149,12 @@ pub const SOCKETS: &[Row] = &[
     ),
     row!(SYS_connect, "connects it to a socket of the host", SERVE),
     row!(SYS_bind, "gives it a name beneath a writable root", SERVE),
+    row!(
+        SYS_getsockopt,
+        [form!(arg!(1: int level == libc::SOL_SOCKET), arg!(2: int option == libc::SO_PEERCRED))],
+        "whose socket it is connected to",
+        SERVE
+    ),
 ];
 
 /// Optional parts of a gofer.

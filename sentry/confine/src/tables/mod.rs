@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod gofer;
 pub mod guest;
+pub mod host_sockets;
 mod killed;
 pub mod net_host;
 pub mod ptrace;
@@ -58,6 +59,8 @@ pub struct Features {
     pub ptrace: bool,
     /// `--net host`: a small set of socket calls is passed to the host.
     pub net_host: bool,
+    /// `--host-uds`: unix sockets the gofer gets from the host.
+    pub host_unix: bool,
 }
 
 /// The rows of a role.
@@ -67,6 +70,12 @@ pub fn rows(role: Role, features: Features) -> Vec<&'static Row> {
         Role::Sentry => {
             let mut groups = vec![sentry::ROWS];
             groups.push(if features.ptrace { ptrace::SENTRY } else { sentry::SYSTRAP });
+            if features.net_host || features.host_unix {
+                groups.push(host_sockets::ROWS);
+            }
+            if features.host_unix {
+                groups.push(host_sockets::UNIX);
+            }
             if features.net_host {
                 groups.push(net_host::ROWS);
             }

@@ -1,4 +1,5 @@
-//! Host calls `--net host` adds to the sentry's.
+//! Host calls `--net host` adds to the sentry's, beside those of [every socket of the
+//! host](crate::tables::host_sockets).
 //!
 //! The sentry makes the sockets itself, of the two internet families only: no unix socket, whose
 //! abstract names are the host's here, no netlink, packet, raw or vsock socket. Which addresses they
@@ -6,13 +7,12 @@
 //! What is made before the filter (the epoll instance) needs no row.
 
 use crate::row::Row;
+use crate::tables::host_sockets::{FLAGS, option};
 use crate::{arg, form, row};
 
 const CLI: &str = "cli/net_host";
 const OPTIONS: &str = "guest/net_host";
 
-/// What every socket is: non-blocking, closed on exec.
-const FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 const STREAM: i32 = libc::SOCK_STREAM | FLAGS;
 const DGRAM: i32 = libc::SOCK_DGRAM | FLAGS;
 /// Names `libc` does not have.
@@ -23,15 +23,6 @@ const UDP_CORK: i32 = 1;
 const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
 const SOL_IPV6: i32 = libc::IPPROTO_IPV6;
-/// `SIOCATMARK`.
-const SIOCATMARK: i32 = 0x8905;
-
-/// One option of `setsockopt` or `getsockopt`.
-macro_rules! option {
-    ($level:expr, $option:expr) => {
-        form!(arg!(1: int level == $level), arg!(2: int option == $option))
-    };
-}
 
 /// One kind of socket.
 macro_rules! socket {
@@ -61,24 +52,13 @@ pub const ROWS: &[Row] = &[
     ),
     row!(SYS_bind, "guest bind; only internet sockets there are can be bound", CLI),
     row!(SYS_connect, "guest connect; only internet sockets there are can be connected", CLI),
-    row!(SYS_listen, "guest listen", CLI),
-    row!(SYS_accept4, [form!(arg!(3: int flags == FLAGS))], "guest accept", CLI),
     row!(SYS_getsockname, "own addresses of guests' sockets", CLI),
-    row!(SYS_getpeername, "peers of guests' sockets", CLI),
-    row!(
-        SYS_shutdown,
-        [form!(arg!(1: int how == libc::SHUT_RD)), form!(arg!(1: int how == libc::SHUT_WR)),],
-        "guest shutdown of one direction",
-        CLI
-    ),
     row!(
         SYS_setsockopt,
         [
             option!(libc::SOL_SOCKET, libc::SO_REUSEADDR),
             option!(libc::SOL_SOCKET, libc::SO_DONTROUTE),
             option!(libc::SOL_SOCKET, libc::SO_BROADCAST),
-            option!(libc::SOL_SOCKET, libc::SO_SNDBUF),
-            option!(libc::SOL_SOCKET, libc::SO_RCVBUF),
             option!(libc::SOL_SOCKET, libc::SO_KEEPALIVE),
             option!(libc::SOL_SOCKET, libc::SO_OOBINLINE),
             option!(libc::SOL_SOCKET, libc::SO_PRIORITY),
@@ -150,8 +130,6 @@ pub const ROWS: &[Row] = &[
             option!(libc::SOL_SOCKET, libc::SO_REUSEADDR),
             option!(libc::SOL_SOCKET, libc::SO_DONTROUTE),
             option!(libc::SOL_SOCKET, libc::SO_BROADCAST),
-            option!(libc::SOL_SOCKET, libc::SO_SNDBUF),
-            option!(libc::SOL_SOCKET, libc::SO_RCVBUF),
             option!(libc::SOL_SOCKET, libc::SO_KEEPALIVE),
             option!(libc::SOL_SOCKET, libc::SO_OOBINLINE),
             option!(libc::SOL_SOCKET, libc::SO_PRIORITY),
@@ -212,8 +190,6 @@ pub const ROWS: &[Row] = &[
             option!(SOL_IPV6, libc::IPV6_DONTFRAG),
             option!(SOL_IPV6, libc::IPV6_RECVTCLASS),
             option!(SOL_IPV6, libc::IPV6_TCLASS),
-            option!(libc::SOL_SOCKET, libc::SO_ERROR),
-            option!(libc::SOL_SOCKET, libc::SO_ACCEPTCONN),
             option!(libc::SOL_SOCKET, libc::SO_SNDLOWAT),
             option!(libc::IPPROTO_TCP, libc::TCP_INFO),
             option!(libc::IPPROTO_IP, IP_MTU),
@@ -222,20 +198,4 @@ pub const ROWS: &[Row] = &[
         "guest getsockopt of the options that pass",
         OPTIONS
     ),
-    row!(
-        SYS_ioctl,
-        [form!(arg!(1: int cmd == SIOCATMARK))],
-        "whether a stream is at its urgent byte",
-        OPTIONS
-    ),
-    row!(
-        SYS_epoll_ctl,
-        [
-            form!(arg!(1: int op == libc::EPOLL_CTL_ADD)),
-            form!(arg!(1: int op == libc::EPOLL_CTL_MOD)),
-        ],
-        "what guests wait for",
-        CLI
-    ),
-    row!(SYS_epoll_wait, "the thread that waits for all guests' sockets", CLI),
 ];

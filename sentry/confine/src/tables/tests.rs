@@ -105,8 +105,12 @@ fn bound(rows: &[&Row]) -> Values {
 fn every_table() -> Vec<(Role, Vec<&'static Row>)> {
     let mut tables = Vec::new();
     for role in Role::ALL {
-        for bits in 0..4 {
-            let features = Features { ptrace: bits & 1 != 0, net_host: bits & 2 != 0 };
+        for bits in 0..8 {
+            let features = Features {
+                ptrace: bits & 1 != 0,
+                net_host: bits & 2 != 0,
+                host_unix: bits & 4 != 0,
+            };
             tables.push((role, rows(role, features)));
         }
     }

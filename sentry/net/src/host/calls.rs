@@ -123,6 +123,17 @@ pub(super) fn option(
     Ok(value)
 }
 
+/// Closes descriptors that came with a message, in the form the host writes them in.
+pub(super) fn close_received(numbers: &[u8]) {
+    for number in numbers.chunks_exact(4) {
+        let number = number.try_into().map_or(-1, i32::from_ne_bytes);
+        if number >= 0 {
+            // SAFETY: the host made the descriptor for the message, and nobody else knows of it.
+            drop(unsafe { OwnedFd::from_raw_fd(number) });
+        }
+    }
+}
+
 /// `shutdown`.
 pub(super) fn shutdown(fd: BorrowedFd<'_>, how: i32) -> Result<(), Errno> {
     // SAFETY: takes no pointer.

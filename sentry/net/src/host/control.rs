@@ -18,14 +18,14 @@ pub const MAX_BYTES: usize = 4096;
 const HEAD: usize = size_of::<Cmsghdr>();
 
 /// One control message.
-struct Message<'a> {
-    level: u32,
-    kind: u32,
-    data: &'a [u8],
+pub(super) struct Message<'a> {
+    pub(super) level: u32,
+    pub(super) kind: u32,
+    pub(super) data: &'a [u8],
 }
 
 /// Takes the first message off `bytes`; `None` when less than a head is left.
-fn next<'a>(bytes: &mut &'a [u8]) -> Option<Result<Message<'a>, Errno>> {
+pub(super) fn next<'a>(bytes: &mut &'a [u8]) -> Option<Result<Message<'a>, Errno>> {
     let (head, _) = Cmsghdr::read_from_prefix(bytes).ok()?;
     let whole = usize::try_from(head.cmsg_len).unwrap_or(usize::MAX);
     let Some(data) = bytes.get(HEAD..whole) else {
@@ -36,7 +36,7 @@ fn next<'a>(bytes: &mut &'a [u8]) -> Option<Result<Message<'a>, Errno>> {
     Some(Ok(Message { level: head.cmsg_level, kind: head.cmsg_type, data }))
 }
 
-fn put(to: &mut Vec<u8>, message: &Message<'_>) {
+pub(super) fn put(to: &mut Vec<u8>, message: &Message<'_>) {
     to.resize(to.len().next_multiple_of(8), 0);
     let len = (HEAD + message.data.len()) as u64;
     let head = Cmsghdr { cmsg_len: len, cmsg_level: message.level, cmsg_type: message.kind };

@@ -93,6 +93,12 @@ fn link(message: &[u8]) -> Option<Interface> {
 }
 
 impl Interfaces {
+    /// Those of a network namespace of the sandbox's own: loopback.
+    #[must_use]
+    pub fn of_namespace() -> Self {
+        Self { list: vec![Interface::loopback()], messages: Vec::new() }
+    }
+
     /// Takes in what the host answered to requests for dumps: datagrams of messages.
     #[must_use]
     pub fn of(answers: &[Vec<u8>]) -> Self {

@@ -14,6 +14,7 @@ mod interfaces;
 pub mod options;
 mod poller;
 mod socket;
+pub mod unix;
 
 pub use interfaces::{Interface, Interfaces};
 pub use socket::{Connecting, HostSocket};

@@ -24,9 +24,9 @@ use bevor_abi::inet::{
 };
 use bevor_abi::socket::{
     SO_ACCEPTCONN, SO_BINDTODEVICE, SO_BROADCAST, SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE,
-    SO_LINGER, SO_OOBINLINE, SO_PEERCRED, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVLOWAT,
-    SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF,
-    SO_SNDLOWAT, SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD, SO_TIMESTAMP_NEW, SO_TIMESTAMP_OLD,
+    SO_LINGER, SO_OOBINLINE, SO_PASSCRED, SO_PEERCRED, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF,
+    SO_RCVLOWAT, SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL,
+    SO_SNDBUF, SO_SNDLOWAT, SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD, SO_TIMESTAMP_NEW, SO_TIMESTAMP_OLD,
     SO_TIMESTAMPNS_NEW, SO_TIMESTAMPNS_OLD, SO_TYPE, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP,
     SOL_UDP,
 };
@@ -112,6 +112,14 @@ pub const READABLE: [(u32, u32); 6] = [
     (SOL_IPV6, IPV6_MTU),
 ];
 
+/// Of unix sockets of the host: options a guest may set and ask for.
+pub const UNIX_SETTABLE: [(u32, u32); 3] =
+    [(SOL_SOCKET, SO_SNDBUF), (SOL_SOCKET, SO_RCVBUF), (SOL_SOCKET, SO_PASSCRED)];
+
+/// Of unix sockets of the host: options a guest may only ask for.
+pub const UNIX_READABLE: [(u32, u32); 3] =
+    [(SOL_SOCKET, SO_ERROR), (SOL_SOCKET, SO_ACCEPTCONN), (SOL_SOCKET, SO_PEERCRED)];
+
 /// Longest value passed on.
 const MAX_VALUE: usize = 1024;
 
@@ -137,19 +145,47 @@ fn int(value: &[u8], at: usize) -> Result<i32, Errno> {
     bytes.map(i32::from_ne_bytes).ok_or_else(|| EINVAL.into())
 }
 
+/// Whether an option of a unix socket is the host's, or kept with the host's socket. Others are as on a
+/// socket of the sandbox.
+#[must_use]
+pub fn concerns_unix(level: u32, option: u32) -> bool {
+    let known = (level, option);
+    let kept = matches!(
+        option,
+        SO_RCVTIMEO_OLD | SO_RCVTIMEO_NEW | SO_SNDTIMEO_OLD | SO_SNDTIMEO_NEW | SO_RCVLOWAT
+    );
+    UNIX_SETTABLE.contains(&known)
+        || UNIX_READABLE.contains(&known)
+        || (level == SOL_SOCKET && kept)
+}
+
 /// `setsockopt(2)`.
 ///
 /// # Errors
 /// `EINVAL`, `EDOM`, `ENOPROTOOPT`; what the host answers.
 pub fn set(socket: &HostSocket, level: u32, option: u32, value: &[u8]) -> Result<(), Errno> {
     match (level, option) {
+        (SOL_SOCKET, SO_PASSCRED) if let Some(unix) = &socket.unix => {
+            let wanted = int(value, 0)? != 0;
+            // It stays on: see `Unix::control_room`.
+            if wanted {
+                calls::set_option(socket.fd.as_fd(), level, option, &1_i32.to_ne_bytes())?;
+            }
+            unix.want_cred(wanted);
+        }
+        (SOL_SOCKET, SO_SNDBUF | SO_RCVBUF) if socket.unix.is_some() => {
+            calls::set_option(socket.fd.as_fd(), level, option, &int(value, 0)?.to_ne_bytes())?;
+        }
+        (SOL_SOCKET, SO_RCVLOWAT) if socket.unix.is_some() => {
+            socket.kept.lock().low_water = u64::try_from(int(value, 0)?).unwrap_or(u64::MAX);
+        }
         (SOL_SOCKET, SO_RCVTIMEO_OLD | SO_RCVTIMEO_NEW) => {
             socket.kept.lock().receive_timeout_ns = timeout(value)?;
         }
         (SOL_SOCKET, SO_SNDTIMEO_OLD | SO_SNDTIMEO_NEW) => {
             socket.kept.lock().send_timeout_ns = timeout(value)?;
         }
-        (SOL_SOCKET, SO_LINGER) => {
+        (SOL_SOCKET, SO_LINGER) if socket.unix.is_none() => {
             // The host would wait in close, blocking or not: it only learns to reset (a time of 0).
             let (on, seconds) = (int(value, 0)? != 0, int(value, 4)?);
             let reset = i32::from(on && seconds == 0);
@@ -158,7 +194,7 @@ pub fn set(socket: &HostSocket, level: u32, option: u32, value: &[u8]) -> Result
             calls::set_option(socket.fd.as_fd(), level, option, &told)?;
             kept.linger_s = on.then_some(seconds);
         }
-        known if SETTABLE.contains(&known) => {
+        known if SETTABLE.contains(&known) && socket.unix.is_none() => {
             let value = value.get(..value.len().min(MAX_VALUE)).unwrap_or_default();
             calls::set_option(socket.fd.as_fd(), level, option, value)?;
             if known == (SOL_SOCKET, SO_RCVLOWAT) {
@@ -180,6 +216,22 @@ pub fn get(socket: &HostSocket, level: u32, option: u32, room: usize) -> Result<
         (SOL_SOCKET, SO_TYPE) => number(socket.kind.number()),
         (SOL_SOCKET, SO_DOMAIN) => number(i32::from(socket.family)),
         (SOL_SOCKET, SO_PROTOCOL) => number(socket.protocol),
+        (SOL_SOCKET, SO_PASSCRED) if let Some(unix) = &socket.unix => {
+            number(i32::from(unix.wants_cred()))
+        }
+        (SOL_SOCKET, SO_PEERCRED) if let Some(ids) = socket.unix.as_ref().and_then(|u| u.peer) => {
+            // No process that could be seen from here.
+            Ok([0, ids.0, ids.1].iter().flat_map(|word| word.to_ne_bytes()).collect())
+        }
+        known
+            if socket.unix.is_some()
+                && (UNIX_SETTABLE.contains(&known) || UNIX_READABLE.contains(&known)) =>
+        {
+            calls::option(socket.fd.as_fd(), level, option, room.min(MAX_VALUE))
+        }
+        (SOL_SOCKET, SO_RCVLOWAT) if socket.unix.is_some() => {
+            number(i32::try_from(socket.low_water().max(1)).unwrap_or(i32::MAX))
+        }
         (SOL_SOCKET, SO_PEERCRED) => {
             // No process, nobody.
             Ok([0_i32, -1, -1].iter().flat_map(|word| word.to_ne_bytes()).collect())
@@ -190,12 +242,15 @@ pub fn get(socket: &HostSocket, level: u32, option: u32, room: usize) -> Result<
         (SOL_SOCKET, SO_SNDTIMEO_OLD | SO_SNDTIMEO_NEW) => {
             Ok(show_timeout(socket.kept.lock().send_timeout_ns))
         }
-        (SOL_SOCKET, SO_LINGER) => {
+        (SOL_SOCKET, SO_LINGER) if socket.unix.is_none() => {
             let linger_s = socket.kept.lock().linger_s;
             let words = [i32::from(linger_s.is_some()), linger_s.unwrap_or(0)];
             Ok(words.iter().flat_map(|word| word.to_ne_bytes()).collect())
         }
-        known if SETTABLE.contains(&known) || READABLE.contains(&known) => {
+        known
+            if socket.unix.is_none()
+                && (SETTABLE.contains(&known) || READABLE.contains(&known)) =>
+        {
             calls::option(socket.fd.as_fd(), level, option, room.min(MAX_VALUE))
         }
         _ => Err(refused()),

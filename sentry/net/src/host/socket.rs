@@ -3,6 +3,7 @@
 use crate::host::calls;
 use crate::host::options::Kept;
 use crate::host::poller::{ALL, Watched};
+use crate::host::unix::{self, Unix};
 use crate::host::{Network, control};
 use crate::socket::Kind;
 use bevor_abi::Errno;
@@ -41,7 +42,7 @@ const RAW: u32 = 3;
 pub struct HostSocket {
     // Dropped first: the host forgets what it watches when it is closed.
     pub(super) fd: OwnedFd,
-    /// `AF_INET` or `AF_INET6`.
+    /// `AF_INET`, `AF_INET6` or `AF_UNIX`.
     pub family: u16,
     /// Type.
     pub kind: Kind,
@@ -49,7 +50,9 @@ pub struct HostSocket {
     queue: WaitQueue,
     watched: Watched,
     pub(super) kept: Mutex<Kept>,
-    network: Arc<Network>,
+    pub(super) network: Arc<Network>,
+    /// What a unix socket has more.
+    pub(super) unix: Option<Unix>,
 }
 
 /// Why a connection is not there yet.
@@ -95,11 +98,11 @@ impl HostSocket {
         let (kind, protocol) = form(family, kind, protocol)?;
         let protocol = i32::try_from(protocol).map_err(|_| EINVAL)?;
         Self::counted(network, || calls::socket(family, kind.number(), protocol))
-            .map(|fd| Self::around(network, fd, (family, kind, protocol), Kept::default()))
+            .map(|fd| Self::around(network, fd, (family, kind, protocol), WaitQueue::new()))
     }
 
     /// Makes a descriptor, unless there are too many sockets.
-    fn counted<T>(
+    pub(super) fn counted<T>(
         network: &Arc<Network>,
         make: impl FnOnce() -> Result<T, Errno>,
     ) -> Result<T, Errno> {
@@ -112,20 +115,22 @@ impl HostSocket {
         })
     }
 
-    fn around(
+    pub(super) fn around(
         network: &Arc<Network>,
         fd: OwnedFd,
         (family, kind, protocol): (u16, Kind, i32),
-        kept: Kept,
+        queue: WaitQueue,
     ) -> Self {
-        let queue = WaitQueue::new();
         let watched = Watched::new(&network.poller, queue.clone());
-        let (kept, network) = (Mutex::new(kept), network.clone());
-        Self { fd, family, kind, protocol, queue, watched, kept, network }
+        let (kept, network) = (Mutex::default(), network.clone());
+        Self { fd, family, kind, protocol, queue, watched, kept, network, unix: None }
     }
 
     /// Checks an address a guest gave: of the internet, or of no family.
     fn check(&self, addr: &[u8]) -> Result<(), Errno> {
+        if self.unix.is_some() {
+            return Err(EOPNOTSUPP.because("the gofer names unix sockets of the host"));
+        }
         let family = addr.get(..2).and_then(|bytes| bytes.try_into().ok());
         let family = u16::from_ne_bytes(family.ok_or(EINVAL)?);
         let least = match (family, self.family) {
@@ -187,11 +192,23 @@ impl HostSocket {
     /// # Errors
     /// `EAGAIN` if none waits; `ENFILE`; what the host answers.
     pub fn accept(&self) -> Result<(Self, Vec<u8>), Errno> {
+        self.accept_into(WaitQueue::new())
+    }
+
+    /// The same, with the queue that those who wait for the new socket will be in.
+    ///
+    /// # Errors
+    /// As [`HostSocket::accept`].
+    pub fn accept_into(&self, queue: WaitQueue) -> Result<(Self, Vec<u8>), Errno> {
+        // Before the host hands its options on: see `Unix::control_room`.
+        let unix = self.unix.as_ref().map(Unix::accepted);
         let accepted = Self::counted(&self.network, || calls::accept(self.fd.as_fd()));
         let (fd, peer) = self.after(accepted, Ready::IN)?;
-        let kept = self.kept.lock().clone();
         let form = (self.family, self.kind, self.protocol);
-        Ok((Self::around(&self.network, fd, form, kept), peer))
+        let mut accepted = Self::around(&self.network, fd, form, queue);
+        accepted.kept = Mutex::new(self.kept.lock().clone());
+        accepted.unix = unix;
+        Ok((accepted, peer))
     }
 
     /// Its own address.
@@ -199,6 +216,9 @@ impl HostSocket {
     /// # Errors
     /// What the host answers.
     pub fn local(&self) -> Result<Vec<u8>, Errno> {
+        if let Some(unix) = &self.unix {
+            return Ok(unix.local.clone());
+        }
         calls::local(self.fd.as_fd())
     }
 
@@ -252,7 +272,7 @@ impl HostSocket {
         }
         let control = control::outgoing(messages)?;
         let flags = (flags & SEND_FLAGS) | MSG_DONTWAIT | MSG_NOSIGNAL;
-        let whole = self.kind == Kind::Datagram;
+        let whole = self.kind != Kind::Stream;
         let flags = flags.cast_signed();
         let message = Outgoing { to, control: &control, flags, whole };
         let sent = src.host_send(self.fd.as_fd(), &message);
@@ -287,7 +307,12 @@ impl HostSocket {
         let asked = message.flags.cast_unsigned();
         let flags = (asked & RECEIVE_FLAGS) | MSG_DONTWAIT;
         message.flags = flags.cast_signed();
-        let received = if self.kind == Kind::Stream && flags & MSG_TRUNC != 0 {
+        let room = message.control.len();
+        if let Some(unix) = &self.unix {
+            message.control.resize(unix.control_room(), 0);
+        }
+        let throws_away = self.kind == Kind::Stream && self.unix.is_none();
+        let received = if throws_away && flags & MSG_TRUNC != 0 {
             // A stream throws the bytes away; there need be no memory for them.
             let all = usize::try_from(dst.remaining()).unwrap_or(usize::MAX);
             let mut away = vec![0; all.min(MAX_AWAY)];
@@ -300,7 +325,10 @@ impl HostSocket {
             0 => self.after(received, Ready::IN)?,
             _ => received?,
         };
-        message.control = control::incoming(&message.control);
+        match &self.unix {
+            Some(unix) => unix::show(unix, room, message),
+            None => message.control = control::incoming(&message.control),
+        }
         Ok(received)
     }
 }
@@ -351,6 +379,9 @@ impl FileOps for HostSocket {
 
     fn ioctl(&self, file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
         let _ = file;
+        if self.unix.is_some() && self.kind != Kind::Stream && cmd == SIOCATMARK {
+            return Err(ENOTTY.into());
+        }
         if !matches!(cmd, FIONREAD | TIOCOUTQ | SIOCATMARK) {
             let answer = crate::ioctl::interface(&self.network.interfaces.list, caller, cmd, arg);
             return answer.unwrap_or_else(|| Err(ENOTTY.into()));

@@ -10,8 +10,8 @@ use crate::gofer::room::{self, Kept, Room};
 use crate::gofer::{FileKey, GoferFs, Sharing};
 use crate::host::calls;
 use crate::inode::{
-    Attr, CachePolicy, FileTime, FileType, FsStat, Inode, InodeRef, NewAttr, NewNode, S_IALLUGO,
-    SetAttr,
+    Attr, BoundResult, CachePolicy, FileTime, FileType, FsStat, HostPeer, Inode, InodeRef, NewAttr,
+    NewNode, S_IALLUGO, SetAttr,
 };
 use crate::locks::HostLocks;
 use crate::pipe::FifoNode;
@@ -24,7 +24,7 @@ use bevor_abi::stat::{S_ISGID, S_ISUID};
 use bevor_base::clock::monotonic_ns;
 use bevor_base::{Credentials, UserNamespace};
 use bevor_gofer_protocol::client::{Created, MakeArgs, SetAttrArgs, TimeChange, WalkStop};
-use bevor_gofer_protocol::wire::SyncKind;
+use bevor_gofer_protocol::wire::{RootFlags, SyncKind};
 use bevor_gofer_protocol::{Attr as WireAttr, AttrFlags, Device, Handle, Time};
 use bevor_memory::{MappingSet, next_mappable_id};
 use parking_lot::{Mutex, RwLock};
@@ -668,6 +668,23 @@ impl Inode for GoferInode {
             }
             _ => false,
         }
+    }
+
+    fn connect_host_socket(&self, kind: u32) -> Option<Result<HostPeer, Errno>> {
+        if self.kind != FileType::Socket || !self.fs.sockets.contains(RootFlags::CONNECT) {
+            return None;
+        }
+        let connected = self.handle().and_then(|handle| self.fs.client.connect(&handle, kind));
+        Some(connected.map(|(fd, peer)| HostPeer { fd, uid: peer.uid, gid: peer.gid }))
+    }
+
+    fn bind_host_socket(&self, name: &[u8], kind: u32, attr: NewAttr) -> Option<BoundResult> {
+        if !self.fs.sockets.contains(RootFlags::BIND) {
+            return None;
+        }
+        let args = MakeArgs { mode: attr.mode, uid: Some(attr.uid), gid: Some(attr.gid) };
+        let bound = self.handle().and_then(|dir| self.fs.client.bind(&dir, name, kind, args));
+        Some(bound.and_then(|(created, fd)| Ok((self.made(name, created, None)? as InodeRef, fd))))
     }
 
     fn create(&self, name: &[u8], node: &NewNode<'_>, attr: NewAttr) -> Result<InodeRef, Errno> {

@@ -72,6 +72,8 @@ pub struct GoferFs {
     options: String,
     /// Locks reach others on the host.
     host_locks: bool,
+    /// What may be done with sockets of the host.
+    sockets: RootFlags,
 }
 
 impl GoferFs {
@@ -98,6 +100,7 @@ impl GoferFs {
             idle: Mutex::default(),
             options: format!("cache={mode}"),
             host_locks: root.flags.contains(RootFlags::LOCKS),
+            sockets: root.flags & (RootFlags::CONNECT | RootFlags::BIND),
         });
         room::enlist(&fs);
         let read_only = root.flags.contains(RootFlags::READ_ONLY);

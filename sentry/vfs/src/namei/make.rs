@@ -15,6 +15,7 @@ use bevor_abi::fcntl::PATH_MAX;
 use bevor_abi::inotify::{IN_ATTRIB, IN_CREATE};
 use bevor_abi::stat::{S_IFMT, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP};
 use bevor_base::Credentials;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -110,6 +111,35 @@ pub fn mknod(at: &At<'_>, path: &[u8], mode: u32, rdev: u64) -> Result<InodeRef,
         new.finish(&inode)?;
         Ok(inode)
     })
+}
+
+/// Makes a name for a socket of type `kind` (`SOCK_*`) with `mode`. On a mount where sockets of the
+/// host may be bound also the socket of the host that is, which does not block.
+///
+/// # Errors
+/// As [`mkdir`].
+pub fn bind_socket(
+    at: &At<'_>,
+    path: &[u8],
+    mode: u32,
+    kind: u32,
+) -> Result<(InodeRef, Option<OwnedFd>), Errno> {
+    let mut host = None;
+    let inode = create_name(at, path, false, |dir, name| {
+        perm::may_create(dir, at.cred)?;
+        let new = NewInode::in_dir(dir.inode(), at, mode & S_IALLUGO, false)?;
+        let bound = dir.inode().bind_host_socket(name, kind, new.attr);
+        let inode = match bound.transpose()? {
+            Some((inode, fd)) => {
+                host = Some(fd);
+                inode
+            }
+            None => dir.inode().create(name, &NewNode::Socket, new.attr)?,
+        };
+        new.finish(&inode)?;
+        Ok(inode)
+    })?;
+    Ok((inode, host))
 }
 
 /// Makes a symbolic link to `target`.

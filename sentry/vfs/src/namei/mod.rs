@@ -13,7 +13,7 @@ mod remove;
 mod rename;
 pub mod xattr;
 
-pub use make::{link, may_mknod, mkdir, mknod, symlink};
+pub use make::{bind_socket, link, may_mknod, mkdir, mknod, symlink};
 pub use open::{OpenHow, PathOnly, open, open_handle, open_path, waits_for_peer};
 pub use remove::{rmdir, unlink};
 pub use rename::{check_rename_flags, rename};

@@ -6,7 +6,7 @@ use crate::dentry::Name;
 use crate::dev;
 use crate::file::{FileOps, OpenFlags};
 use crate::inode::{
-    Attr, CachePolicy, FileType, FsStat, Inode, InodeRef, NewAttr, NewNode, SetAttr,
+    Attr, CachePolicy, FileType, FsStat, HostPeer, Inode, InodeRef, NewAttr, NewNode, SetAttr,
 };
 use crate::meta::AccessTimes;
 use crate::overlay::dir::OverlayDir;
@@ -240,6 +240,10 @@ impl Inode for OverlayInode {
 
     fn lookup(&self, name: &[u8]) -> Result<InodeRef, Errno> {
         Ok(self.this()?.child(name)?)
+    }
+
+    fn connect_host_socket(&self, kind: u32) -> Option<Result<HostPeer, Errno>> {
+        self.data().ok()?.connect_host_socket(kind)
     }
 
     fn create(&self, name: &[u8], node: &NewNode<'_>, attr: NewAttr) -> Result<InodeRef, Errno> {
