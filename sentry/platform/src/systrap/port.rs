@@ -20,6 +20,15 @@ const RESCAN_NS: u64 = 500_000_000;
 /// A guest that is kept to some cores is set free then, since it computes.
 const FIRST_LOOK_NS: u64 = 2_000_000;
 
+/// A guest that gave up spinning for its answer sleeps on while others
+/// that are awake ask for one thing after the other, up to this long. To wake it at once would cost
+/// them the core, and in the end everybody would sleep before every answer.
+const TURN_US: u32 = 500;
+/// Others count as asking one thing after the other this long after the last of them was resumed, and
+/// this long if it had to be woken.
+const GAP_US: u32 = 5;
+const WAKE_US: u32 = 50;
+
 #[derive(Debug)]
 struct Running {
     token: Token,
@@ -51,6 +60,10 @@ pub struct SystrapPort {
     /// Where the next scan starts, so that no guest is starved.
     next: usize,
     pace: Pace,
+    /// When a guest was resumed last, and when one that slept was, ticks.
+    last_resume: u64,
+    last_slept: bool,
+    last_turn: u64,
     /// The core this worker is pinned to, with its guests.
     pinned: Option<usize>,
 }
@@ -59,7 +72,17 @@ impl SystrapPort {
     pub(super) fn new(core: Arc<Core>, bell: Bell) -> Self {
         let notifier = Arc::new(Notifier { bell, notified: AtomicBool::new(false) });
         let pace = Pace::new(core.cpus.count());
-        Self { core, notifier, running: Vec::new(), next: 0, pace, pinned: None }
+        Self {
+            core,
+            notifier,
+            running: Vec::new(),
+            next: 0,
+            pace,
+            last_resume: 0,
+            last_slept: false,
+            last_turn: 0,
+            pinned: None,
+        }
     }
 
     /// Whether a scan would find something.
@@ -72,16 +95,35 @@ impl SystrapPort {
             return Some(Wake::Notified);
         }
         let count = self.running.len();
+        let awake_first = count > 1 && self.pace.guest_spin() > 0;
+        let mut sleeper = None;
         for step in 0..count {
             let index = (self.next + step) % count;
-            if self.running[index].thread.has_event() {
-                let found = self.running.swap_remove(index);
-                self.next = index;
-                self.learn(&found);
-                return Some(Wake::Event(found.token));
+            let thread = &self.running[index].thread;
+            if thread.has_event() {
+                if !awake_first || !thread.sleeps() {
+                    return Some(self.take(index));
+                }
+                sleeper = sleeper.or(Some(index));
             }
         }
-        None
+        let index = sleeper?;
+        let now = clock::ticks();
+        let since = |then: u64| now.saturating_sub(then);
+        let gap = if self.last_slept { WAKE_US } else { GAP_US };
+        let in_vain = since(self.last_resume) > clock::ticks_of_us(gap).into();
+        if !in_vain && since(self.last_turn) < clock::ticks_of_us(TURN_US).into() {
+            return None;
+        }
+        self.last_turn = now;
+        Some(self.take(index))
+    }
+
+    fn take(&mut self, index: usize) -> Wake {
+        let found = self.running.swap_remove(index);
+        self.next = index;
+        self.learn(&found);
+        Wake::Event(found.token)
     }
 
     fn learn(&mut self, found: &Running) {
@@ -145,12 +187,14 @@ impl Port for SystrapPort {
         let thread = thread
             .downcast_mut::<SystrapThread>()
             .expect("a port is given threads of its own platform");
+        self.last_slept = thread.shared.sleeps();
         self.place(&thread.shared);
         thread.shared.set_spin(self.pace.guest_spin());
         let since = clock::ticks();
         thread.shared.end_serving(since);
         thread.start(ctx, self.notifier.bell.address())?;
         thread.shared.since.store(since, Relaxed);
+        self.last_resume = since;
         self.running.push(Running { token, thread: thread.shared.clone(), since });
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::conformance::world::{DATA, PAGE, World, eventually, guest_code, now_n
 
 pub const CASES: &[Case] = cases![
     sixty_four_threads_count_together,
+    nobody_starves,
     threads_have_registers_of_their_own,
     a_dropped_thread_leaves_nothing_to_the_next,
     guest_threads_hold_no_descriptors,
@@ -64,6 +65,32 @@ fn sixty_four_threads_count_together(platform: &dyn Platform) {
     assert_eq!(world.port.nr_running(), 0);
     assert!(seen.iter().all(|&n| n == 3), "{seen:?}");
     assert_eq!(world.word(0), 3 * 64);
+}
+
+guest_code!(call_on, "2:", "mov eax, 1", "syscall", "jmp 2b");
+
+fn nobody_starves(platform: &dyn Platform) {
+    const WANTED: u32 = 20;
+    let mut world = World::new(platform, call_on());
+    let mut threads: Vec<_> = (0..8).map(|_| world.another_thread()).collect();
+    for (token, (thread, ctx)) in threads.iter_mut().enumerate() {
+        world.port.resume(token as Token, thread.as_mut(), ctx).expect("a parked thread runs");
+    }
+    let mut seen = vec![0; threads.len()];
+    for _ in 0..3_000_000 {
+        let Wake::Event(token) = world.port.next(Some(now_ns() + 30_000_000_000)) else {
+            panic!("the threads do not stop");
+        };
+        let index = usize::try_from(token).expect("one of ours");
+        let (thread, ctx) = &mut threads[index];
+        thread.take_event(ctx);
+        seen[index] += 1;
+        if seen.iter().all(|&n| n >= WANTED) {
+            return;
+        }
+        world.port.resume(token, thread.as_mut(), ctx).expect("a parked thread runs");
+    }
+    panic!("some are not served: {seen:?}");
 }
 
 guest_code!(
