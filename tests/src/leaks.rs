@@ -23,7 +23,7 @@ pub fn look() -> Look {
     {
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.to_lowercase().contains("bevor") {
+            if name.to_lowercase().contains("bevor") && !is_others(&name) {
                 things.insert(format!("{word} {name}"));
             }
         }
@@ -40,6 +40,14 @@ pub fn look() -> Look {
         }
     }
     Look { things }
+}
+
+/// Whether a folder is named after a process that runs: another run of these tests.
+fn is_others(name: &str) -> bool {
+    let alive = |part: &str| {
+        part.parse::<u32>().is_ok_and(|pid| Path::new("/proc").join(pid.to_string()).exists())
+    };
+    name.split(['.', '-']).skip(1).any(|part| !part.starts_with('0') && alive(part))
 }
 
 /// Whether a process belongs to the binary that this run tests.
