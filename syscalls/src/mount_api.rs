@@ -307,7 +307,8 @@ pub fn fsmount(ctx: &mut Ctx<'_>, fd: i32, flags: u32, attributes: u32) -> SysRe
     let file = ctx.file(fd)?;
     let config: &FsConfig = file.downcast().ok_or(EINVAL)?;
     let made = config.mount()?;
-    let tree = mount::detached(&made.superblock, mount_flags, &made.source);
+    let fs = ctx.task().fs().context();
+    let tree = mount::detached(&fs, &made.superblock, mount_flags, &made.source)?;
     install(ctx, mount::tree_file(&tree), flags & FSMOUNT_CLOEXEC != 0)
 }
 

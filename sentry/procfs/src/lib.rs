@@ -54,6 +54,10 @@ impl FileSystem for ProcFs {
         "proc"
     }
 
+    fn reveals(&self) -> bool {
+        true
+    }
+
     fn reconfigure(&self, options: &[u8]) -> Result<(), Errno> {
         check_options(options)
     }

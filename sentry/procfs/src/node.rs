@@ -371,6 +371,11 @@ pub trait Listing: Send + Sync + 'static {
     /// Names and types of all entries, in order.
     fn names(&self) -> Vec<(Vec<u8>, FileType)>;
 
+    /// Whether there are no entries and never will be.
+    fn stays_empty(&self) -> bool {
+        false
+    }
+
     /// Whether a task with these very credentials may look in whatever the mode says.
     fn admits(&self, cred: &Credentials) -> bool {
         let _ = cred;
@@ -429,6 +434,10 @@ impl<T: Listing> Inode for Dir<T> {
 
     fn accepts_names(&self) -> bool {
         false
+    }
+
+    fn is_always_empty(&self) -> bool {
+        self.listing.stays_empty()
     }
 
     fn cache_policy(&self) -> CachePolicy {
@@ -520,5 +529,9 @@ impl Listing for Fixed {
     fn names(&self) -> Vec<(Vec<u8>, FileType)> {
         let entries = self.0.iter();
         entries.map(|(name, inode)| (name.as_bytes().to_vec(), inode.file_type())).collect()
+    }
+
+    fn stays_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

@@ -27,6 +27,10 @@ impl FileSystem for SysFs {
         "sysfs"
     }
 
+    fn reveals(&self) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

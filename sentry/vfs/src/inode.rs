@@ -281,6 +281,11 @@ pub trait Inode: Send + Sync + Any {
         true
     }
 
+    /// Whether it is a directory that holds nothing and never will: one made to be mounted on.
+    fn is_always_empty(&self) -> bool {
+        false
+    }
+
     /// How entries of this directory may be cached.
     fn cache_policy(&self) -> CachePolicy {
         CachePolicy::Keep

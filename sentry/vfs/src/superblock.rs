@@ -37,6 +37,12 @@ pub trait FileSystem: Send + Sync + Any {
         if options.is_empty() { Ok(()) } else { Err(EINVAL.into()) }
     }
 
+    /// Whether each instance shows what a mount over a part of another may have hidden
+    /// (`SB_I_USERNS_VISIBLE`).
+    fn reveals(&self) -> bool {
+        false
+    }
+
     /// Told when the last mount is gone.
     fn unmounted(&self) {}
 

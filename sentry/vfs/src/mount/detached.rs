@@ -49,12 +49,22 @@ pub fn tree_file(tree: &Arc<Mount>) -> Arc<File> {
     File::new(Box::new(TreeFile), tree.root_path(), OpenFlags(O_PATH))
 }
 
-/// A mount of a whole file system that is attached nowhere (`fsmount(2)`).
-#[must_use]
-pub fn detached(superblock: &Arc<Superblock>, flags: MountFlags, source: &[u8]) -> Arc<Mount> {
+/// A mount of a whole file system that is attached nowhere (`fsmount(2)`), made in the namespace of `fs`.
+///
+/// # Errors
+/// `EPERM` if it would show what is covered elsewhere.
+pub fn detached(
+    fs: &FsContext,
+    superblock: &Arc<Superblock>,
+    flags: MountFlags,
+    source: &[u8],
+) -> Result<Arc<Mount>, Errno> {
+    let _topology = TOPOLOGY.lock();
+    let locks = guard::must_not_reveal(&fs.namespace, superblock, flags)?;
     let mount = Mount::of(superblock, flags, source);
+    guard::lock_as(&mount, locks);
     mount.links.write().tree = Tree::Detached(0);
-    mount
+    Ok(mount)
 }
 
 /// A copy of what is mounted at `source`, with the mounts below it when `recursive`, that is

@@ -187,8 +187,8 @@ pub(super) fn attach_exactly(tree: &Arc<Mount>, at: &Path) {
 /// Attaches a new mount of a whole file system at `at`.
 ///
 /// # Errors
-/// `EINVAL` outside the namespace; `EBUSY` if the same file system is mounted there; `ENOTDIR`,
-/// `ENOENT`, `ENOSPC`.
+/// `EINVAL` outside the namespace; `EBUSY` if the same file system is mounted there; `EPERM` if it would
+/// show what is covered elsewhere; `ENOTDIR`, `ENOENT`, `ENOSPC`.
 pub fn attach_new(
     fs: &FsContext,
     superblock: &Arc<Superblock>,
@@ -203,7 +203,10 @@ pub fn attach_new(
     if at.is_mount_root() && Arc::ptr_eq(at.mount.superblock(), superblock) {
         return Err(EBUSY.because("already mounted there"));
     }
-    attach(&Mount::of(superblock, flags, source), at.clone())
+    let locks = guard::must_not_reveal(&fs.namespace, superblock, flags)?;
+    let mount = Mount::of(superblock, flags, source);
+    guard::lock_as(&mount, locks);
+    attach(&mount, at.clone())
 }
 
 /// Makes what is at `source` visible at `at` as well (`MS_BIND`), with the mounts below it when
