@@ -296,3 +296,53 @@ fn owned(fd: RawFd) -> Result<OwnedFd, Errno> {
 fn owned_long(fd: libc::c_long) -> Result<OwnedFd, Errno> {
     owned(RawFd::try_from(fd).unwrap_or(-1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bevor_abi::errno::{ELOOP, EXDEV};
+    use std::fs;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::path::PathBuf;
+
+    struct Place(PathBuf);
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            // Best effort: what is left is a small folder of temporary ones.
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// The checks of names stand before this, and the flags do in part the same: each is a wall of its
+    /// own, and must hold by itself.
+    #[test]
+    fn every_flag_of_an_open_holds_by_itself() {
+        let place = Place(std::env::temp_dir().join(format!("bevor-walls-{}", std::process::id())));
+        let root = place.0.join("root");
+        fs::create_dir_all(root.join("dir")).unwrap();
+        for file in ["root/dir/file", "outside"] {
+            fs::write(place.0.join(file), "").unwrap();
+        }
+        symlink("dir", root.join("link")).unwrap();
+        symlink("../outside", root.join("dir/out")).unwrap();
+        let dir = fs::File::open(&root).unwrap();
+        let open = |name: &CStr, flags| {
+            open_beneath(dir.as_fd(), name, flags, 0, Mounts::Cross).map(fs::File::from)
+        };
+        assert!(open(c"dir/file", libc::O_RDONLY).is_ok());
+        // RESOLVE_BENEATH.
+        for name in [c"..", c"../outside", c"dir/../../outside", c"/"] {
+            assert_eq!(open(name, libc::O_PATH).unwrap_err(), EXDEV, "{name:?}");
+        }
+        // RESOLVE_NO_SYMLINKS: this one leads to what lies beneath.
+        assert_eq!(open(c"link/file", libc::O_PATH).unwrap_err(), ELOOP);
+        assert_eq!(open(c"dir/out", libc::O_RDONLY).unwrap_err(), ELOOP);
+        // O_NOFOLLOW: the link itself, not an error.
+        let link = open(c"link", libc::O_PATH).unwrap().metadata().unwrap();
+        assert!(link.file_type().is_symlink());
+        assert_eq!(link.ino(), fs::symlink_metadata(root.join("link")).unwrap().ino());
+        assert_eq!(open(c"link", libc::O_RDONLY).unwrap_err(), ELOOP);
+    }
+}
