@@ -157,8 +157,10 @@ pub fn process_madvise(
         return Err(EINVAL.into());
     }
     let ranges = ctx.mm().read_iovecs(iov, count)?;
-    let file = ctx.file(pidfd)?;
-    let pid = crate::pidfd::pid_of(&file).ok_or(EBADF)?;
+    let pid = match crate::pidfd::own_pid(ctx, pidfd) {
+        Some(own) => own,
+        None => crate::pidfd::pid_of(&*ctx.file(pidfd)?).ok_or(EBADF)?,
+    };
     let target = ctx.kernel().tree.lock().task(&pid).cloned().ok_or(ESRCH)?;
     if !ctx.task().may_inspect(&target) {
         return Err(EPERM.into());

@@ -3,15 +3,26 @@
 use crate::signal::{self, Scope};
 use bevor_abi::Errno;
 use bevor_abi::conv::low_u32;
-use bevor_abi::errno::{EBADF, EINVAL, EPERM, ESRCH};
+use bevor_abi::errno::{EACCES, EBADF, EINVAL, ENOENT, ENOTTY, EPERM, ESRCH};
+use bevor_abi::fcntl::{PIDFD_SELF_THREAD, PIDFD_SELF_THREAD_GROUP};
+use bevor_abi::ioctl::{
+    PIDFD_GET_CGROUP_NAMESPACE, PIDFD_GET_IPC_NAMESPACE, PIDFD_GET_MNT_NAMESPACE,
+    PIDFD_GET_NET_NAMESPACE, PIDFD_GET_PID_NAMESPACE, PIDFD_GET_TIME_NAMESPACE,
+    PIDFD_GET_USER_NAMESPACE, PIDFD_GET_UTS_NAMESPACE,
+};
 use bevor_abi::sched::{
-    PIDFD_SIGNAL_PROCESS_GROUP, PIDFD_SIGNAL_THREAD, PIDFD_SIGNAL_THREAD_GROUP,
+    CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME,
+    CLONE_NEWUSER, CLONE_NEWUTS, PIDFD_SIGNAL_PROCESS_GROUP, PIDFD_SIGNAL_THREAD,
+    PIDFD_SIGNAL_THREAD_GROUP,
 };
 use bevor_base::{Ready, WaitQueue};
 use bevor_kernel::group::ThreadGroup;
+use bevor_kernel::nsfs::Namespace;
 use bevor_kernel::pid::{Pid, PidNamespace};
+use bevor_kernel::task::Task;
 use bevor_kernel::{Ctx, Kernel, SysResult};
 use bevor_memory::UserAddr;
+use bevor_vfs::caller::Caller;
 use bevor_vfs::file::{File, FileOps, OpenFlags};
 use std::any::Any;
 use std::sync::Arc;
@@ -34,15 +45,33 @@ impl FileOps for Pidfd {
         true
     }
 
-    /// Readable once the process has ended.
+    /// Readable once the process has ended, hung up once it was waited for.
     fn poll(&self) -> Ready {
         let tree = self.kernel.tree.lock();
-        let ended = tree.node(&self.pid).is_none_or(|node| node.zombie.is_some());
-        Ready::READABLE.when(ended)
+        match tree.node(&self.pid) {
+            Some(node) => Ready::READABLE.when(node.zombie.is_some()),
+            None => Ready::READABLE | Ready::HUP,
+        }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.group.exit_wait)
+    }
+
+    /// Opens a namespace of the process (`ioctl_pidfd(2)`).
+    fn ioctl(&self, _file: &File, caller: &dyn Caller, cmd: u32, arg: u64) -> Result<u64, Errno> {
+        let kind = namespace_kind(cmd).ok_or(ENOTTY)?;
+        let own = caller.as_any().downcast_ref::<Task>().ok_or(ENOTTY)?;
+        let target = self.kernel.tree.lock().task(&self.pid).cloned().ok_or(ESRCH)?;
+        if arg != 0 {
+            return Err(EINVAL.into());
+        }
+        if !own.may_inspect(&target) {
+            return Err(EACCES.into());
+        }
+        let all = Namespace::all_of(&target).into_iter();
+        let mut wanted = all.filter(|namespace| namespace.kind() == kind);
+        wanted.next().ok_or(ENOTTY)?.install(own)
     }
 
     fn fdinfo(&self) -> String {
@@ -53,6 +82,21 @@ impl FileOps for Pidfd {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// The `CLONE_NEW*` flag of the namespace a command opens.
+const fn namespace_kind(cmd: u32) -> Option<u64> {
+    Some(match cmd {
+        PIDFD_GET_CGROUP_NAMESPACE => CLONE_NEWCGROUP,
+        PIDFD_GET_IPC_NAMESPACE => CLONE_NEWIPC,
+        PIDFD_GET_MNT_NAMESPACE => CLONE_NEWNS,
+        PIDFD_GET_NET_NAMESPACE => CLONE_NEWNET,
+        PIDFD_GET_PID_NAMESPACE => CLONE_NEWPID,
+        PIDFD_GET_TIME_NAMESPACE => CLONE_NEWTIME,
+        PIDFD_GET_USER_NAMESPACE => CLONE_NEWUSER,
+        PIDFD_GET_UTS_NAMESPACE => CLONE_NEWUTS,
+        _ => return None,
+    })
 }
 
 /// The process behind a pidfd; `None` if the file is none.
@@ -84,7 +128,7 @@ fn install(ctx: &Ctx<'_>, group: Arc<ThreadGroup>, flags: u32) -> Result<i32, Er
 /// `pidfd_open(2)`.
 ///
 /// # Errors
-/// `EINVAL`, `ESRCH`, `EMFILE`.
+/// `EINVAL`, `ENOENT`, `ESRCH`, `EMFILE`.
 pub fn pidfd_open(ctx: &mut Ctx<'_>, pid: i32, flags: u32) -> SysResult {
     if pid <= 0 || flags & !PIDFD_NONBLOCK != 0 {
         return Err(EINVAL.into());
@@ -95,12 +139,22 @@ pub fn pidfd_open(ctx: &mut Ctx<'_>, pid: i32, flags: u32) -> SysResult {
         match tree.node(&target) {
             Some(node) => node.group.clone(),
             None if tree.task(&target).is_some() => {
-                return Err(EINVAL.because("a thread that leads no process").into());
+                return Err(ENOENT.because("a thread that leads no process").into());
             }
             None => return Err(ESRCH.into()),
         }
     };
     Ok(u64::from(install(ctx, group, flags)?.cast_unsigned()))
+}
+
+/// The caller's thread or process, where a number stands for it in place of a pidfd.
+#[must_use]
+pub fn own_pid(ctx: &Ctx<'_>, fd: i32) -> Option<Arc<Pid>> {
+    match fd {
+        PIDFD_SELF_THREAD => Some(ctx.task().pid().clone()),
+        PIDFD_SELF_THREAD_GROUP => Some(ctx.task().group.pid.clone()),
+        _ => None,
+    }
 }
 
 /// `pidfd_send_signal(2)`.
@@ -115,11 +169,15 @@ pub fn pidfd_send_signal(
     flags: u64,
 ) -> SysResult {
     let scope = match low_u32(flags) {
+        0 if fd == PIDFD_SELF_THREAD => Scope::Thread,
         0 | PIDFD_SIGNAL_THREAD_GROUP => Scope::Process,
         PIDFD_SIGNAL_THREAD => Scope::Thread,
         PIDFD_SIGNAL_PROCESS_GROUP => Scope::ProcessGroup,
         _ => return Err(EINVAL.into()),
     };
+    if let Some(own) = own_pid(ctx, fd) {
+        return signal::to_pid(ctx, &own, scope, signo, info);
+    }
     let file = ctx.file(fd)?;
     // A directory of procfs names its process, too.
     let by_directory = || file.inode().as_any().downcast_ref::<Arc<Pid>>().cloned();

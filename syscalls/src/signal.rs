@@ -529,6 +529,10 @@ pub fn to_pid(ctx: &Ctx<'_>, target: &Pid, scope: Scope, signo: i32, info: UserA
     let task = ctx.task();
     let group = group_of(task, target).ok_or(ESRCH)?;
     let to_self = Arc::ptr_eq(&group, &task.group);
+    // Other calls put their own number there; this one wants it to be right.
+    if !info.is_null() && ctx.mm().read::<i32>(info)? != signo {
+        return Err(EINVAL.because("information about another signal").into());
+    }
     let given = if info.is_null() { None } else { Some(read_info(ctx, signo, info, to_self)?) };
     let groups = match scope {
         Scope::Process => vec![group],

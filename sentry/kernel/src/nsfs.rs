@@ -137,8 +137,11 @@ impl Namespace {
         file.downcast::<NamespaceFile>().map(|file| file.0.clone())
     }
 
-    /// Opens it for a task.
-    fn install(self, task: &Task) -> Result<u64, Errno> {
+    /// Opens it for a task, which is the caller.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ESRCH`.
+    pub fn install(self, task: &Task) -> Result<u64, Errno> {
         let ops = Box::new(NamespaceFile(self.clone()));
         let file = File::new(ops, self.path(), OpenFlags(0));
         let limit = task.group.limits.soft(limits::NOFILE);

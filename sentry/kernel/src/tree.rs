@@ -171,6 +171,7 @@ impl Tree {
     /// Removes a reaped process.
     pub fn remove(&mut self, id: u64) -> Option<Node> {
         let node = self.nodes.remove(&id)?;
+        node.group.exit_wait.wake(bevor_base::Ready::ALL);
         if let Some(parent) = self.nodes.get_mut(&node.parent) {
             parent.children.retain(|&child| child != id);
         }
