@@ -35,14 +35,10 @@ use std::sync::{Arc, OnceLock, Weak};
 
 /// How long attributes of a shared file may wait for their one use.
 const FRESH_NS: u64 = 1_000_000;
-/// The attribute that holds a file's capabilities.
-const FILE_CAPS: &[u8] = b"security.capability";
-/// Nobody asked yet.
-const CAPS_UNKNOWN: u8 = 0;
-/// It has none.
-const CAPS_NONE: u8 = 1;
-/// Somebody wrote an attribute: the gofer is always asked.
-const CAPS_ASK: u8 = 2;
+/// Extended attributes that are asked for often and seldom there: by every `execve`, by `ls` for each file.
+const RARE_XATTRS: [&[u8]; 3] = [b"security.capability", b"security.selinux", acl::DEFAULT_NAME];
+/// Somebody wrote an extended attribute: the gofer is always asked.
+const ASK: u8 = 1 << 7;
 /// Nanoseconds a second has.
 const NSEC_PER_SEC: u64 = 1_000_000_000;
 
@@ -61,8 +57,8 @@ pub struct GoferInode {
     changed: AtomicBool,
     /// When its attributes were read and not used since, `CLOCK_MONOTONIC`; else 0.
     read_at_ns: AtomicU64,
-    /// Whether the file has capabilities, which every `execve` asks; of an exclusive file system only.
-    caps: AtomicU8,
+    /// One bit for each of [`RARE_XATTRS`] the file was seen to lack, where nobody else changes it; or [`ASK`].
+    lacks: AtomicU8,
     /// Its access list as read before, where nobody else changes it.
     access_acl: OnceLock<Option<Arc<Acl>>>,
     /// Target of a symbolic link, once read.
@@ -134,7 +130,7 @@ impl GoferInode {
             attr: RwLock::new(*attr),
             changed: AtomicBool::new(false),
             read_at_ns: AtomicU64::new(monotonic_ns()),
-            caps: AtomicU8::new(CAPS_UNKNOWN),
+            lacks: AtomicU8::new(0),
             access_acl: OnceLock::new(),
             target: Mutex::new(target),
             descriptors: Mutex::default(),
@@ -567,11 +563,11 @@ impl Inode for GoferInode {
     fn acl(&self, kind: AclKind) -> Result<Option<Arc<Acl>>, Errno> {
         let kept = kind == AclKind::Access
             && self.fs.sharing == Sharing::Exclusive
-            && self.caps.load(Ordering::Acquire) != CAPS_ASK;
+            && self.lacks.load(Ordering::Acquire) & ASK == 0;
         if let Some(known) = self.access_acl.get().filter(|_| kept) {
             return Ok(known.clone());
         }
-        let acl = match self.fs.client.getxattr(&*self.handle()?, kind.name()) {
+        let acl = match self.get_xattr(kind.name()) {
             Ok(value) => Acl::parse(&value, &UserNamespace::initial())?.map(Arc::new),
             Err(errno) if errno == ENODATA || errno == EOPNOTSUPP => None,
             Err(errno) => return Err(errno),
@@ -594,7 +590,7 @@ impl Inode for GoferInode {
         mode: Option<u32>,
     ) -> Result<(), Errno> {
         // From now on the list is read anew each time.
-        self.caps.store(CAPS_ASK, Ordering::Release);
+        self.lacks.store(ASK, Ordering::Release);
         match acl {
             Some(acl) => {
                 let value = acl.value(&UserNamespace::initial());
@@ -825,20 +821,21 @@ impl Inode for GoferInode {
     }
 
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        let is_caps = name == FILE_CAPS && self.fs.sharing == Sharing::Exclusive;
-        if is_caps && self.caps.load(Ordering::Acquire) == CAPS_NONE {
+        let rare = RARE_XATTRS.iter().position(|rare| *rare == name);
+        let bit = rare.filter(|_| self.fs.sharing == Sharing::Exclusive).map_or(0, |at| 1 << at);
+        if self.lacks.load(Ordering::Acquire) & bit != 0 {
             return Err(ENODATA.into());
         }
         let value = self.fs.client.getxattr(&*self.handle()?, name);
-        if is_caps && matches!(&value, Err(errno) if *errno == ENODATA) {
-            let (order, failed) = (Ordering::AcqRel, Ordering::Relaxed);
-            let _ = self.caps.compare_exchange(CAPS_UNKNOWN, CAPS_NONE, order, failed);
+        if bit != 0 && matches!(&value, Err(errno) if *errno == ENODATA) {
+            let more = |lacks: u8| (lacks & ASK == 0).then_some(lacks | bit);
+            let _ = self.lacks.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more);
         }
         value
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
-        self.caps.store(CAPS_ASK, Ordering::Release);
+        self.lacks.store(ASK, Ordering::Release);
         self.fs.client.setxattr(&*self.handle()?, name, value, flags)
     }
 

@@ -40,8 +40,8 @@ pub enum Sharing {
     Shared,
 }
 
-/// Most idle host descriptors a file system keeps for files that may be opened again.
-const IDLE_FILES: usize = 2048;
+/// Idle descriptors that are closed at once when descriptors are short.
+const CLOSED_AT_ONCE: usize = 256;
 
 /// Identity of a file of the host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -166,7 +166,7 @@ impl GoferFs {
         }
         let mut idle = self.idle.lock();
         idle.push_back(Arc::downgrade(inode));
-        let excess = idle.len() > IDLE_FILES;
+        let excess = idle.len() > room::max_idle();
         drop(idle);
         if excess {
             self.close_oldest_idle();
@@ -192,7 +192,7 @@ impl GoferFs {
     /// Closes some descriptors of files nothing has open; whether there were any.
     fn close_some_idle(&self) -> bool {
         let ahead = self.listings.close_ahead();
-        (0..IDLE_FILES / 8).map(|_| self.close_oldest_idle()).fold(ahead, |any, one| any | one)
+        (0..CLOSED_AT_ONCE).map(|_| self.close_oldest_idle()).fold(ahead, |any, one| any | one)
     }
 }
 

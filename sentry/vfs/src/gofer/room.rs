@@ -14,6 +14,9 @@ use std::sync::{Arc, Weak};
 /// Descriptors left for other things.
 const RESERVED: usize = 256;
 
+/// Most idle descriptors, however many there may be: each pins an inode of the host.
+const MAX_IDLE: usize = 12_288;
+
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 static HELD: AtomicUsize = AtomicUsize::new(0);
 /// All file systems, whose idle descriptors give way.
@@ -72,6 +75,12 @@ impl Kept {
     pub(super) fn fd(&self) -> Arc<OwnedFd> {
         self.fd.clone()
     }
+}
+
+/// Most idle descriptors a file system keeps for files that may be opened again: programs that go over
+/// many files go over them again.
+pub(super) fn max_idle() -> usize {
+    (LIMIT.load(Ordering::Relaxed) / 4 * 3).min(MAX_IDLE)
 }
 
 /// Whether a descriptor could be had at once.

@@ -4,7 +4,7 @@ use crate::file::DirEntry;
 use crate::gofer::{GoferFs, Sharing};
 use crate::namei;
 use crate::testing::{TestTask, read, write};
-use bevor_abi::errno::{ENOENT, EROFS};
+use bevor_abi::errno::{ENODATA, ENOENT, EROFS};
 use bevor_abi::fcntl::{
     O_APPEND, O_CREAT, O_DIRECTORY, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE,
 };
@@ -276,6 +276,26 @@ fn an_exclusive_file_is_asked_for_once() {
     assert_eq!(task.get("/f").unwrap(), b"content");
     assert_eq!(task.stat("/none").unwrap_err(), ENOENT);
     assert_eq!(task.stat("/other").unwrap_err(), bevor_abi::errno::EIO);
+}
+
+#[test]
+fn an_attribute_an_exclusive_file_lacks_is_asked_for_once() {
+    for written in [false, true] {
+        let fixture = Fixture::new(Sharing::Exclusive);
+        fixture.task.put("/f", b"content").unwrap();
+        let path = fixture.task.path("/f");
+        let get = |name: &[u8]| path.inode().get_xattr(name).unwrap_err();
+        let names = [&b"security.capability"[..], b"security.selinux", b"system.posix_acl_default"];
+        let first = names.map(get);
+        if written {
+            path.inode().set_xattr(b"user.x", b"y", 0).unwrap();
+        }
+        fixture.client.shutdown();
+        for (name, first) in names.into_iter().zip(first) {
+            let known = first == ENODATA && !written;
+            assert_eq!(get(name) == ENODATA, known, "{written} {}", name.escape_ascii());
+        }
+    }
 }
 
 /// Two directories of files; the first was listed and looked at, the second listed: by then
