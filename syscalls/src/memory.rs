@@ -11,7 +11,7 @@ use bevor_abi::mman::{
 };
 use bevor_abi::prctl::READ_IMPLIES_EXEC;
 use bevor_kernel::{Ctx, SysResult};
-use bevor_memory::{IoVecs, MemoryManager, MmapArgs, UserAddr, copy_between};
+use bevor_memory::{Holder, IoVecs, MemoryManager, MmapArgs, UserAddr, copy_between};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -29,8 +29,8 @@ pub fn mmap(
     offset: u64,
 ) -> SysResult {
     let (prot, flags) = (effective_prot(ctx, low_u32(prot)), low_u32(flags));
-    let file = if flags & MAP_ANONYMOUS != 0 {
-        None
+    let (file, opened) = if flags & MAP_ANONYMOUS != 0 {
+        (None, None)
     } else {
         let file = ctx.file(fd)?;
         if len == 0 {
@@ -43,9 +43,10 @@ pub fn mmap(
         if shared && prot & 2 != 0 && !file.flags().writable() {
             return Err(EACCES.because("the file is not open for writing").into());
         }
-        Some(file.ops().mappable(&file)?)
+        let opened: Holder = file.clone();
+        (Some(file.ops().mappable(&file)?), Some(opened))
     };
-    let args = MmapArgs { addr: addr.0, len, prot, flags, file, offset, name: None };
+    let args = MmapArgs { addr: addr.0, len, prot, flags, file, opened, offset, name: None };
     Ok(ctx.mm().mmap(args)?)
 }
 

@@ -75,8 +75,9 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     let status = task.group.signals.lock().exiting.unwrap_or(status);
     // Files close without the tree's lock; descriptors may be other tasks' pidfds.
     drop(tree);
-    drop(task.set_files(None));
+    // Mapped files first, as on Linux: their watchers hear in this order.
     drop(task.set_mm(None));
+    drop(task.set_files(None));
     if last {
         drop(task.group.image.write().take());
     }

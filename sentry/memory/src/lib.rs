@@ -38,8 +38,8 @@ pub use io::{IoDst, IoSrc};
 pub use mappable::{Backing, BackingRun, MapName, Mappable, MappingSet, next_mappable_id};
 pub use message::{ADDRESS_BYTES, Incoming, Outgoing};
 pub use mm::{
-    AccessMode, FaultError, ForkOpts, Layout, Limits, MapEntry, MemoryManager, MmapArgs, Rss,
-    SmapsEntry, Statm, VmFlags, copy_between,
+    AccessMode, FaultError, ForkOpts, Holder, Layout, Limits, MapEntry, MemoryManager, MmapArgs,
+    Rss, SmapsEntry, Statm, VmFlags, copy_between,
 };
 pub use pool::MemoryPool;
 pub use recover::install_fault_recovery;

@@ -185,6 +185,7 @@ impl Task {
     /// Makes a task; it runs once it is in the tree and [`Task::schedule`] is called.
     #[must_use]
     pub fn new(kernel: Arc<Kernel>, parts: TaskParts) -> Arc<Self> {
+        parts.mm.user_came();
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             kernel,
@@ -251,7 +252,14 @@ impl Task {
 
     /// Replaces (`execve`) or takes away (exit) the memory.
     pub fn set_mm(&self, mm: Option<Arc<MemoryManager>>) -> Option<Arc<MemoryManager>> {
-        std::mem::replace(&mut *self.mm.write(), mm)
+        if let Some(mm) = &mm {
+            mm.user_came();
+        }
+        let old = std::mem::replace(&mut *self.mm.write(), mm);
+        if let Some(old) = &old {
+            old.user_left();
+        }
+        old
     }
 
     /// Descriptors; `None` once it has exited.

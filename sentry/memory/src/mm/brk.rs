@@ -69,6 +69,7 @@ impl MemoryManager {
                 prot: Prot { read: true, write: true, exec: executable },
                 flags: VmFlags::MAYWRITE | VmFlags::MAYEXEC | VmFlags::GROWSDOWN,
                 source: Source::Anon,
+                opened: None,
                 name: Some(Arc::from(&b"[stack]"[..])),
             };
             st.check_room(len, &vma)?;
@@ -107,6 +108,7 @@ impl State {
                 prot: Prot { read: true, write: true, exec: false },
                 flags,
                 source: Source::Anon,
+                opened: None,
                 name: Some(Arc::from(&b"[heap]"[..])),
             };
             if flags.contains(VmFlags::LOCKED) && !self.may_lock_more(vma.len()) {

@@ -1,7 +1,7 @@
 //! `mmap` and `munmap`.
 
 use super::fault::Populate;
-use super::vma::{Source, VmFlags, Vma};
+use super::vma::{Holder, Source, VmFlags, Vma};
 use super::{MemoryManager, PROT_EXEC, PROT_READ, PROT_WRITE, State, prot_from_bits};
 use crate::addr::{PAGE_SIZE, page_ceil, page_floor};
 use crate::mappable::Mappable;
@@ -64,6 +64,8 @@ pub struct MmapArgs {
     pub flags: u32,
     /// The file, unless `MAP_ANONYMOUS`.
     pub file: Option<Arc<dyn Mappable>>,
+    /// The open file description, which stays open as long as it is mapped.
+    pub opened: Option<Holder>,
     /// Offset in the file, bytes.
     pub offset: u64,
     /// How it shows in `/proc/self/maps`, where not as the file: `[vdso]`, `[stack]`.
@@ -282,7 +284,7 @@ impl State {
         flags.set(VmFlags::LOCKED, locked);
         flags.set(VmFlags::GROWSDOWN, args.flags & MAP_GROWSDOWN != 0);
         flags.set(VmFlags::NORESERVE, args.flags & MAP_NORESERVE != 0);
-        Ok(Vma { len, prot, flags, source, name: args.name.clone() })
+        Ok(Vma { len, prot, flags, source, opened: args.opened.clone(), name: args.name.clone() })
     }
 
     /// Checks `RLIMIT_AS`, `RLIMIT_DATA` and the overcommit heuristic for `more` bytes.

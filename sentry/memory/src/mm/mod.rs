@@ -40,7 +40,7 @@ pub use layout::Layout;
 pub use map::MmapArgs;
 pub use report::{MapEntry, SmapsEntry, Statm};
 pub use residency::Rss;
-pub use vma::VmFlags;
+pub use vma::{Holder, VmFlags};
 
 use crate::account::Account;
 use crate::file::{FileRange, MemoryFile};
@@ -98,6 +98,8 @@ pub struct MemoryManager {
     id: u64,
     pool: Arc<MemoryPool>,
     account: Arc<Account>,
+    /// Tasks that run with it (`mm_users`).
+    users: AtomicU64,
     state: RwLock<State>,
     minor_faults: AtomicU64,
     peak_rss: AtomicU64,
@@ -130,6 +132,8 @@ struct State {
     orders: Vec<Order>,
     /// Mappings taken out, to be dropped when the orders are applied.
     garbage: Vec<Pma>,
+    /// Open file descriptions of VMAs taken out, to be dropped without the lock.
+    closed: Vec<Holder>,
     /// The last fault that found nothing to do.
     spurious: Option<u64>,
     /// What this family of processes stores to after a fork.
@@ -187,6 +191,7 @@ impl MemoryManager {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             pool,
             account,
+            users: AtomicU64::new(0),
             state: RwLock::new(state),
             minor_faults: AtomicU64::new(0),
             peak_rss: AtomicU64::new(0),
@@ -197,6 +202,25 @@ impl MemoryManager {
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// A task runs with it from now on.
+    pub fn user_came(&self) {
+        self.users.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A task has exited or runs with another one. When the last has, open files that were only
+    /// mapped are closed, whoever still looks at the memory.
+    pub fn user_left(&self) {
+        if self.users.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let mut st = self.state.write();
+        let whole = 0..st.layout.end;
+        let mapped = st.vmas.within_mut(whole);
+        let closed: Vec<Holder> = mapped.filter_map(|(_, vma)| vma.opened.take()).collect();
+        drop(st);
+        drop(closed);
     }
 
     /// The guest's host process.
@@ -291,8 +315,10 @@ impl MemoryManager {
         let result = f(&mut st);
         let flushed = st.flush();
         let garbage = std::mem::take(&mut st.garbage);
+        let closed = std::mem::take(&mut st.closed);
         drop(st);
         drop(garbage);
+        drop(closed);
         flushed.and(result)
     }
 }
@@ -320,6 +346,7 @@ impl State {
             reserved: Vec::new(),
             orders: Vec::new(),
             garbage: Vec::new(),
+            closed: Vec::new(),
             spurious: None,
             hot: Arc::default(),
             held: false,
@@ -381,6 +408,7 @@ impl State {
         let removed = self.vmas.remove(range);
         for (_, vma) in &removed {
             self.count_vma(vma, false);
+            self.closed.extend(vma.opened.clone());
         }
         removed
     }

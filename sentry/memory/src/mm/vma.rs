@@ -4,6 +4,7 @@ use crate::mappable::{MapName, Mappable};
 use crate::rangemap::Piece;
 use bevor_platform::Prot;
 use bitflags::bitflags;
+use std::any::Any;
 use std::sync::Arc;
 
 bitflags! {
@@ -45,6 +46,9 @@ bitflags! {
     }
 }
 
+/// Keeps something alive as long as a mapping.
+pub type Holder = Arc<dyn Any + Send + Sync>;
+
 /// What stands behind a VMA.
 #[derive(Clone)]
 pub(crate) enum Source {
@@ -61,6 +65,8 @@ pub(crate) struct Vma {
     pub(crate) prot: Prot,
     pub(crate) flags: VmFlags,
     pub(crate) source: Source,
+    /// The open file description it was made from, which stays open with it (`vm_file`).
+    pub(crate) opened: Option<Holder>,
     /// `[heap]`, `[stack]`, `[vdso]`, `[anon:…]`; the file's own name when `None`.
     pub(crate) name: Option<Arc<[u8]>>,
 }
@@ -143,7 +149,13 @@ impl Piece for Vma {
             }
             _ => false,
         };
+        let same_opened = match (&self.opened, &next.opened) {
+            (Some(opened), Some(other)) => Arc::ptr_eq(opened, other),
+            (None, None) => true,
+            _ => false,
+        };
         let alike = same_source
+            && same_opened
             && self.prot == next.prot
             && self.flags == next.flags
             && self.name == next.name;
