@@ -483,6 +483,12 @@ pub trait Inode: Send + Sync + Any {
         Err(ENODATA.into())
     }
 
+    /// Whether a write has to take file capabilities (`security.capability`) from it: told without
+    /// a call to the host, so file systems of the host, which take them themselves, say no.
+    fn has_file_capabilities(&self) -> bool {
+        false
+    }
+
     /// Sets an extended attribute; `flags` are `XATTR_CREATE`, `XATTR_REPLACE`.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use bevor_abi::stat::{S_ISGID, S_ISUID, S_IXGRP};
 use bevor_base::Credentials;
 
 /// The extended attribute that holds file capabilities.
-const FILE_CAPABILITIES: &[u8] = b"security.capability";
+pub(crate) const FILE_CAPABILITIES: &[u8] = b"security.capability";
 
 fn refuse_marked(attr: &Attr) -> Result<(), Errno> {
     if attr.attributes & (perm::ATTR_IMMUTABLE | perm::ATTR_APPEND) != 0 {
@@ -128,12 +128,18 @@ pub fn remove_privileges(path: &Path, cred: &Credentials) -> Result<(), Errno> {
 }
 
 /// As [`remove_privileges`], before a change of contents through an open file. Who may keep set-ID bits
-/// keeps file capabilities, too: asking for them would cost each write a call.
+/// loses file capabilities only where it costs no call to find that there are any.
 ///
 /// # Errors
 /// What the file system says.
 pub fn remove_privileges_of_written(file: &File, cred: &Credentials) -> Result<(), Errno> {
-    if cred.has_cap(CAP_FSETID) || !file.flags().writable() || file.ops().is_stream() {
+    if !file.flags().writable() || file.ops().is_stream() {
+        return Ok(());
+    }
+    if cred.has_cap(CAP_FSETID) {
+        if file.inode().has_file_capabilities() {
+            drop_file_capabilities(file.path())?;
+        }
         return Ok(());
     }
     remove_privileges(file.path(), cred)

@@ -319,6 +319,10 @@ impl Inode for OverlayInode {
         self.top()?.get_xattr(name)
     }
 
+    fn has_file_capabilities(&self) -> bool {
+        self.top().is_ok_and(|top| top.has_file_capabilities())
+    }
+
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
         if self.fs.is_own(name) {
             return Err(EPERM.because("overlay's own attribute"));

@@ -259,6 +259,10 @@ impl Inode for Owned {
         self.inner.get_xattr(name)
     }
 
+    fn has_file_capabilities(&self) -> bool {
+        self.inner.has_file_capabilities()
+    }
+
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
         if name == OVERRIDE {
             return Err(EPERM.because("where owners are kept"));

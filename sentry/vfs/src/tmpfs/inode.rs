@@ -8,6 +8,7 @@ use crate::inode::{
     Attr, FileTime, FileType, FsStat, Inode, InodeRef, MAY_EXEC, NewAttr, NewNode, SetAttr,
 };
 use crate::meta::{AccessTimes, Meta};
+use crate::namei::attr::FILE_CAPABILITIES;
 use crate::namei::flags;
 use crate::pipe::FifoNode;
 use crate::tmpfs::TmpFs;
@@ -38,6 +39,8 @@ pub struct TmpInode {
     unnamed: AtomicBool,
     pub(super) meta: RwLock<Meta>,
     xattrs: Mutex<Xattrs>,
+    /// Whether file capabilities are among them.
+    has_file_capabilities: AtomicBool,
     acls: Mutex<Acls>,
     /// Whether it has an access list or a default one.
     has_acls: AtomicBool,
@@ -86,6 +89,7 @@ impl TmpInode {
             unnamed: AtomicBool::new(false),
             meta: RwLock::new(Meta::new(kind, attr)),
             xattrs: Mutex::default(),
+            has_file_capabilities: AtomicBool::new(false),
             acls: Mutex::default(),
             has_acls: AtomicBool::new(false),
             body,
@@ -150,6 +154,13 @@ impl TmpInode {
     /// The operations of a new open description of a regular file.
     pub(crate) fn open_content(self: Arc<Self>) -> Box<dyn FileOps> {
         Box::new(RegularFile { inode: self })
+    }
+
+    /// Notes whether there are file capabilities, after a change of the attribute `name`.
+    fn note_file_capabilities(&self, name: &[u8], xattrs: &Xattrs) {
+        if name == FILE_CAPABILITIES {
+            self.has_file_capabilities.store(xattrs.get(name).is_ok(), Ordering::Relaxed);
+        }
     }
 
     /// Takes over the flags a new file has from its directory.
@@ -526,11 +537,18 @@ impl Inode for TmpInode {
         self.xattrs.lock().get(name)
     }
 
+    fn has_file_capabilities(&self) -> bool {
+        self.has_file_capabilities.load(Ordering::Relaxed)
+    }
+
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
         supported(name)?;
         let bytes = xattr::space(name, value.len());
         self.fs.new_xattr(bytes)?;
-        let old = self.xattrs.lock().set(name, value, flags);
+        let mut xattrs = self.xattrs.lock();
+        let old = xattrs.set(name, value, flags);
+        self.note_file_capabilities(name, &xattrs);
+        drop(xattrs);
         match old {
             Ok(old) => self.fs.xattr_gone(old.map_or(0, |len| xattr::space(name, len))),
             Err(errno) => {
@@ -555,7 +573,10 @@ impl Inode for TmpInode {
 
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
         supported(name)?;
-        let len = self.xattrs.lock().remove(name)?;
+        let mut xattrs = self.xattrs.lock();
+        let len = xattrs.remove(name)?;
+        self.note_file_capabilities(name, &xattrs);
+        drop(xattrs);
         self.fs.xattr_gone(xattr::space(name, len));
         self.meta.write().ctime = FileTime::now();
         Ok(())
