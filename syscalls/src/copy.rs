@@ -5,12 +5,14 @@ use bevor_abi::Errno;
 use bevor_abi::conv::usize_of;
 use bevor_abi::errno::{EAGAIN, EBADF, EINVAL, EISDIR, EOVERFLOW, EPIPE, ESPIPE};
 use bevor_abi::fcntl::{O_APPEND, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
+use bevor_abi::inotify::{IN_ACCESS, IN_MODIFY};
 use bevor_base::Ready;
 use bevor_kernel::signal::{self, Info, SIGPIPE};
 use bevor_kernel::{Block, Ctx, SysResult};
 use bevor_memory::{IoDst, IoSrc, UserAddr};
 use bevor_vfs::FileType;
 use bevor_vfs::file::File;
+use bevor_vfs::notify;
 use bevor_vfs::pipe::{Pipe, PipeEnd};
 use std::sync::Arc;
 
@@ -321,7 +323,13 @@ fn between_pipes(
     transfer: impl FnOnce() -> Result<usize, Errno>,
 ) -> SysResult {
     match transfer() {
-        Ok(done) => Ok(done as u64),
+        Ok(done) => {
+            if done > 0 {
+                notify::file(to, IN_MODIFY);
+                notify::file(from, IN_ACCESS);
+            }
+            Ok(done as u64)
+        }
         Err(errno) if errno == EAGAIN => {
             let empty = pipe_of(from).is_some_and(|pipe| pipe.is_empty());
             let (on, ready) = if empty { (from, Ready::READABLE) } else { (to, Ready::WRITABLE) };
@@ -358,6 +366,9 @@ fn out_of_pipe(
             }
         }
     });
+    if done > 0 {
+        notify::file(&from.file, IN_ACCESS);
+    }
     to.finish(ctx, done)?;
     match (result, stopped) {
         (Ok(moved), None) => Ok(moved as u64),
@@ -399,6 +410,9 @@ fn into_pipe(
             Err(errno)
         }
     });
+    if done > 0 {
+        notify::file(&to.file, IN_MODIFY);
+    }
     from.finish(ctx, done)?;
     match (result, stopped) {
         (Ok(moved), None) => Ok(moved as u64),

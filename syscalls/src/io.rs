@@ -4,11 +4,13 @@
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, EBADF, EFBIG, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE};
 use bevor_abi::fcntl::O_DSYNC;
+use bevor_abi::inotify::IN_ACCESS;
 use bevor_base::Ready;
 use bevor_kernel::signal::{self, Info, SIGPIPE, SIGXFSZ};
 use bevor_kernel::{Block, Ctx, SysResult, limits};
 use bevor_memory::{IoDst, IoSrc, IoVecs, UserAddr, UserSlice};
 use bevor_vfs::file::{File, ReadTurn};
+use bevor_vfs::notify;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -139,6 +141,21 @@ pub fn pread64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) -
     do_read(ctx, &file, IoVecs::one(buf, count), position, 0)
 }
 
+/// As [`do_read`]; as on Linux, watchers hear even of a vectored read of nothing.
+fn do_readv(
+    ctx: &Ctx<'_>,
+    file: &Arc<File>,
+    vecs: IoVecs,
+    position: Position,
+    flags: u32,
+) -> SysResult {
+    let result = do_read(ctx, file, vecs, position, flags);
+    if matches!(result, Ok(0)) {
+        notify::file(file, IN_ACCESS);
+    }
+    result
+}
+
 /// `readv(2)`.
 ///
 /// # Errors
@@ -146,7 +163,7 @@ pub fn pread64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) -
 pub fn readv(ctx: &mut Ctx<'_>, fd: i32, iov: UserAddr, count: usize) -> SysResult {
     let file = ctx.file(fd)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
-    do_read(ctx, &file, vecs, Position::Current, 0)
+    do_readv(ctx, &file, vecs, Position::Current, 0)
 }
 
 /// `preadv(2)`.
@@ -164,7 +181,7 @@ pub fn preadv(
     let position = offset(at)?;
     let file = ctx.file(fd)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
-    do_read(ctx, &file, vecs, position, 0)
+    do_readv(ctx, &file, vecs, position, 0)
 }
 
 /// `preadv2(2)`; the offset -1 is the current position.
@@ -186,7 +203,7 @@ pub fn preadv2(
     let position = if at == -1 { Position::Current } else { offset(at)? };
     let file = ctx.file(fd)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
-    do_read(ctx, &file, vecs, position, flags)
+    do_readv(ctx, &file, vecs, position, flags)
 }
 
 /// The segments left after the first `done` bytes.

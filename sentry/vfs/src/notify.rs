@@ -8,8 +8,8 @@ use crate::file::{File, OpenFlags};
 use crate::inode::{FileType, InodeRef};
 use crate::mount::Path;
 use bevor_abi::inotify::{
-    IN_ATTRIB, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_UNMOUNT,
+    IN_ACCESS, IN_ATTRIB, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MODIFY, IN_MOVE_SELF,
+    IN_MOVED_FROM, IN_MOVED_TO, IN_UNMOUNT,
 };
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -121,13 +121,22 @@ pub fn inode(inode: &InodeRef, mask: u32) {
 /// own.
 pub fn path(path: &Path, mask: u32) {
     if any() {
-        dentry(&path.dentry, mask);
+        dentry(&path.dentry, mask, Parent::Hears);
     }
 }
 
-fn dentry(dentry: &Arc<Dentry>, mask: u32) {
+/// Whether watchers of the directory hear of an event.
+#[derive(PartialEq, Eq)]
+enum Parent {
+    Hears,
+    Ignores,
+}
+
+fn dentry(dentry: &Arc<Dentry>, mask: u32, hears: Parent) {
     let mask = with_dir_bit(mask, dentry.inode());
-    if let Some((parent, name)) = dentry.parent_and_name() {
+    if hears == Parent::Hears
+        && let Some((parent, name)) = dentry.parent_and_name()
+    {
         let unlinked = dentry.is_deleted();
         send(parent.inode(), &Event { mask, cookie: 0, name: &name, unlinked });
     }
@@ -137,7 +146,11 @@ fn dentry(dentry: &Arc<Dentry>, mask: u32) {
 /// Tells of an event of an open file.
 pub fn file(file: &File, mask: u32) {
     if any() && file.flags().0 & (OpenFlags::PATH | OpenFlags::UNSEEN) == 0 {
-        dentry(&file.path().dentry, mask);
+        let at = &file.path().dentry;
+        // Who may only see a terminal or a fifo in its directory shall not learn when somebody types.
+        let private = mask & (IN_ACCESS | IN_MODIFY) != 0
+            && !matches!(at.kind(), FileType::Regular | FileType::Directory | FileType::Symlink);
+        dentry(at, mask, if private { Parent::Ignores } else { Parent::Hears });
     }
 }
 

@@ -294,7 +294,7 @@ impl FileOps for Inotify {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{TestTask, read};
+    use crate::testing::{TestTask, read, write};
     use crate::{OpenFlags, anon, namei};
     use bevor_abi::inotify::{
         IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MODIFY, IN_MOVED_FROM,
@@ -315,6 +315,26 @@ mod tests {
             rest = &rest[HEADER + len..];
         }
         events
+    }
+
+    #[test]
+    fn only_its_own_watchers_hear_of_what_a_fifo_carries() {
+        let task = TestTask::new();
+        namei::mknod(&task.at(), b"/p", 0o010_600, 0).unwrap();
+        let file = anon::file(Box::new(Inotify::new()), "inotify", OpenFlags(0));
+        let inotify: &Inotify = file.downcast().unwrap();
+        let dir = inotify.add(task.path("/").inode(), IN_ALL_EVENTS).unwrap();
+        let fifo = task.open("/p", 0o2).unwrap();
+        let p = String::from("p");
+        assert_eq!(drain(&file), [(dir, IN_OPEN, false, p.clone())]);
+        write(&fifo, b"secret").unwrap();
+        assert_eq!(drain(&file), []);
+        let own = inotify.add(task.path("/p").inode(), IN_ALL_EVENTS).unwrap();
+        write(&fifo, b"secret").unwrap();
+        assert_eq!(drain(&file), [(own, IN_MODIFY, false, String::new())]);
+        drop(fifo);
+        let closed = (own, IN_CLOSE_WRITE, false, String::new());
+        assert_eq!(drain(&file), [(dir, IN_CLOSE_WRITE, false, p), closed]);
     }
 
     #[test]
