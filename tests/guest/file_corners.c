@@ -2,9 +2,12 @@
  * bevor-test: kernel=6.12 */
 #include "t.h"
 #include <dirent.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
 
 static void order_of_checks(void)
 {
@@ -115,6 +118,95 @@ static void events(void)
 	close(queue);
 }
 
+/* What is mapped stays open; vectored reads of nothing count; a directory moves without saying that it is one. */
+static void more_events(void)
+{
+	int queue = MUST(inotify_init1(IN_NONBLOCK)), fd = make_file("k", "0123456789"), held, pipes[2];
+	struct iovec none = { NULL, 0 };
+	char byte, *map;
+	struct iovec part = { &byte, 1 };
+	T(inotify_add_watch(queue, "k", IN_ALL_EVENTS));
+	MUST(lseek(fd, 10, SEEK_SET));
+	T(readv(fd, &part, 1));
+	show_events(queue);
+	T(preadv(fd, &part, 1, 100));
+	show_events(queue);
+	T(readv(fd, &none, 1));
+	show_events(queue);
+	T(writev(fd, &none, 1));
+	T(read(fd, &byte, 1));
+	show_events(queue);
+	close(fd);
+	show_events(queue);
+	held = MUST(open("k", O_RDWR));
+	MUST(flock(held, LOCK_EX));
+	map = mmap(NULL, 8192, PROT_READ, MAP_SHARED, held, 0);
+	close(held);
+	show_events(queue);
+	held = MUST(open("k", O_RDWR));
+	T(flock(held, LOCK_SH | LOCK_NB));
+	MUST(munmap(map, 4096));
+	T(flock(held, LOCK_SH | LOCK_NB));
+	MUST(munmap(map + 4096, 4096));
+	T(flock(held, LOCK_SH | LOCK_NB));
+	close(held);
+	show_events(queue);
+	MUST(pipe(pipes));
+	pid_t pid = MUST(fork());
+	if (pid == 0) {
+		int mapped = MUST(open("k", O_RDONLY));
+		mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, mapped, 0);
+		close(mapped);
+		MUST(write(pipes[1], "x", 1));
+		pause();
+	}
+	MUST(read(pipes[0], &byte, 1));
+	show_events(queue);
+	kill(pid, SIGKILL);
+	reap("mapper", pid);
+	show_events(queue);
+	MUST(mkdir("one", 0700));
+	MUST(mkdir("two", 0700));
+	MUST(mkfifo("q", 0600));
+	int fifo = MUST(open("q", O_RDWR | O_NONBLOCK)), from = MUST(open("k", O_RDWR));
+	loff_t at = 0;
+	T(inotify_rm_watch(queue, 1));
+	show_events(queue);
+	T(inotify_add_watch(queue, "q", IN_ALL_EVENTS));
+	T(sendfile(fifo, from, NULL, 4));
+	show_events(queue);
+	T(splice(from, &at, fifo, NULL, 4, 0));
+	show_events(queue);
+	T(tee(fifo, pipes[1], 2, 0));
+	show_events(queue);
+	T(splice(fifo, NULL, pipes[1], NULL, 2, 0));
+	show_events(queue);
+	at = 0;
+	T(splice(fifo, NULL, from, &at, 4, 0));
+	show_events(queue);
+	T(inotify_add_watch(queue, "one", IN_MOVE_SELF));
+	T(syscall(SYS_renameat2, AT_FDCWD, "one", AT_FDCWD, "two", RENAME_EXCHANGE));
+	show_events(queue);
+	close(queue);
+}
+
+/* Whoever writes, file capabilities go. */
+static void capabilities(void)
+{
+	char value[20] = { 0, 0, 0, 2, 1 };
+	int fd = make_file("c", "0123456789");
+	if (fsetxattr(fd, "security.capability", value, sizeof value, 0)) {
+		close(fd);
+		return;
+	}
+	T(fgetxattr(fd, "security.capability", NULL, 0));
+	T(write(fd, "", 0));
+	T(fgetxattr(fd, "security.capability", NULL, 0));
+	T(write(fd, "x", 1));
+	T(fgetxattr(fd, "security.capability", NULL, 0));
+	close(fd);
+}
+
 static void own_descriptors(void)
 {
 	if (seteuid(1000))
@@ -133,6 +225,8 @@ int main(void)
 	order_of_checks();
 	what_stays();
 	events();
+	more_events();
+	capabilities();
 	own_descriptors();
 	unscratch();
 	return 0;

@@ -19,10 +19,16 @@ static int slots[SLOTS] = { -1, -1, -1, -1, -1, -1 };
 static struct { char *at; size_t len; int shared; } maps[MAPS];
 static int inotify = -1;
 /* What a process and the coordinator both see. */
-struct shared { int started, done; pid_t pid; };
+struct shared { int started, done, later; pid_t pid; };
 static struct shared *shared[WORKERS];
+/* Of the process itself. */
+static struct shared *own;
+/* What a step replaced while some process waits: closed on order, lest it come at the same time as what that does. */
+static int replaced = -1;
 /* Whether somebody wrote through a shared mapping. */
 static int *stored;
+/* Whether somebody wrote through a private mapping. */
+static int *copied;
 static char buf[1 << 20];
 
 static char answer[ANSWER];
@@ -120,6 +126,8 @@ static void show_path(const char *path)
 		say(" BASE%s", path + len);
 	else if (!strncmp(path, top, strlen(top)))
 		say(" TOP%s", path + strlen(top));
+	else if (!strncmp(path, "pipe:[", 6))
+		say(" pipe:[INODE]");
 	else
 		say(" %s", path);
 }
@@ -229,7 +237,7 @@ static void touch_map(char **w, int store)
 	}
 	if (store) {
 		memset(maps[map].at + from, w[4][0], len);
-		*stored |= maps[map].shared;
+		*(maps[map].shared ? stored : copied) = 1;
 	} else
 		memcpy(buf, maps[map].at + from, len);
 	say("ok");
@@ -265,8 +273,12 @@ static void opened(int slot, int fd)
 	/* What could not be opened leaves the slot as it is. */
 	if (fine(fd) < 0)
 		return;
-	if (slots[slot] >= 0)
-		close(slots[slot]);
+	if (slots[slot] >= 0) {
+		if (replaced < 0 && __atomic_load_n(&own->later, __ATOMIC_SEQ_CST))
+			replaced = slots[slot];
+		else
+			close(slots[slot]);
+	}
 	slots[slot] = fd;
 }
 
@@ -397,6 +409,9 @@ static void operate(char **w)
 	} else if (IS("lseek")) {
 		if (is_dir(fd))
 			say("a directory");
+		/* Linux's tmpfs fills a hole that is stored to through a private mapping, too. */
+		else if (*copied && (number(w[3]) == SEEK_DATA || number(w[3]) == SEEK_HOLE))
+			say("holes?");
 		else
 			show(lseek(fd, number(w[2]), number(w[3])));
 	} else if (IS("fsync")) {

@@ -69,6 +69,7 @@ static void worker(int self)
 {
 	char line[400], *words[12];
 	int got;
+	own = shared[self];
 	struct sigaction action = { .sa_handler = on_interrupt };
 	sigaction(SIGUSR1, &action, NULL);
 	action.sa_handler = on_fault;
@@ -88,6 +89,9 @@ static void worker(int self)
 			say(passed < 0 ? "EBADF" : "given");
 		} else if (!strcmp(words[0], "take")) {
 			opened(number(words[1]) % SLOTS, got);
+		} else if (!strcmp(words[0], "drop")) {
+			close(replaced);
+			replaced = -1;
 		} else {
 			operate(words);
 		}
@@ -104,7 +108,7 @@ static void start_workers(void)
 	for (int i = 0; i < WORKERS; i++) {
 		int pair[2];
 		MUST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-		shared[i]->started = shared[i]->done = 0;
+		shared[i]->started = shared[i]->done = shared[i]->later = 0;
 		workers[i] = MUST(fork());
 		if (workers[i] == 0) {
 			for (int other = 0; other < i; other++)
@@ -176,19 +180,33 @@ static void report(int number, const char *step, const char *how)
 		close(fd);
 }
 
+static void order(int number, const char *step, int fd)
+{
+	shared[number]->started = shared[number]->done = 0;
+	shared[number]->later = waiting >= 0;
+	send_with(channels[number], step, strlen(step), fd);
+}
+
+/* Has a process close what its last step replaced. */
+static void drop(int number)
+{
+	int fd;
+	if (!shared[number]->later)
+		return;
+	order(number, "drop", -1);
+	settle(number, 0);
+	receive_with(channels[number], answer, sizeof answer, &fd);
+	shared[number]->later = 0;
+}
+
 /* Looks whether the process that waits has come to an end. */
 static void look_at_waiting(void)
 {
 	if (waiting >= 0 && settle(waiting, 1)) {
 		report(waiting, waiting_step, " (after waiting)");
+		drop(waiting);
 		waiting = -1;
 	}
-}
-
-static void order(int number, const char *step, int fd)
-{
-	shared[number]->started = shared[number]->done = 0;
-	send_with(channels[number], step, strlen(step), fd);
 }
 
 static void give(int from, const char *step)
@@ -213,6 +231,8 @@ static void give(int from, const char *step)
 	close(fd);
 	settle(to, 0);
 	report(to, take, "");
+	look_at_waiting();
+	drop(to);
 }
 
 static void step_of(int number, const char *step)
@@ -240,6 +260,7 @@ static void step_of(int number, const char *step)
 			report(number, step, "");
 		} else if (waiting < 0) {
 			waiting = number;
+			__atomic_store_n(&shared[number]->later, 1, __ATOMIC_SEQ_CST);
 			snprintf(waiting_step, sizeof waiting_step, "%s", step);
 			out("%d %s: waits\n", number, step);
 			return;
@@ -250,6 +271,10 @@ static void step_of(int number, const char *step)
 		}
 	}
 	look_at_waiting();
+	if (workers[number] > 0 && number != waiting) {
+		drop(number);
+		look_at_waiting();
+	}
 }
 
 static void end_workers(void)
@@ -383,7 +408,7 @@ static void sequence(char **lines, int count, const char *name, int prepare, int
 	snprintf(inner, sizeof inner, "%s/%s/up/root", base, name);
 	MUST(chdir(inner));
 	out("== %s\n", name);
-	*stored = 0;
+	*stored = *copied = 0;
 	char whole[PATH_MAX];
 	snprintf(whole, sizeof whole, "%s", base);
 	snprintf(base, sizeof base, "%s", inner);
@@ -421,6 +446,8 @@ int main(int argc, char **argv)
 		len += got;
 	for (char *line = strtok_r(text, "\n", &rest); line && count < 100000; line = strtok_r(NULL, "\n", &rest))
 		lines[count++] = line;
+	copied = stored + 1;
+	own = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (int i = 0; i < WORKERS; i++)
 		shared[i] = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	mkdir(base, 0777);
