@@ -108,6 +108,20 @@ pub fn order(argv: Vec<String>, dir: &Path, user: User, timeout_s: u64, out: &Pa
     }
 }
 
+/// Starts a program. One that was just written may still be open in a child that another thread is
+/// about to turn into something else.
+fn spawn(command: &mut Command) -> std::io::Result<std::process::Child> {
+    for _ in 0..100 {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
+    command.spawn()
+}
+
 /// Main function of the supervisor process.
 pub fn main(argv: &[String]) -> ExitCode {
     let order: Order = match argv.first().map(|word| serde_json::from_str(word)) {
@@ -174,7 +188,7 @@ fn supervise(order: &Order) -> Result<Outcome, String> {
     if nix::unistd::geteuid().is_root() {
         command.uid(order.id).gid(order.id);
     }
-    let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
+    let mut child = spawn(&mut command).map_err(|error| format!("{program}: {error}"))?;
     let pid = Pid::from_raw(i32::try_from(child.id()).map_err(|error| error.to_string())?);
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
