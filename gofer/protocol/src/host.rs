@@ -218,10 +218,9 @@ pub fn receive_fds(socket: BorrowedFd<'_>) -> Received {
     let mut bytes = [0_u8; 8];
     let mut iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut control = Control([0; 16 + 4 * MAX_FDS]);
-    // SAFETY: msghdr is plain data; the pointers set below outlive the call. The kernel writes at
-    // most msg_controllen bytes of control data and sets it to what it wrote; the CMSG macros
-    // stay within that, and as many descriptors are read as its length says there are. A descriptor
-    // in an SCM_RIGHTS message is new and ours alone.
+    // SAFETY: msghdr is plain data, the pointers set below outlive the call. The kernel writes at most
+    // msg_controllen bytes of control data and says how many; the CMSG macros stay within that, and as
+    // many descriptors are read, which are new and ours alone.
     let (received, fds) = unsafe {
         let mut header: libc::msghdr = mem::zeroed();
         header.msg_iov = &raw mut iov;
