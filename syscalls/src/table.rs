@@ -151,7 +151,7 @@ syscalls! {
     96 gettimeofday(time: Out<Timeval>, zone: Out<Timezone>) => full clock::gettimeofday;
     97 getrlimit(resource: Resource, limit: Out<Rlimit>) => full rlimit::getrlimit;
     98 getrusage(who: RusageWho, usage: Out<Rusage>) => full clock::getrusage;
-    99 sysinfo(info: Out<Sysinfo>) => partial system::sysinfo "no load averages";
+    99 sysinfo(info: Out<Sysinfo>) => full system::sysinfo;
     100 times(buf: Out<Tms>) => full clock::times;
     101 ptrace(request: PtraceRequest, pid: Pid, addr: Word, data: Word) => later;
     102 getuid() => full credentials::getuid;
@@ -338,7 +338,7 @@ syscalls! {
     283 timerfd_create(clock: ClockId, flags: TimerfdFlags) => full event::timerfd_create;
     284 eventfd(count: Uint) => full event::eventfd;
     285 fallocate(fd: Fd, mode: FallocFlags, offset: Long, len: Long) => full attr::fallocate;
-    286 timerfd_settime(fd: Fd, flags: TimerfdSetFlags, value: In<Itimerspec>, old: Out<Itimerspec>) => full event::timerfd_settime;
+    286 timerfd_settime(fd: Fd, flags: TimerfdSetFlags, value: In<Itimerspec>, old: Out<Itimerspec>) => partial event::timerfd_settime "a jump of the host's clock cancels no timer";
     287 timerfd_gettime(fd: Fd, value: Out<Itimerspec>) => full event::timerfd_gettime;
     288 accept4(fd: Fd, addr: OutSock, len: Addr, flags: AcceptFlags) => full socket::accept4;
     289 signalfd4(fd: Fd, mask: InSet, size: Size, flags: SignalfdFlags) => full event::signalfd4;
