@@ -27,9 +27,24 @@ const RWF_APPEND: u32 = 0x10;
 /// `RWF_NOAPPEND`.
 const RWF_NOAPPEND: u32 = 0x20;
 
+/// Checks the `RWF_*` flags of a request that may read or write.
+///
+/// # Errors
+/// `EINVAL`, `EOPNOTSUPP`.
+pub(crate) fn check_flags(flags: u32) -> Result<(), Errno> {
+    let known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND;
+    if flags & !known != 0 {
+        return Err(EOPNOTSUPP.into());
+    }
+    if flags & RWF_APPEND != 0 && flags & RWF_NOAPPEND != 0 {
+        return Err(EINVAL.into());
+    }
+    Ok(())
+}
+
 /// Where a transfer happens.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Position {
+pub(crate) enum Position {
     /// At the description's own position.
     Current,
     /// At this offset, which stays.
@@ -45,17 +60,23 @@ fn no_wait(file: &File, flags: u32) -> bool {
     file.nonblocking() || flags & RWF_NOWAIT != 0
 }
 
-fn do_read(
+/// How far the call had got when it waited; `None` on the first call.
+fn waited(ctx: &Ctx<'_>) -> Option<u64> {
+    ctx.resumed().map(|block| block.done)
+}
+
+/// Reads; `waited` tells how far it had got when it had to wait.
+pub(crate) fn do_read(
     ctx: &Ctx<'_>,
     file: &Arc<File>,
     vecs: IoVecs,
     position: Position,
     flags: u32,
+    waited: Option<u64>,
 ) -> SysResult {
-    let before = ctx.resumed().map_or(0, |block| block.done);
+    let before = waited.unwrap_or(0);
     let vecs = if before == 0 { vecs } else { skip(&vecs, before)? };
     let mut dst = IoDst::user(ctx.mm(), vecs);
-    let waited = ctx.resumed().map(|block| block.done);
     let by_caller =
         if file.flags().readable() { file.read_as(ctx, &mut dst, waited) } else { None };
     let result = match (by_caller, position) {
@@ -64,7 +85,7 @@ fn do_read(
         (None, Position::At(at)) => file.read_at(&mut dst, at).map(ReadTurn::Done),
     };
     let interest = Ready::READABLE | Ready::HUP | Ready::RDHUP;
-    if ctx.resumed().is_none() {
+    if waited.is_none() {
         ctx.task().counters.reads.fetch_add(1, Ordering::Relaxed);
     }
     match result {
@@ -81,7 +102,7 @@ fn do_read(
             if no_wait(file, flags) {
                 return if done == 0 { Err(EAGAIN.into()) } else { Ok(done) };
             }
-            let deadline = if got == 0 && ctx.resumed().is_some() {
+            let deadline = if got == 0 && waited.is_some() {
                 ctx.deadline_ns()
             } else {
                 timeout_ns.map(|ns| bevor_base::clock::monotonic_ns().saturating_add(ns))
@@ -124,7 +145,7 @@ fn check_buffer(allowed: bool, buf: UserAddr, count: u64) -> Result<(), Errno> {
 pub fn read(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64) -> SysResult {
     let file = ctx.file(fd)?;
     check_buffer(file.flags().readable(), buf, count)?;
-    do_read(ctx, &file, IoVecs::one(buf, count), Position::Current, 0)
+    do_read(ctx, &file, IoVecs::one(buf, count), Position::Current, 0, waited(ctx))
 }
 
 /// `pread64(2)`.
@@ -138,7 +159,7 @@ pub fn pread64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) -
         return Err(ESPIPE.into());
     }
     check_buffer(file.flags().readable(), buf, count)?;
-    do_read(ctx, &file, IoVecs::one(buf, count), position, 0)
+    do_read(ctx, &file, IoVecs::one(buf, count), position, 0, waited(ctx))
 }
 
 /// As [`do_read`]; as on Linux, watchers hear even of a vectored read of nothing.
@@ -149,7 +170,7 @@ fn do_readv(
     position: Position,
     flags: u32,
 ) -> SysResult {
-    let result = do_read(ctx, file, vecs, position, flags);
+    let result = do_read(ctx, file, vecs, position, flags, waited(ctx));
     if matches!(result, Ok(0)) {
         notify::file(file, IN_ACCESS);
     }
@@ -218,14 +239,16 @@ pub(crate) fn skip(vecs: &IoVecs, done: u64) -> Result<IoVecs, Errno> {
     IoVecs::new(segments.collect())
 }
 
-fn do_write(
+/// Writes; `waited` tells how far it had got when it had to wait.
+pub(crate) fn do_write(
     ctx: &Ctx<'_>,
     file: &Arc<File>,
     vecs: &IoVecs,
     position: Position,
     flags: u32,
+    waited: Option<u64>,
 ) -> SysResult {
-    let before = ctx.resumed().map_or(0, |block| block.done);
+    let before = waited.unwrap_or(0);
     let vecs = if before == 0 { vecs.clone() } else { skip(vecs, before)? };
     let mut src = IoSrc::user(ctx.mm(), vecs);
     let wanted = src.remaining();
@@ -315,7 +338,7 @@ fn limit_size(
 pub fn write(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64) -> SysResult {
     let file = ctx.file(fd)?;
     check_buffer(file.flags().writable(), buf, count)?;
-    do_write(ctx, &file, &IoVecs::one(buf, count), Position::Current, 0)
+    do_write(ctx, &file, &IoVecs::one(buf, count), Position::Current, 0, waited(ctx))
 }
 
 /// `pwrite64(2)`.
@@ -329,7 +352,7 @@ pub fn pwrite64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) 
         return Err(ESPIPE.into());
     }
     check_buffer(file.flags().writable(), buf, count)?;
-    do_write(ctx, &file, &IoVecs::one(buf, count), position, 0)
+    do_write(ctx, &file, &IoVecs::one(buf, count), position, 0, waited(ctx))
 }
 
 /// `writev(2)`.
@@ -339,7 +362,7 @@ pub fn pwrite64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) 
 pub fn writev(ctx: &mut Ctx<'_>, fd: i32, iov: UserAddr, count: usize) -> SysResult {
     let file = ctx.file(fd)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
-    do_write(ctx, &file, &vecs, Position::Current, 0)
+    do_write(ctx, &file, &vecs, Position::Current, 0, waited(ctx))
 }
 
 /// `pwritev(2)`.
@@ -357,7 +380,7 @@ pub fn pwritev(
     let position = offset(at)?;
     let file = ctx.file(fd)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
-    do_write(ctx, &file, &vecs, position, 0)
+    do_write(ctx, &file, &vecs, position, 0, waited(ctx))
 }
 
 /// `pwritev2(2)`; the offset -1 is the current position.
@@ -373,20 +396,14 @@ pub fn pwritev2(
     _at_high: u64,
     flags: u32,
 ) -> SysResult {
-    let known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND;
-    if flags & !known != 0 {
-        return Err(EOPNOTSUPP.into());
-    }
-    if flags & RWF_APPEND != 0 && flags & RWF_NOAPPEND != 0 {
-        return Err(EINVAL.into());
-    }
+    check_flags(flags)?;
     let file = ctx.file(fd)?;
     let position = match at {
         -1 => Position::Current,
         _ => offset(at)?,
     };
     let vecs = ctx.mm().read_iovecs(iov, count)?;
-    do_write(ctx, &file, &vecs, position, flags)
+    do_write(ctx, &file, &vecs, position, flags, waited(ctx))
 }
 
 /// `lseek(2)`.

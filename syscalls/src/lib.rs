@@ -4,6 +4,7 @@
 //! plain function `fn name(ctx: &mut Ctx<'_>, …) -> SysResult` in the file of its area.
 #![forbid(unsafe_code)]
 
+pub mod aio;
 pub mod args;
 pub mod async_io;
 pub mod attr;

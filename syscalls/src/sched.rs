@@ -14,6 +14,7 @@ use bevor_abi::sched::{
     SCHED_FLAG_RESET_ON_FORK, SCHED_IDLE, SCHED_NORMAL, SCHED_RESET_ON_FORK, SCHED_RR, SchedAttr,
 };
 use bevor_abi::time::Timespec;
+use bevor_base::Credentials;
 use bevor_kernel::task::SchedAttributes;
 use bevor_kernel::{Ctx, SysResult, Task};
 use bevor_memory::{UserAddr, UserPtr};
@@ -432,15 +433,14 @@ fn set_nice(ctx: &Ctx<'_>, target: &Task, nice: i32) -> SysResult {
     Ok(0)
 }
 
-/// `ioprio_set(2)`.
+/// Checks an I/O priority.
 ///
 /// # Errors
-/// `EINVAL`, `EPERM`, `ESRCH`.
-pub fn ioprio_set(ctx: &mut Ctx<'_>, which: u32, who: i32, ioprio: u32) -> SysResult {
+/// `EINVAL`, `EPERM`.
+pub(crate) fn check_ioprio(cred: &Credentials, ioprio: u32) -> Result<(), Errno> {
     let (class, level) = (ioprio >> IOPRIO_CLASS_SHIFT, ioprio & 7);
     match class {
         IOPRIO_CLASS_RT => {
-            let cred = ctx.task().cred();
             if !cred.has_cap(CAP_SYS_NICE) && !cred.has_cap(CAP_SYS_ADMIN) {
                 return Err(EPERM.into());
             }
@@ -449,6 +449,15 @@ pub fn ioprio_set(ctx: &mut Ctx<'_>, which: u32, who: i32, ioprio: u32) -> SysRe
         IOPRIO_CLASS_NONE if level == 0 => {}
         _ => return Err(EINVAL.into()),
     }
+    Ok(())
+}
+
+/// `ioprio_set(2)`.
+///
+/// # Errors
+/// `EINVAL`, `EPERM`, `ESRCH`.
+pub fn ioprio_set(ctx: &mut Ctx<'_>, which: u32, who: i32, ioprio: u32) -> SysResult {
+    check_ioprio(&ctx.task().cred(), ioprio)?;
     let threads = threads(ctx, ioprio_which(which)?, who);
     if threads.is_empty() {
         return Err(ESRCH.into());

@@ -258,11 +258,11 @@ syscalls! {
     203 sched_setaffinity(pid: Pid, size: Size, mask: Addr) => partial sched::sched_setaffinity "kept and reported, but the host may run the thread on any CPU";
     204 sched_getaffinity(pid: Pid, size: Size, mask: Addr) => full sched::sched_getaffinity;
     205 set_thread_area(info: Addr) => refused ENOSYS "x86-64 Linux has none";
-    206 io_setup(nr_events: Uint, context: Addr) => later;
-    207 io_destroy(context: Word) => later;
-    208 io_getevents(context: Word, min: Long, max: Long, events: OutList<IoEvent>, timeout: In<Timespec>) => later;
-    209 io_submit(context: Word, nr: Long, iocbs: Addr) => later;
-    210 io_cancel(context: Word, iocb: Addr, result: Addr) => later;
+    206 io_setup(nr_events: Uint, context: Addr) => full aio::io_setup ["linux_aio"];
+    207 io_destroy(context: Word) => full aio::io_destroy ["linux_aio"];
+    208 io_getevents(context: Word, min: Long, max: Long, events: OutList<IoEvent>, timeout: In<Timespec>) => full aio::io_getevents ["linux_aio"];
+    209 io_submit(context: Word, nr: Long, iocbs: Addr) => full aio::io_submit ["linux_aio"];
+    210 io_cancel(context: Word, iocb: Addr, result: Addr) => full aio::io_cancel ["linux_aio"];
     211 get_thread_area(info: Addr) => refused ENOSYS "x86-64 Linux has none";
     212 lookup_dcookie(cookie: Word, buf: Addr, len: Size) => refused ENOSYS "Linux has dropped it";
     213 epoll_create(size: Int) => full event::epoll_create;
@@ -385,7 +385,7 @@ syscalls! {
     330 pkey_alloc(flags: Hex, rights: PkeyRights) => refused ENOSPC "no protection keys";
     331 pkey_free(pkey: Int) => refused EINVAL "no protection keys";
     332 statx(dir: AtFd, path: Path, flags: AtFlags, mask: StatxMask, buf: Out<Statx>) => full stat::statx;
-    333 io_pgetevents(context: Word, min: Long, max: Long, events: OutList<IoEvent>, timeout: In<Timespec>, mask: Addr) => later;
+    333 io_pgetevents(context: Word, min: Long, max: Long, events: OutList<IoEvent>, timeout: In<Timespec>, mask: Addr) => full aio::io_pgetevents ["linux_aio"];
     334 rseq(area: In<Rseq>, len: Uint, flags: Hex, signature: Hex) => refused ENOSYS "critical sections cannot be restarted yet";
     335 uretprobe() => refused ENOSYS "no probes";
     424 pidfd_send_signal(pidfd: Fd, signal: Sig, info: In<SigInfo>, flags: PidfdSignalFlags) => full pidfd::pidfd_send_signal;

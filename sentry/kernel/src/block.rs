@@ -114,6 +114,8 @@ pub enum ObjectKind {
     Backlog,
     /// The other threads of a group, for `execve`.
     Siblings,
+    /// Completions of a context of asynchronous I/O, by its address.
+    Completions,
 }
 
 /// How far a waiting call has got, beyond [`Block::done`].

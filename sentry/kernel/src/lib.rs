@@ -12,6 +12,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod aio;
 pub mod block;
 pub mod clone;
 pub mod container;

@@ -1,6 +1,7 @@
 //! Saving and loading a waiting call while its task lives, as a checkpoint and a restore would: what a
 //! handler keeps across a wait must be in the record, and what it waits for must have a name.
 
+use crate::aio::AioTable;
 use crate::block::{Block, BlockRecord, ObjectKind, Source, SourceName};
 use crate::fd::FdTable;
 use crate::task::Task;
@@ -71,6 +72,7 @@ fn queue(task: &Task, files: &FdTable, kind: ObjectKind, id: u64) -> Option<Wait
             let child = task.kernel.tree.lock().tasks.get(&id).cloned()?;
             child.vfork.lock().clone()
         }
+        ObjectKind::Completions => Some(AioTable::of(&*task.mm()?).at(id)?.queue.clone()),
         // Nobody wakes it: the last of the others tells the task itself.
         ObjectKind::Siblings => Some(WaitQueue::new()),
         // Behind an address, which the call has in its arguments.

@@ -53,6 +53,7 @@ use bevor_platform::{Order, PlatformError, Prot, Space};
 use fork::HotChunks;
 use parking_lot::{Mutex, RwLock};
 use pma::Pma;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,6 +104,7 @@ pub struct MemoryManager {
     state: RwLock<State>,
     minor_faults: AtomicU64,
     peak_rss: AtomicU64,
+    attached: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
 }
 
 /// Longest writable mapping whose pages a new host process maps at once.
@@ -195,6 +197,7 @@ impl MemoryManager {
             state: RwLock::new(state),
             minor_faults: AtomicU64::new(0),
             peak_rss: AtomicU64::new(0),
+            attached: Mutex::default(),
         }
     }
 
@@ -221,6 +224,20 @@ impl MemoryManager {
         let closed: Vec<Holder> = mapped.filter_map(|(_, vma)| vma.opened.take()).collect();
         drop(st);
         drop(closed);
+        let attached = self.attached.lock().take();
+        drop(attached);
+    }
+
+    /// What the kernel keeps beside the memory, made when it is first wanted: it goes when the last
+    /// task has left. Only one type may ever be asked for.
+    ///
+    /// # Panics
+    /// If there are two.
+    #[must_use]
+    pub fn attached<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
+        let mut attached = self.attached.lock();
+        let object = attached.get_or_insert_with(|| Arc::<T>::default());
+        Arc::clone(object).downcast().expect("one type is attached")
     }
 
     /// The guest's host process.

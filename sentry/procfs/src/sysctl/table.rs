@@ -2,8 +2,10 @@
 
 use super::Setting::{self, Dir, Fixed, Hint, Limit, Made};
 use super::{MQUEUE, UtsName, drop_caches, last_pid, nr_files, uts, uuid, value_of};
+use bevor_kernel::aio;
 use bevor_vfs::{devpts, event, pipe};
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 /// Names and settings of a directory.
 type Settings = &'static [(&'static str, Setting)];
@@ -28,8 +30,13 @@ const TTY: Settings = &[("ldisc_autoload", Fixed("0")), ("legacy_tiocsti", Fixed
 
 /// `proc_sys_fs(5)`.
 const FS: Settings = &[
-    ("aio-max-nr", Fixed("65536")),
-    ("aio-nr", Fixed("0")),
+    ("aio-max-nr", Limit(&aio::MAX_REQUESTS, 0, 1 << 62)),
+    (
+        "aio-nr",
+        Made(|here, name| {
+            value_of(here, name, || aio::REQUESTS.load(Ordering::Relaxed).to_string())
+        }),
+    ),
     ("dentry-negative", Fixed("0")),
     ("dentry-state", Fixed("0\t0\t45\t0\t0\t0")),
     ("dir-notify-enable", Fixed("1")),
