@@ -154,6 +154,12 @@ pub struct Do {
     /// Print every system call of the program to standard error
     #[arg(long)]
     pub strace: bool,
+    /// Count the program's system calls and write how often, how long and with how many errors at its end
+    #[arg(long)]
+    pub strace_summary: bool,
+    /// Write what --strace and --strace-summary tell to this file instead
+    #[arg(long, value_name = "FILE")]
+    pub strace_output: Option<PathBuf>,
     /// Write Bevor's own log to this file
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
@@ -169,6 +175,9 @@ pub struct Do {
     /// For Bevor's own tests: save and reload every waiting call
     #[arg(long, hide = true)]
     pub reload_waits: bool,
+    /// For Bevor's own tests: append each result and flag of every call once
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub record_calls: Option<PathBuf>,
     /// The program and its arguments
     #[arg(
         required = true,

@@ -28,6 +28,8 @@ pub struct Plan<'a> {
     pub exports: &'a [Export],
     /// The sentry's log.
     pub log: Option<OwnedFd>,
+    /// The file of a trace of system calls.
+    pub trace: Option<OwnedFd>,
 }
 
 /// The processes of a running sandbox and the way to talk to it.
@@ -59,7 +61,12 @@ pub fn launch(plan: Plan<'_>) -> Result<Sandbox, Failure> {
     let (sentry_config, sentry_pipe) = std::io::pipe().attempt("cannot make a pipe")?;
     let mut fds: Vec<BorrowedFd<'_>> =
         vec![null.as_fd(), null.as_fd(), stderr.as_fd(), sentry_config.as_fd(), theirs.as_fd()];
-    fds.extend(plan.log.as_ref().map(AsFd::as_fd));
+    if let Some(trace) = &plan.trace {
+        fds.push(plan.log.as_ref().map_or(null.as_fd(), AsFd::as_fd));
+        fds.push(trace.as_fd());
+    } else {
+        fds.extend(plan.log.as_ref().map(AsFd::as_fd));
+    }
     let own_user = if by_root { Namespaces::NONE } else { Namespaces::USER };
     let ambient: &[Capability] =
         if by_root { &[] } else { &[Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP] };

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Instant;
 
-use bevor_boot::config::{Log, SentryConfig};
+use bevor_boot::config::{Log, SentryConfig, Trace, TraceKind};
 use bevor_control::{ChangesForm, Create, Gofer, Limits, Process, Rlimit, Text, User};
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -66,6 +66,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         options.open(path).map(OwnedFd::from).attempt(path.display())
     });
     let log = log.transpose()?;
+    let (trace, trace_file) = trace(args)?;
     let mut process = process(args, &view, &signals)?;
     let (mut fds, facts) = streams::ours()?;
     process.streams = facts;
@@ -82,7 +83,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         platform: args.platform.into(),
         net: args.net.into(),
         host_unix: args.host_uds != HostUds::None,
-        strace: args.strace,
+        trace,
         log: log
             .is_some()
             .then_some(Log { json: args.log_format == LogFormat::Json, debug: args.debug }),
@@ -92,7 +93,7 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
         time_start: args.time_start,
         reload_waits: args.reload_waits,
     };
-    let mut sandbox = launch(Plan { sentry, exports: &view.exports, log })?;
+    let mut sandbox = launch(Plan { sentry, exports: &view.exports, log, trace: trace_file })?;
 
     let gofer = Gofer { descriptors: sandbox.channel.len() };
     fds.append(&mut sandbox.channel);
@@ -119,6 +120,32 @@ pub fn run(args: &Do) -> Result<u8, Failure> {
     clock("the sandbox was asked to run the program");
     let deadline = args.timeout.map(|timeout| (Instant::now() + timeout, timeout));
     session.run(signals, Wishes { deadline, address, changes: wishes }, clock)
+}
+
+/// What is to be written of system calls, and the file for it.
+fn trace(args: &Do) -> Result<(Option<Trace>, Option<OwnedFd>), Failure> {
+    let path = args.record_calls.as_ref().or(args.strace_output.as_ref());
+    let kind = match (&args.record_calls, args.strace, args.strace_summary) {
+        (Some(_), ..) => TraceKind::Record,
+        (None, true, true) => TraceKind::LinesAndSummary,
+        (None, true, false) => TraceKind::Lines,
+        (None, false, true) => TraceKind::Summary,
+        (None, false, false) if path.is_some() => {
+            return Err(Failure::new("--strace-output needs --strace or --strace-summary"));
+        }
+        (None, false, false) => return Ok((None, None)),
+    };
+    let file = path.map(|path| {
+        let mut options = OpenOptions::new();
+        options.create(true).custom_flags(libc::O_CLOEXEC);
+        match kind {
+            TraceKind::Record => options.append(true),
+            _ => options.write(true).truncate(true),
+        };
+        options.open(path).map(OwnedFd::from).attempt(path.display())
+    });
+    let file = file.transpose()?;
+    Ok((Some(Trace { kind, to_file: file.is_some() }), file))
 }
 
 /// The program with everything it would inherit from us if it ran here.

@@ -44,6 +44,8 @@ pub mod pipe;
 pub mod poll;
 pub mod prctl;
 pub mod process;
+pub mod proof;
+pub mod record;
 pub mod rlimit;
 pub mod row;
 pub mod sched;

@@ -1,7 +1,6 @@
 //! What the table says about a call, and the macro that turns rows into dispatch and data.
 
 use bevor_abi::Code;
-use serde::{Serialize, Serializer};
 
 use crate::strace::shape::Shape;
 
@@ -60,8 +59,6 @@ pub struct Row {
     pub support: Support,
     /// Path of its handler below this crate, empty for a refused call.
     pub handler: &'static str,
-    /// Guest tests that cover it.
-    pub tests: &'static [&'static str],
 }
 
 impl Row {
@@ -76,28 +73,11 @@ impl Row {
     }
 }
 
-impl Serialize for Row {
-    /// As `{nr, name, support, note, tests}`.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Shown<'a> {
-            nr: u64,
-            name: &'a str,
-            support: &'a str,
-            note: String,
-            tests: &'a [&'a str],
-        }
-        let support = self.support.word();
-        Shown { nr: self.nr, name: self.name, support, note: self.note(), tests: self.tests }
-            .serialize(serializer)
-    }
-}
-
 /// Turns the rows of the table into [`Row`]s and the `match` that calls the handlers.
 macro_rules! syscalls {
     ($(
         $nr:literal $name:ident($($arg:ident: $ty:ty),*)
-            => $kind:ident $($path:ident)::* $($note:literal)? $([$($test:literal),*])?;
+            => $kind:ident $($path:ident)::* $($note:literal)?;
     )*) => {
         /// Every call, by ascending number.
         pub static ROWS: &[$crate::row::Row] = &[$(
@@ -111,7 +91,6 @@ macro_rules! syscalls {
                 }),*],
                 support: $crate::row::syscalls!(@support $kind $($path)::* $($note)?),
                 handler: $crate::row::syscalls!(@handler $kind $($path)::*),
-                tests: &[$($($test),*)?],
             },
         )*];
 

@@ -4,9 +4,9 @@
 //! - `full area::handler`: does what Linux does;
 //! - `partial area::handler "what is missing"`;
 //! - `refused ERRNO "why"`: always fails;
-//! - `later`: refused with `ENOSYS` until somebody writes it;
+//! - `later`: refused with `ENOSYS` until somebody writes it.
 //!
-//! and may be followed by the guest tests that cover the call: `full io::read ["io_basic"]`. Types
+//! Which tests cover a call, and whether it may be shown as full, is [`crate::proof`]'s matter. Types
 //! are those of [`crate::args`] and [`crate::sets`]. Handlers live in the file of their area.
 
 use crate::args::{
@@ -188,7 +188,7 @@ syscalls! {
     133 mknod(path: Path, mode: Mode, dev: Dev) => full link::mknod;
     134 uselib(path: Path) => refused ENOSYS "Linux has dropped it";
     135 personality(persona: Persona) => full prctl::personality;
-    136 ustat(dev: Dev, buf: Out<Ustat>) => full stat::ustat ["file_attr"];
+    136 ustat(dev: Dev, buf: Out<Ustat>) => full stat::ustat;
     137 statfs(path: Path, buf: Out<Statfs>) => full stat::statfs;
     138 fstatfs(fd: Fd, buf: Out<Statfs>) => full stat::fstatfs;
     139 sysfs(option: Int, arg1: Word, arg2: Word) => refused ENOSYS "as kernels without CONFIG_SYSFS_SYSCALL";
@@ -205,9 +205,9 @@ syscalls! {
     150 munlock(addr: Addr, len: Size) => full memory::munlock;
     151 mlockall(flags: MlockallFlags) => full memory::mlockall;
     152 munlockall() => full memory::munlockall;
-    153 vhangup() => full tty::vhangup ["pty_modes"];
+    153 vhangup() => full tty::vhangup;
     154 modify_ldt(func: Int, ptr: Addr, bytes: Size) => refused ENOSYS "no local descriptor tables";
-    155 pivot_root(new_root: Path, put_old: Path) => full mount::pivot_root ["mounts"];
+    155 pivot_root(new_root: Path, put_old: Path) => full mount::pivot_root;
     156 _sysctl(args: Addr) => refused ENOSYS "Linux has dropped it";
     157 prctl(option: Prctl, arg2: Word, arg3: Word, arg4: Word, arg5: Word) => partial prctl::prctl "no seccomp filters, PR_SET_MM, PR_SET_VMA, PR_SET_MDWE, core scheduling";
     158 arch_prctl(option: ArchPrctl, arg: Word) => partial prctl::arch_prctl "no shadow stacks, no AMX permission, no CPUID faulting";
@@ -217,8 +217,8 @@ syscalls! {
     162 sync() => full sync::sync;
     163 acct(path: Path) => refused ENOSYS "no process accounting";
     164 settimeofday(time: In<Timeval>, zone: In<Timezone>) => full clock::settimeofday;
-    165 mount(source: Text, target: Path, kind: Text, flags: MountFlags, data: Text) => full mount::mount ["mounts", "mount_propagation"];
-    166 umount2(target: Path, flags: UmountFlags) => full mount::umount2 ["mounts"];
+    165 mount(source: Text, target: Path, kind: Text, flags: MountFlags, data: Text) => full mount::mount;
+    166 umount2(target: Path, flags: UmountFlags) => full mount::umount2;
     167 swapon(path: Path, flags: Hex) => refused EPERM "swap is the host's";
     168 swapoff(path: Path) => refused EPERM "swap is the host's";
     169 reboot(magic1: Hex, magic2: Hex, cmd: RebootCmd) => full system::reboot;
@@ -258,11 +258,11 @@ syscalls! {
     203 sched_setaffinity(pid: Pid, size: Size, mask: Addr) => partial sched::sched_setaffinity "kept and reported, but the host may run the thread on any CPU";
     204 sched_getaffinity(pid: Pid, size: Size, mask: Addr) => full sched::sched_getaffinity;
     205 set_thread_area(info: Addr) => refused ENOSYS "x86-64 Linux has none";
-    206 io_setup(nr_events: Uint, context: Addr) => full aio::io_setup ["linux_aio"];
-    207 io_destroy(context: Word) => full aio::io_destroy ["linux_aio"];
-    208 io_getevents(context: Word, min: Long, max: Long, events: OutList<IoEvent>, timeout: In<Timespec>) => full aio::io_getevents ["linux_aio"];
-    209 io_submit(context: Word, nr: Long, iocbs: Addr) => full aio::io_submit ["linux_aio"];
-    210 io_cancel(context: Word, iocb: Addr, result: Addr) => full aio::io_cancel ["linux_aio"];
+    206 io_setup(nr_events: Uint, context: Addr) => full aio::io_setup;
+    207 io_destroy(context: Word) => full aio::io_destroy;
+    208 io_getevents(context: Word, min: Long, max: Long, events: OutList<IoEvent>, timeout: In<Timespec>) => full aio::io_getevents;
+    209 io_submit(context: Word, nr: Long, iocbs: Addr) => full aio::io_submit;
+    210 io_cancel(context: Word, iocb: Addr, result: Addr) => full aio::io_cancel;
     211 get_thread_area(info: Addr) => refused ENOSYS "x86-64 Linux has none";
     212 lookup_dcookie(cookie: Word, buf: Addr, len: Size) => refused ENOSYS "Linux has dropped it";
     213 epoll_create(size: Int) => full event::epoll_create;
@@ -355,8 +355,8 @@ syscalls! {
     300 fanotify_init(flags: FanotifyFlags, event_flags: OpenFlags) => refused ENOSYS "as kernels without CONFIG_FANOTIFY";
     301 fanotify_mark(fd: Fd, flags: FanotifyMarkFlags, mask: FanotifyMask, dir: AtFd, path: Path) => refused ENOSYS "as kernels without CONFIG_FANOTIFY";
     302 prlimit64(pid: Pid, resource: Resource, new: In<Rlimit>, old: Out<Rlimit>) => full rlimit::prlimit64;
-    303 name_to_handle_at(dir: AtFd, path: Path, handle: Out<FileHandle>, mount_id: Out<i32>, flags: HandleFlags) => partial handles::name_to_handle_at "only on tmpfs" ["file_handles"];
-    304 open_by_handle_at(mount: Fd, handle: In<FileHandle>, flags: OpenFlags) => partial handles::open_by_handle_at "only on tmpfs, only with CAP_DAC_READ_SEARCH" ["file_handles"];
+    303 name_to_handle_at(dir: AtFd, path: Path, handle: Out<FileHandle>, mount_id: Out<i32>, flags: HandleFlags) => partial handles::name_to_handle_at "only on tmpfs";
+    304 open_by_handle_at(mount: Fd, handle: In<FileHandle>, flags: OpenFlags) => partial handles::open_by_handle_at "only on tmpfs, only with CAP_DAC_READ_SEARCH";
     305 clock_adjtime(clock: ClockId, buf: In<Timex>) => partial system::clock_adjtime "the clock cannot be changed";
     306 syncfs(fd: Fd) => full fd::syncfs;
     307 sendmmsg(fd: Fd, msgs: InList<Mmsghdr>, nr: Uint, flags: MsgFlags) => full socket::sendmmsg;
@@ -385,19 +385,19 @@ syscalls! {
     330 pkey_alloc(flags: Hex, rights: PkeyRights) => refused ENOSPC "no protection keys";
     331 pkey_free(pkey: Int) => refused EINVAL "no protection keys";
     332 statx(dir: AtFd, path: Path, flags: AtFlags, mask: StatxMask, buf: Out<Statx>) => full stat::statx;
-    333 io_pgetevents(context: Word, min: Long, max: Long, events: OutList<IoEvent>, timeout: In<Timespec>, mask: Addr) => full aio::io_pgetevents ["linux_aio"];
+    333 io_pgetevents(context: Word, min: Long, max: Long, events: OutList<IoEvent>, timeout: In<Timespec>, mask: Addr) => full aio::io_pgetevents;
     334 rseq(area: In<Rseq>, len: Uint, flags: Hex, signature: Hex) => refused ENOSYS "critical sections cannot be restarted yet";
     335 uretprobe() => refused ENOSYS "no probes";
     424 pidfd_send_signal(pidfd: Fd, signal: Sig, info: In<SigInfo>, flags: PidfdSignalFlags) => full pidfd::pidfd_send_signal;
     425 io_uring_setup(entries: Uint, params: In<IoUringParams>) => later;
     426 io_uring_enter(fd: Fd, submit: Uint, complete: Uint, flags: UringEnterFlags, arg: Addr, size: Size) => later;
     427 io_uring_register(fd: Fd, op: UringRegisterOp, arg: Addr, nr: Uint) => later;
-    428 open_tree(dir: AtFd, path: Path, flags: OpenTreeFlags) => full mount_api::open_tree ["mount_api"];
-    429 move_mount(from_dir: AtFd, from: Path, to_dir: AtFd, to: Path, flags: MoveMountFlags) => full mount_api::move_mount ["mount_api"];
-    430 fsopen(kind: Text, flags: FsopenFlags) => full mount_api::fsopen ["mount_api"];
-    431 fsconfig(fd: Fd, cmd: FsconfigCmd, key: Text, value: Addr, aux: Int) => full mount_api::fsconfig ["mount_api"];
-    432 fsmount(fd: Fd, flags: FsmountFlags, attributes: MountAttrs) => full mount_api::fsmount ["mount_api"];
-    433 fspick(dir: AtFd, path: Path, flags: FspickFlags) => full mount_api::fspick ["mount_api"];
+    428 open_tree(dir: AtFd, path: Path, flags: OpenTreeFlags) => full mount_api::open_tree;
+    429 move_mount(from_dir: AtFd, from: Path, to_dir: AtFd, to: Path, flags: MoveMountFlags) => full mount_api::move_mount;
+    430 fsopen(kind: Text, flags: FsopenFlags) => full mount_api::fsopen;
+    431 fsconfig(fd: Fd, cmd: FsconfigCmd, key: Text, value: Addr, aux: Int) => full mount_api::fsconfig;
+    432 fsmount(fd: Fd, flags: FsmountFlags, attributes: MountAttrs) => full mount_api::fsmount;
+    433 fspick(dir: AtFd, path: Path, flags: FspickFlags) => full mount_api::fspick;
     434 pidfd_open(pid: Pid, flags: PidfdFlags) => full pidfd::pidfd_open;
     435 clone3(args: In<CloneArgs>, size: Size) => full process::clone3;
     436 close_range(first: Uint, last: Uint, flags: CloseRangeFlags) => full open::close_range;
@@ -406,7 +406,7 @@ syscalls! {
     439 faccessat2(dir: AtFd, path: Path, mode: Access, flags: AccessFlags) => full stat::faccessat2;
     440 process_madvise(pidfd: Fd, iov: InVec, iovcnt: Size, advice: Madvice, flags: Hex) => full memory::process_madvise;
     441 epoll_pwait2(fd: Fd, events: OutList<EpollEvent>, max: Int, timeout: In<Timespec>, mask: InSet, size: Size) => full event::epoll_pwait2;
-    442 mount_setattr(dir: AtFd, path: Path, flags: AtFlags, attr: In<MountAttr>, size: Size) => partial mount_api::mount_setattr "no mapped ids" ["mount_api"];
+    442 mount_setattr(dir: AtFd, path: Path, flags: AtFlags, attr: In<MountAttr>, size: Size) => partial mount_api::mount_setattr "no mapped ids";
     443 quotactl_fd(fd: Fd, cmd: Hex, id: Int, addr: Addr) => refused ENOSYS "no file system with quotas";
     444 landlock_create_ruleset(attr: In<LandlockRulesetAttr>, size: Size, flags: LandlockFlags) => later;
     445 landlock_add_rule(ruleset: Fd, kind: LandlockRule, attr: Addr, flags: Hex) => later;
@@ -415,14 +415,14 @@ syscalls! {
     448 process_mrelease(pidfd: Fd, flags: Hex) => later;
     449 futex_waitv(waiters: InList<FutexWaitv>, nr: Uint, flags: Hex, timeout: In<Timespec>, clock: ClockId) => full futex::futex_waitv;
     450 set_mempolicy_home_node(addr: Addr, len: Size, node: Ulong, flags: Hex) => partial numa::set_mempolicy_home_node "ranges have no policy";
-    451 cachestat(fd: Fd, range: Addr, result: Addr, flags: Hex) => partial sync::cachestat "only on tmpfs" ["file_attr"];
+    451 cachestat(fd: Fd, range: Addr, result: Addr, flags: Hex) => partial sync::cachestat "only on tmpfs";
     452 fchmodat2(dir: AtFd, path: Path, mode: Mode, flags: AtFlags) => full attr::fchmodat2;
     453 map_shadow_stack(addr: Addr, size: Size, flags: Hex) => refused EOPNOTSUPP "no shadow stacks";
     454 futex_wake(word: Addr, mask: Word, nr: Int, flags: Futex2Flags) => full futex::futex_wake;
     455 futex_wait(word: Addr, val: Ulong, mask: Word, flags: Futex2Flags, timeout: In<Timespec>, clock: ClockId) => full futex::futex_wait;
     456 futex_requeue(waiters: In<[FutexWaitv; 2]>, flags: Hex, nr_wake: Int, nr_requeue: Int) => full futex::futex_requeue;
-    457 statmount(request: In<MntIdReq>, buf: Addr, size: Size, flags: Hex) => partial mount_report::statmount "only the caller's own namespace" ["mount_api"];
-    458 listmount(request: In<MntIdReq>, ids: OutList<u64>, nr: Size, flags: ListmountFlags) => partial mount_report::listmount "only the caller's own namespace" ["mount_api"];
+    457 statmount(request: In<MntIdReq>, buf: Addr, size: Size, flags: Hex) => partial mount_report::statmount "only the caller's own namespace";
+    458 listmount(request: In<MntIdReq>, ids: OutList<u64>, nr: Size, flags: ListmountFlags) => partial mount_report::listmount "only the caller's own namespace";
     459 lsm_get_self_attr(attr: LsmAttr, ctx: Addr, size: Addr, flags: Hex) => full lsm::lsm_get_self_attr;
     460 lsm_set_self_attr(attr: LsmAttr, ctx: Addr, size: Uint, flags: Hex) => full lsm::lsm_set_self_attr;
     461 lsm_list_modules(ids: Addr, size: Addr, flags: Hex) => full lsm::lsm_list_modules;
@@ -431,7 +431,7 @@ syscalls! {
     464 getxattrat(dir: AtFd, path: Path, flags: AtFlags, name: Text, args: In<XattrArgs>, size: Size) => full xattr::getxattrat;
     465 listxattrat(dir: AtFd, path: Path, flags: AtFlags, list: OutBuf, size: Size) => full xattr::listxattrat;
     466 removexattrat(dir: AtFd, path: Path, flags: AtFlags, name: Text) => full xattr::removexattrat;
-    467 open_tree_attr(dir: AtFd, path: Path, flags: OpenTreeFlags, attr: In<MountAttr>, size: Size) => partial mount_api::open_tree_attr "no mapped ids" ["mount_api"];
-    468 file_getattr(dir: AtFd, path: Path, attr: Out<FileAttr>, size: Size, flags: AtFlags) => partial file_attr::file_getattr "not on files of the host" ["file_attr"];
-    469 file_setattr(dir: AtFd, path: Path, attr: In<FileAttr>, size: Size, flags: AtFlags) => partial file_attr::file_setattr "not on files of the host" ["file_attr"];
+    467 open_tree_attr(dir: AtFd, path: Path, flags: OpenTreeFlags, attr: In<MountAttr>, size: Size) => partial mount_api::open_tree_attr "no mapped ids";
+    468 file_getattr(dir: AtFd, path: Path, attr: Out<FileAttr>, size: Size, flags: AtFlags) => partial file_attr::file_getattr "not on files of the host";
+    469 file_setattr(dir: AtFd, path: Path, attr: In<FileAttr>, size: Size, flags: AtFlags) => partial file_attr::file_setattr "not on files of the host";
 }

@@ -1,7 +1,9 @@
 //! The table agrees with Linux's numbers, and the generated page with the table.
 
+use bevor_abi::Code;
 use bevor_abi::nr::SYSCALLS;
 use bevor_syscalls::docs;
+use bevor_syscalls::proof;
 use bevor_syscalls::row::Support;
 use bevor_syscalls::table::ROWS;
 use std::path::Path;
@@ -41,6 +43,23 @@ fn json_has_what_the_cli_promises() {
         assert!(row["nr"].is_u64() && row["name"].is_string() && row["note"].is_string());
         assert!(["full", "partial", "refused"].contains(&row["support"].as_str().unwrap_or("")));
         assert!(row["tests"].is_array());
+    }
+}
+
+#[test]
+fn what_is_proven_is_in_the_table() {
+    for name in proof::names() {
+        assert!(ROWS.iter().any(|row| row.name == name), "{name} has no row");
+    }
+    for row in ROWS.iter().filter(|row| row.support == Support::Full) {
+        let proof = proof::of(row.name).unwrap_or_else(|| panic!("{} is in no list", row.name));
+        for error in proof.documented.iter().chain(proof.never.iter().map(|(error, _)| error)) {
+            let known = (1..200).any(|nr| Code(nr).name() == *error) || *error == "success";
+            assert!(known, "{}: {error}", row.name);
+        }
+        for (error, why) in &proof.never {
+            assert!(!why.is_empty() && !proof.errors.contains(error), "{}: {error}", row.name);
+        }
     }
 }
 

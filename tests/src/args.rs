@@ -14,6 +14,7 @@ Run Bevor's tests: every program on the host kernel first, then in Bevor.
   --user WHICH         root, user or both (default)
   --reload-waits       save and reload every waiting call in every sandbox
   --seeds FIRST-LAST   only these random sequences (-k random/)
+  --prove              write syscalls/proof.txt: what guest/ and smoke/ see of the table
   --native-only        run programs on the host only, twice, and compare the two
   --second-try         run what fails once more, alone; what then passes is counted and named
   --no-cargo           leave out fmt, clippy and the workspace's own unit tests
@@ -41,6 +42,8 @@ pub struct Options {
     pub reload_waits: bool,
     /// The seeds of random sequences, first and last.
     pub seeds: Option<(u64, u64)>,
+    /// Record what the tests see of the system-call table.
+    pub prove: bool,
     /// Only check that the programs give the same answer twice on the host.
     pub native_only: bool,
     /// Run what fails once more.
@@ -74,6 +77,7 @@ pub fn parse(argv: &[String]) -> Result<Parsed, String> {
         users: vec![User::Root, User::Ordinary],
         reload_waits: false,
         seeds: None,
+        prove: false,
         native_only: false,
         second_try: false,
         no_cargo: false,
@@ -119,6 +123,7 @@ pub fn parse(argv: &[String]) -> Result<Parsed, String> {
                 let wrong = |_| format!("--seeds {text}: FIRST-LAST, or one number");
                 options.seeds = Some((first.parse().map_err(wrong)?, last.parse().map_err(wrong)?));
             }
+            "--prove" => options.prove = true,
             "--native-only" => options.native_only = true,
             "--second-try" => options.second_try = true,
             "--no-cargo" => options.no_cargo = true,
@@ -128,6 +133,9 @@ pub fn parse(argv: &[String]) -> Result<Parsed, String> {
             "--help" | "-h" => return Ok(Parsed::Help),
             other => return Err(format!("unknown argument {other}")),
         }
+    }
+    if options.prove && options.platforms.len() < 2 {
+        return Err("--prove needs both platforms".to_owned());
     }
     Ok(Parsed::Run(options))
 }

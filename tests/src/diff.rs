@@ -1,6 +1,7 @@
 //! Differential runs: the host kernel first, then Bevor on each platform.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::case::{Case, Platform, User};
@@ -34,11 +35,20 @@ pub fn run(context: &Context, case: &Case, user: User) -> Vec<Verdict> {
     for (platform, way) in ways(context, case) {
         let side = format!("{platform}{}", way.suffix());
         let name = format!("{}@{side}/{user}", case.name);
+        let record = context.options.prove && way == Way::Plain && !on_host(case);
+        let record =
+            record.then(|| context.places.out.join(&stem).join(format!("calls-{platform}")));
         let words = if on_host(case) {
             argv.clone()
         } else {
             let mut flags = case.do_flags.clone();
             flags.extend((way == Way::Reloaded).then(|| RELOAD_WAITS.to_owned()));
+            if let Some(path) = &record {
+                flags.push(format!("--record-calls={}", path.display()));
+                if let Err(message) = make_public(path) {
+                    return vec![Verdict::fail(&name, &message)];
+                }
+            }
             context.bevor_do(platform, &flags, &argv)
         };
         let limit = case.timeout_s * SLOWER;
@@ -46,6 +56,11 @@ pub fn run(context: &Context, case: &Case, user: User) -> Vec<Verdict> {
             Ok(outcome) => judge(&name, case, &native, &outcome),
             Err(message) => Verdict::fail(&name, &message),
         };
+        if let (true, Some(path)) = (verdict.passed(), &record) {
+            // A record that is not there proves nothing.
+            let text = fs::read_to_string(path).unwrap_or_default();
+            context.facts.add(&case.name, platform, &text);
+        }
         if verdict.passed() && !context.options.keep {
             let _ = fs::remove_dir_all(context.places.out.join(&stem).join(&side));
         }
@@ -55,6 +70,13 @@ pub fn run(context: &Context, case: &Case, user: User) -> Vec<Verdict> {
         let _ = fs::remove_dir_all(context.places.out.join(&stem));
     }
     verdicts
+}
+
+/// Makes an empty file that every user may write.
+fn make_public(path: &Path) -> Result<(), String> {
+    let made = fs::write(path, "");
+    made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o666)))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// What is unusual about a run in Bevor.

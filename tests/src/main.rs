@@ -17,6 +17,7 @@ mod hostile;
 mod leaks;
 mod lifecycle;
 mod places;
+mod proof;
 mod pyreg;
 mod random;
 mod report;

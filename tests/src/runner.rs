@@ -12,6 +12,7 @@ use crate::case::{self, Case, Platform, User};
 use crate::diff;
 use crate::expect::Expectations;
 use crate::places::Places;
+use crate::proof::Facts;
 use crate::report::{Report, Verdict};
 use crate::{cargo_checks, hostile, leaks, lifecycle, pyreg, random};
 
@@ -27,6 +28,8 @@ pub struct Context<'a> {
     pub places: Places,
     /// Makes programs.
     pub builder: Builder,
+    /// What the tests saw of the system-call table.
+    pub facts: Facts,
 }
 
 impl Context<'_> {
@@ -85,7 +88,7 @@ impl Job {
 pub fn run(options: &Options) -> Result<bool, String> {
     let places = Places::new(options.bevor.as_deref())?;
     let expectations = Expectations::read(&places.tests.join("expectations.txt"))?;
-    let context = Context { options, places, builder: Builder::default() };
+    let context = Context { options, places, builder: Builder::default(), facts: Facts::default() };
     let (together, alone) = plan(&context)?;
     if options.list {
         for job in together.iter().chain(&alone) {
@@ -108,6 +111,11 @@ pub fn run(options: &Options) -> Result<bool, String> {
     if needs_bevor {
         let started = std::time::Instant::now();
         report.add(&Verdict::of("leaks/whole-run", started, leaks::compare(&before)));
+    }
+    if options.prove {
+        let part =
+            !options.only.is_empty() || !options.without.is_empty() || options.users.len() < 2;
+        context.facts.write(&context.places.top.join("syscalls/proof.txt"), part)?;
     }
     if options.only.is_empty() && options.without.is_empty() && options.full && needs_bevor {
         report.add_unmet_expectations();

@@ -8,6 +8,8 @@ pub const CONFIG_FD: i32 = 3;
 pub const CONTROL_FD: i32 = 4;
 /// Descriptor the log is written to.
 pub const LOG_FD: i32 = 5;
+/// Descriptor a trace is written to if it has a file of its own; [`LOG_FD`] is then there, too.
+pub const TRACE_FD: i32 = 6;
 
 /// How a sentry runs, fixed for its life. Containers come over the control socket.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,8 +21,9 @@ pub struct SentryConfig {
     /// Guests may use unix sockets of the host where the gofer gives them.
     #[serde(default)]
     pub host_unix: bool,
-    /// Prints every system call of the guests to standard error.
-    pub strace: bool,
+    /// What is written of the guests' system calls.
+    #[serde(default)]
+    pub trace: Option<Trace>,
     /// The log, if one is wanted.
     pub log: Option<Log>,
     /// Processors guests see and may use; `None`: all this process may use.
@@ -35,6 +38,29 @@ pub struct SentryConfig {
     /// For tests: saves and reloads every waiting call.
     #[serde(default)]
     pub reload_waits: bool,
+}
+
+/// A trace of system calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Trace {
+    /// What is written.
+    pub kind: TraceKind,
+    /// To [`TRACE_FD`]; else to standard error.
+    pub to_file: bool,
+}
+
+/// What is written of each system call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceKind {
+    /// A line.
+    Lines,
+    /// Counts and times, when the program has ended.
+    Summary,
+    /// Both.
+    LinesAndSummary,
+    /// For tests: each result and each flag once.
+    Record,
 }
 
 /// A way to run guest code.

@@ -280,6 +280,8 @@ fn read_text(fs: &FsContext, caller: &dyn Caller, path: &[u8]) -> String {
 
 /// How a process ended, as clients see it.
 fn ended(container: &Container, status: ExitStatus) -> Ended {
+    // Who asked for the end may take the sandbox down as soon as it is told.
+    bevor_syscalls::strace::finish();
     let status = match status {
         ExitStatus::Exited(code) => Status::Code(code.into()),
         ExitStatus::Signaled { signo, .. } => Status::Signal(signo),

@@ -5,9 +5,11 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bevor_kernel::Dispatch;
+use bevor_syscalls::{record, strace};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::config::Log;
+use crate::config::{Log, TraceKind};
 
 /// From now on a panic prints its message and location to `report` and ends the process.
 ///
@@ -28,12 +30,23 @@ pub fn report_panics(role: &'static str, report: File) {
     }));
 }
 
-/// From now on every system call of the guests is a line in `to`.
-pub fn trace_calls(to: File) {
-    bevor_syscalls::strace::install(Box::new(move |line| {
+/// What serves system calls and writes of them to `to`.
+pub fn trace_calls(kind: TraceKind, to: File) -> Dispatch {
+    let sink = Box::new(move |line: &str| {
         // One write, so that lines of several threads do not mix; a reader that is gone misses it.
         let _written = (&to).write_all(format!("{line}\n").as_bytes());
-    }));
+    });
+    let (lines, summary) = match kind {
+        TraceKind::Record => {
+            record::install(sink);
+            return record::dispatch;
+        }
+        TraceKind::Lines => (true, false),
+        TraceKind::Summary => (false, true),
+        TraceKind::LinesAndSummary => (true, true),
+    };
+    strace::install(sink, lines, summary);
+    strace::dispatch
 }
 
 /// Exit status of a process that panicked: 128 + SIGABRT.

@@ -17,7 +17,9 @@ use nix::unistd::Pid;
 
 use crate::changes::{self, Job};
 use crate::clock::StartClock;
-use crate::config::{CONFIG_FD, CONTROL_FD, LOG_FD, Net, PlatformKind, SentryConfig};
+use crate::config::{
+    CONFIG_FD, CONTROL_FD, LOG_FD, Net, PlatformKind, SentryConfig, TRACE_FD, TraceKind,
+};
 use crate::{confinement, control, logging, network, tree};
 
 /// Exit status of a sentry that could not start.
@@ -52,7 +54,7 @@ fn run() -> Result<(), String> {
     let source = inherited(CONFIG_FD).map_err(step("configuration"))?;
     let control_socket = inherited(CONTROL_FD).map_err(step("control socket"))?;
     let report = inherited(2).map_err(step("standard error"))?;
-    let trace = report.try_clone().map_err(step("standard error"))?;
+    let mut trace = report.try_clone().map_err(step("standard error"))?;
     let panics = report.try_clone().map_err(step("standard error"))?;
     logging::report_panics("sentry", File::from(panics));
     report_refused_calls(c"sentry", report).map_err(step("signals"))?;
@@ -64,6 +66,9 @@ fn run() -> Result<(), String> {
     clock.passed("configuration read");
     if let Some(log) = config.log {
         logging::start(log, inherited(LOG_FD).map_err(step("log"))?);
+    }
+    if config.trace.is_some_and(|wish| wish.to_file) {
+        trace = inherited(TRACE_FD).map_err(step("trace"))?;
     }
 
     let facts = HostFacts::read().map_err(step("/proc"))?;
@@ -81,20 +86,20 @@ fn run() -> Result<(), String> {
     install_fault_recovery().map_err(step("fault recovery"))?;
 
     let memory = MemoryPool::new();
+    let recorded = config.trace.is_some_and(|wish| wish.kind == TraceKind::Record);
     let kernel_config = Config {
         nr_workers: cpus,
-        observe_every_call: config.strace,
+        observe_every_call: config.trace.is_some(),
+        on_interrupt: recorded.then_some(bevor_syscalls::record::interrupted),
         cpuinfo,
         nr_cpus: cpus,
         reload_waits: config.reload_waits,
         memory_bytes: config.memory_bytes.unwrap_or(memory.total_memory()),
         ..Config::default()
     };
-    let dispatch = if config.strace {
-        logging::trace_calls(File::from(trace));
-        bevor_syscalls::strace::dispatch
-    } else {
-        bevor_syscalls::table::dispatch
+    let dispatch = match config.trace {
+        Some(wish) => logging::trace_calls(wish.kind, File::from(trace)),
+        None => bevor_syscalls::table::dispatch,
     };
     let kernel = Kernel::new(kernel_config, platform, memory, dispatch);
     tree::register_file_systems(&kernel);

@@ -59,7 +59,7 @@ fn config(by_root: bool, net: Net) -> SentryConfig {
         platform: PlatformKind::Systrap,
         net,
         host_unix: false,
-        strace: false,
+        trace: None,
         log: None,
         cpus: None,
         memory_bytes: None,

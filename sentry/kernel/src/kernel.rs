@@ -22,6 +22,8 @@ pub struct Config {
     pub nr_workers: usize,
     /// Every call must reach the sentry (`--strace`, event filters): no in-guest answers.
     pub observe_every_call: bool,
+    /// Told the number of each waiting call that fails with `EINTR`, which its handler never sees.
+    pub on_interrupt: Option<fn(u64)>,
     /// CPUs the guest sees.
     pub nr_cpus: usize,
     /// The host's description of one processor, as a block of `/proc/cpuinfo`.
@@ -43,6 +45,7 @@ impl Default for Config {
         Self {
             nr_workers: 1,
             observe_every_call: false,
+            on_interrupt: None,
             nr_cpus: 1,
             cpuinfo: "processor\t: 0\n".into(),
             memory_bytes: 1 << 30,

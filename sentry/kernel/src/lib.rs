@@ -44,5 +44,5 @@ pub mod wait;
 
 pub use block::{Block, Progress, Restart, Stop, SysResult};
 pub use ctx::Ctx;
-pub use kernel::Kernel;
+pub use kernel::{Dispatch, Kernel};
 pub use task::Task;

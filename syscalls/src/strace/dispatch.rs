@@ -5,9 +5,10 @@ use bevor_memory::{MemoryManager, UserAddr};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::format::Peek;
+use super::summary::Summary;
 use super::trace::{Call, Outcome};
 use crate::table;
 
@@ -19,15 +20,30 @@ type Pending = Mutex<HashMap<u64, (Call, Instant)>>;
 
 struct Tracer {
     sink: Sink,
+    /// Each call is a line.
+    lines: bool,
+    /// Calls are counted; taken when the counts are written.
+    summary: Mutex<Option<Summary>>,
     pending: Pending,
 }
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
 
-/// Sends every later [`dispatch`] to `sink`. The first sink stays.
-pub fn install(sink: Sink) {
+/// Sends every later [`dispatch`] to `sink`, as `lines`, as a `summary` at the end, or both. The
+/// first sink stays.
+pub fn install(sink: Sink, lines: bool, summary: bool) {
+    let summary = Mutex::new(summary.then(Summary::default));
     // A second sink is dropped: there is one trace per sentry.
-    let _ = TRACER.set(Tracer { sink, pending: Pending::default() });
+    let _ = TRACER.set(Tracer { sink, lines, summary, pending: Pending::default() });
+}
+
+/// Writes the summary, if one is wanted and was not written before: the program has ended.
+pub fn finish() {
+    if let Some(tracer) = TRACER.get()
+        && let Some(summary) = tracer.summary.lock().take()
+    {
+        (tracer.sink)(&summary.table());
+    }
 }
 
 impl Peek for MemoryManager {
@@ -50,6 +66,17 @@ impl Tracer {
     fn say(&self, tid: i32, line: &str) {
         (self.sink)(&format!("[{tid:5}] {line}"));
     }
+
+    /// A call has ended.
+    fn leave(&self, tid: i32, call: &Call, outcome: Outcome, took: Duration, mm: &MemoryManager) {
+        if let Some(summary) = &mut *self.summary.lock() {
+            let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Interrupted);
+            summary.add(call.nr(), took, failed);
+        }
+        if self.lines {
+            self.say(tid, &call.leave(outcome, took, mm));
+        }
+    }
 }
 
 /// Serves a call and traces it; the kernel's `Dispatch` while `--strace` is on.
@@ -64,8 +91,7 @@ pub fn dispatch(ctx: &mut Ctx<'_>, nr: u64, args: [u64; 6]) -> SysResult {
         Some(begun) if ctx.resumed().is_some() => begun,
         begun => {
             if let Some((call, start)) = begun {
-                let line = call.leave(Outcome::Interrupted, start.elapsed(), &**ctx.mm());
-                tracer.say(tid, &line);
+                tracer.leave(tid, &call, Outcome::Interrupted, start.elapsed(), ctx.mm());
             }
             (Call::enter(crate::row(nr), nr, args, &**ctx.mm()), Instant::now())
         }
@@ -77,13 +103,13 @@ pub fn dispatch(ctx: &mut Ctx<'_>, nr: u64, args: [u64; 6]) -> SysResult {
         Err(Stop::Errno(errno)) => Outcome::Failed(*errno),
         Err(Stop::NoReturn) => Outcome::NoReturn,
         Err(Stop::Block(_)) => {
-            if first {
+            if first && tracer.lines {
                 tracer.say(tid, &call.wait());
             }
             tracer.pending.lock().insert(key, (call, start));
             return result;
         }
     };
-    tracer.say(tid, &call.leave(outcome, start.elapsed(), &**ctx.mm()));
+    tracer.leave(tid, &call, outcome, start.elapsed(), ctx.mm());
     result
 }

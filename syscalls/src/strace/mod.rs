@@ -7,9 +7,10 @@ mod dispatch;
 pub mod format;
 pub mod shape;
 mod sockaddr;
+mod summary;
 mod text;
 mod trace;
 
-pub use dispatch::{Sink, dispatch, install};
+pub use dispatch::{Sink, dispatch, finish, install};
 pub use format::Peek;
 pub use trace::{Call, Outcome};

@@ -24,6 +24,7 @@ pub enum Outcome {
 /// A call that has started.
 #[derive(Debug)]
 pub struct Call {
+    nr: u64,
     name: String,
     row: Option<&'static Row>,
     regs: [u64; 6],
@@ -37,7 +38,7 @@ impl Call {
     pub fn enter<M: Peek>(row: Option<&'static Row>, nr: u64, regs: [u64; 6], memory: &M) -> Self {
         let Some(found) = row else {
             let shown = regs.iter().map(|reg| Some(format!("{reg:#x}"))).collect();
-            return Self { name: format!("syscall_{nr}"), row, regs, shown };
+            return Self { nr, name: format!("syscall_{nr}"), row, regs, shown };
         };
         let values = Values { regs: &regs, moved: None, memory };
         let shown = found.args.iter().enumerate().map(|(index, arg)| {
@@ -48,7 +49,13 @@ impl Call {
             })
         });
         let shown = shown.collect();
-        Self { name: found.name.into(), row, regs, shown }
+        Self { nr, name: found.name.into(), row, regs, shown }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn nr(&self) -> u64 {
+        self.nr
     }
 
     /// The line of a call that waits: `read(3, ...`.

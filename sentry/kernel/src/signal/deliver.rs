@@ -196,7 +196,12 @@ fn stop(task: &Arc<Task>, signo: i32) -> bool {
 
 /// Pushes a handler's frame; `false` if the stack cannot take it.
 fn handle(task: &Arc<Task>, machine: &mut Machine, info: &Info, action: Action) -> bool {
-    settle_interrupted(machine, action.flags & SA_RESTART != 0);
+    let nr = machine.context.regs.syscall_nr();
+    if settle_interrupted(machine, action.flags & SA_RESTART != 0)
+        && let Some(observe) = task.kernel.config.on_interrupt
+    {
+        observe(nr);
+    }
     if action.flags & SA_RESETHAND != 0 {
         let reset = Action { handler: SIG_DFL, ..action };
         task.group.handlers().set(info.signo, reset);
@@ -221,9 +226,9 @@ fn handle(task: &Arc<Task>, machine: &mut Machine, info: &Info, action: Action) 
     }
 }
 
-/// Decides what an interrupted call returns now that a handler runs.
-fn settle_interrupted(machine: &mut Machine, sa_restart: bool) {
-    let Some(restart) = machine.interrupted.take() else { return };
+/// Decides what an interrupted call returns now that a handler runs; `true`: `EINTR`.
+fn settle_interrupted(machine: &mut Machine, sa_restart: bool) -> bool {
+    let Some(restart) = machine.interrupted.take() else { return false };
     let again = match restart {
         Restart::NoIntr => true,
         Restart::Sys => sa_restart,
@@ -234,6 +239,7 @@ fn settle_interrupted(machine: &mut Machine, sa_restart: bool) {
     } else {
         machine.set_return(EINTR.as_return());
     }
+    !again
 }
 
 /// Page-fault error code for the machine context of a signal frame.
