@@ -1,21 +1,26 @@
 //! The sentry's walls, in the order they go up.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use bevor_confine::tables::{Features, KILLED, Role, rows};
 use bevor_confine::{
-    FilterError, Landlock, Options, Threads, Values, compile, empty_root, install, privileges,
+    FilterError, Landlock, Options, Threads, Values, compile, empty_root, huge_page_files, install,
+    privileges,
 };
 
 use crate::config::{Net, PlatformKind, SentryConfig};
 
+/// Files of huge pages a sentry has: one for each of its first containers.
+const LARGE_FILES: usize = 4;
+
 /// The first walls: namespaces (the network's stays the caller's with `--net host`), an empty root, no identity, no capability, no path, no signal to
 /// outsiders. Afterwards the process has nothing left to give up but host calls. Made before the
-/// platform: stubs get these walls too.
+/// platform: stubs get these walls too. Returns files of huge pages, as far as the host has them.
 ///
 /// # Errors
 /// The step and the host's refusal.
-pub fn leave_the_host(config: &SentryConfig) -> io::Result<()> {
+pub fn leave_the_host(config: &SentryConfig) -> io::Result<Vec<OwnedFd>> {
     let step =
         |what: &'static str| move |e: io::Error| io::Error::new(e.kind(), format!("{what}: {e}"));
     // Needs the host's /proc; a host that hides it only loses the preference.
@@ -23,6 +28,7 @@ pub fn leave_the_host(config: &SentryConfig) -> io::Result<()> {
     let limit = privileges::raise_descriptor_limit().map_err(step("descriptor limit"))?;
     bevor_vfs::gofer::limit_descriptors(limit);
     privileges::enter_namespaces(config.net != Net::Host).map_err(step("namespaces"))?;
+    let large = huge_page_files(LARGE_FILES).unwrap_or_default();
     empty_root().map_err(step("empty root"))?;
     if config.by_root {
         privileges::become_nobody().map_err(step("identity"))?;
@@ -39,10 +45,10 @@ pub fn leave_the_host(config: &SentryConfig) -> io::Result<()> {
         Net::None => Landlock::new(),
         Net::Host => Landlock::with_network(),
     };
-    match landlock.map_err(step("landlock"))? {
-        Some(nothing) => nothing.restrict().map_err(step("landlock")),
-        None => Ok(()),
+    if let Some(nothing) = landlock.map_err(step("landlock"))? {
+        nothing.restrict().map_err(step("landlock"))?;
     }
+    Ok(large)
 }
 
 /// The wall that the first stub process must not inherit, because guests make code of their own: no

@@ -76,7 +76,7 @@ fn run() -> Result<(), String> {
         Net::None => None,
         Net::Host => Some(network::interfaces().map_err(step("network interfaces"))?),
     };
-    confinement::leave_the_host(&config).map_err(step("cannot leave the host"))?;
+    let large = confinement::leave_the_host(&config).map_err(step("cannot leave the host"))?;
     clock.passed("left the host");
     let cpus = keep_to_processors(config.cpus).map_err(step("processors"))?;
     let cpuinfo = facts.cpuinfo.clone();
@@ -85,7 +85,7 @@ fn run() -> Result<(), String> {
     confinement::close_to_new_code();
     install_fault_recovery().map_err(step("fault recovery"))?;
 
-    let memory = MemoryPool::new();
+    let memory = MemoryPool::with_large_files(large);
     let recorded = config.trace.is_some_and(|wish| wish.kind == TraceKind::Record);
     let kernel_config = Config {
         nr_workers: cpus,

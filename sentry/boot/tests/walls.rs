@@ -135,7 +135,12 @@ fn inside() -> ExitCode {
     privileges::ignore_terminal_signals().expect("signals");
     let host = std::env::args().nth(3).is_some_and(|net| net.as_bytes() == HOST_NET.to_bytes());
     let config = config(by_root, if host { Net::Host } else { Net::None });
-    leave_the_host(&config).expect("the host lets go");
+    let has_huge_pages = fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap_or(false);
+    let large = leave_the_host(&config).expect("the host lets go");
+    assert!(!has_huge_pages || !by_root || !large.is_empty(), "no files of huge pages");
+    for file in large {
+        File::from(file).set_len(1 << 34).expect("a file taken along can be used");
+    }
     close_to_new_code();
     let (send, receive) = std::sync::mpsc::channel::<()>();
     let (started, is_started) = std::sync::mpsc::channel::<()>();

@@ -20,7 +20,8 @@ pub enum Place {
 
 /// Room left around a fresh allocation, bytes.
 const ROOM: u64 = 1 << 30;
-const HUGE: u64 = 2 << 20;
+/// Size and alignment of a huge page, bytes.
+pub(crate) const HUGE: u64 = 2 << 20;
 
 /// Pages with equal reference counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -65,6 +65,8 @@ pub struct MemoryFile {
 enum Medium {
     /// Memory: a page that is not in memory was never written.
     Memory,
+    /// Memory in huge pages where the host has some. A part of one is not kept for reuse.
+    Huge,
     /// A file of the host's, whose pages may be on its disk, which may be full.
     Disk,
 }
@@ -84,6 +86,14 @@ impl MemoryFile {
     /// The host refused to size or map it.
     pub fn on_disk(fd: OwnedFd, account: Arc<Account>) -> Result<Arc<Self>, Errno> {
         Self::on(fd, Medium::Disk, account)
+    }
+
+    /// Makes a file of `fd`, an empty file in memory nobody else uses, whose pages are huge ones.
+    ///
+    /// # Errors
+    /// The host refused to size or map it.
+    pub(crate) fn of_huge_pages(fd: OwnedFd, account: Arc<Account>) -> Result<Arc<Self>, Errno> {
+        Self::on(fd, Medium::Huge, account)
     }
 
     fn on(fd: OwnedFd, medium: Medium, account: Arc<Account>) -> Result<Arc<Self>, Errno> {
@@ -221,7 +231,7 @@ impl MemoryFile {
     /// # Errors
     /// `ENOSPC` and what else the host says.
     pub(crate) fn commit(&self, offset: u64, len: u64) -> Result<(), Errno> {
-        if self.medium == Medium::Memory {
+        if self.medium != Medium::Disk {
             return Ok(());
         }
         match host::allocate(self.fd.as_fd(), offset, len) {
@@ -250,7 +260,7 @@ impl MemoryFile {
 
     /// Makes freed pages available again: in the stock, or as holes.
     fn reuse(&self, run: &Freed) {
-        if self.medium == Medium::Disk {
+        if self.medium != Medium::Memory {
             return self.punch_and_recycle(run.offset, run.len);
         }
         let room = STOCK_LIMIT.saturating_sub(self.state.lock().stock_bytes());

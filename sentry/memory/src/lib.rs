@@ -14,6 +14,7 @@ mod extents;
 mod file;
 mod host;
 mod io;
+mod large;
 mod mappable;
 mod message;
 mod mm;

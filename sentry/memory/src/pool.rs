@@ -4,6 +4,7 @@ use crate::account::Account;
 use crate::addr::PAGE_SIZE;
 use crate::file::MemoryFile;
 use crate::host::{self, Window};
+use crate::large::LargeFiles;
 use crate::recover::{self, Faulted};
 use bevor_abi::Errno;
 use parking_lot::{Mutex, RwLock};
@@ -18,6 +19,7 @@ pub struct MemoryPool {
     files_per_account: usize,
     next: AtomicUsize,
     files: Mutex<Vec<Arc<MemoryFile>>>,
+    large: Arc<LargeFiles>,
     host_files: Mutex<HostFiles>,
     windows: Arc<AtomicUsize>,
     total_memory: u64,
@@ -27,11 +29,19 @@ impl MemoryPool {
     /// Makes an empty pool; files are made when first needed.
     #[must_use]
     pub fn new() -> Arc<Self> {
+        Self::with_large_files(Vec::new())
+    }
+
+    /// As [`MemoryPool::new`]; long contents lie in `large`, files in memory whose pages are huge ones,
+    /// empty and used by nobody else. One serves one account.
+    #[must_use]
+    pub fn with_large_files(large: Vec<OwnedFd>) -> Arc<Self> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Self {
             files_per_account: cpus.clamp(2, 4),
             next: AtomicUsize::new(0),
             files: Mutex::new(Vec::new()),
+            large: Arc::new(LargeFiles::of(large)),
             host_files: Mutex::default(),
             windows: Arc::default(),
             total_memory: host::total_memory(),
@@ -50,6 +60,7 @@ impl MemoryPool {
             files_per_account: 1,
             next: AtomicUsize::new(0),
             files: Mutex::new(vec![file]),
+            large: Arc::default(),
             host_files: Mutex::default(),
             windows: Arc::default(),
             total_memory: u64::MAX,
@@ -86,14 +97,25 @@ impl MemoryPool {
     /// Forgets the files of an account whose container is gone. Pages still mapped stay.
     pub fn retire(&self, account: &Arc<Account>) {
         self.files.lock().retain(|f| !Arc::ptr_eq(f.account(), account));
+        self.large.retire(account);
+    }
+
+    /// The files for long contents.
+    pub(crate) fn large(&self) -> &Arc<LargeFiles> {
+        &self.large
+    }
+
+    /// The memory files of `account`.
+    fn files_of(&self, account: &Arc<Account>) -> Vec<Arc<MemoryFile>> {
+        let files = self.files.lock();
+        let mine = files.iter().filter(|f| Arc::ptr_eq(f.account(), account)).cloned();
+        mine.chain(self.large.used_by(account)).collect()
     }
 
     /// Bytes the host has committed for `account`. A host call per file.
     #[must_use]
     pub fn committed_bytes(&self, account: &Arc<Account>) -> u64 {
-        let files = self.files.lock();
-        let mine = files.iter().filter(|f| Arc::ptr_eq(f.account(), account));
-        mine.map(|f| f.committed_bytes()).sum()
+        self.files_of(account).iter().map(|f| f.committed_bytes()).sum()
     }
 
     /// Gives committed pages kept for reuse back to the host. Worth it when a sandbox is idle.
@@ -105,9 +127,7 @@ impl MemoryPool {
     /// Bytes allocated (mapped or reserved somewhere) for `account`, committed or not.
     #[must_use]
     pub fn allocated_bytes(&self, account: &Arc<Account>) -> u64 {
-        let files = self.files.lock();
-        let mine = files.iter().filter(|f| Arc::ptr_eq(f.account(), account));
-        mine.map(|f| f.allocated_bytes()).sum()
+        self.files_of(account).iter().map(|f| f.allocated_bytes()).sum()
     }
 
     /// The shared view of a host file named `id`, `size()` bytes long at present.

@@ -2,10 +2,11 @@
 
 use crate::account::Account;
 use crate::addr::{PAGE_SIZE, page_ceil, page_floor};
-use crate::extents::Place;
+use crate::extents::{HUGE, Place};
 use crate::file::{AllocOpts, FileRange, MemoryFile};
 use crate::host;
 use crate::io::{IoDst, IoSrc};
+use crate::large::{Ahead, LargeFiles};
 use crate::mappable::{BackingRun, MappingSet, next_mappable_id};
 use crate::pool::MemoryPool;
 use crate::rangemap::{Piece, RangeMap};
@@ -98,6 +99,15 @@ impl Piece for FileRange {
     }
 }
 
+/// What pages are made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Bytes that are about to be written to them.
+    Bytes,
+    /// Mappings and reservations: most may never be touched.
+    Room,
+}
+
 /// Page-granular content with holes, of one inode.
 ///
 /// Lock order: `state` is below every `MemoryManager`'s; it is never held while guest memory is
@@ -111,6 +121,9 @@ pub struct PageStore {
 
 struct Content {
     file: Arc<MemoryFile>,
+    large: Arc<LargeFiles>,
+    /// What is set aside for the bytes that come next, once there are many.
+    ahead: Option<Ahead>,
     size: u64,
     extents: RangeMap<FileRange>,
     allocated: u64,
@@ -130,6 +143,8 @@ impl PageStore {
     ) -> Result<Self, Errno> {
         let content = Content {
             file: pool.pick(account)?,
+            large: Arc::clone(pool.large()),
+            ahead: None,
             size: 0,
             extents: RangeMap::default(),
             allocated: 0,
@@ -236,12 +251,12 @@ impl PageStore {
                 // Fills at most this much in one go, so that a short source wastes little.
                 let chunk = (end - at).min(4 << 20);
                 let is_fresh = chunk >= HOST_WRITE && state.extents.get(at).is_none();
-                let (piece, len) = match self.fill(&mut state, at..at + chunk) {
+                let (piece, len) = match self.fill(&mut state, at..at + chunk, Purpose::Bytes) {
                     Ok(()) => state.pin(at, chunk),
                     Err(error) => {
                         // The page at hand may be there, or fit alone.
                         let page_end = (page_floor(at) + PAGE_SIZE).min(end);
-                        match self.fill(&mut state, at..page_end) {
+                        match self.fill(&mut state, at..page_end, Purpose::Bytes) {
                             Ok(()) => state.pin(at, page_end - at),
                             Err(_) => {
                                 drop(state);
@@ -340,7 +355,7 @@ impl PageStore {
         if range.end > MAX_SIZE {
             return Err(EFBIG.into());
         }
-        self.fill(&mut self.state.write(), range)
+        self.fill(&mut self.state.write(), range, Purpose::Room)
     }
 
     /// The next data at or after `offset` (`SEEK_DATA`).
@@ -397,7 +412,7 @@ impl PageStore {
         let mut runs = Vec::new();
         if offset < inside {
             if !state.extents.covers(offset..inside) {
-                self.fill(&mut state, offset..inside)?;
+                self.fill(&mut state, offset..inside, Purpose::Room)?;
                 state.sparse = true;
             }
             for (start, pages) in state.extents.overlapping(offset..inside) {
@@ -413,33 +428,38 @@ impl PageStore {
         Ok(runs)
     }
 
+    /// Nobody writes for now: gives back what was set aside for more.
+    pub fn settle(&self) {
+        if self.state.read().ahead.is_some() {
+            let ahead = self.state.write().ahead.take();
+            drop(ahead);
+        }
+    }
+
     /// Makes pages for the holes of a range.
-    fn fill(&self, state: &mut Content, range: Range<u64>) -> Result<(), Errno> {
+    fn fill(&self, state: &mut Content, range: Range<u64>, why: Purpose) -> Result<(), Errno> {
         let pages = page_floor(range.start)..page_ceil(range.end).ok_or(EFBIG)?;
         if state.extents.covers(pages.clone()) {
             return Ok(());
         }
-        for gap in state.extents.gaps(pages) {
-            let len = gap.end - gap.start;
-            self.limit.take(len)?;
-            let place = match state.extents.prev_before(gap.start) {
-                Some((start, before)) if start + before.len() == gap.start => {
-                    Place::StartingAt(before.offset() + before.len())
-                }
-                _ => Place::Anywhere,
-            };
-            match state.file.alloc(len, AllocOpts { place, ..AllocOpts::default() }) {
-                Ok(pages) => {
-                    if let Err(error) = state.file.commit(pages.offset(), len) {
-                        self.limit.give_back(len);
+        for mut gap in state.extents.gaps(pages) {
+            self.limit.take(gap.end - gap.start)?;
+            while gap.start < gap.end {
+                let made = state.make_pages(&gap, why).and_then(|pages| {
+                    pages.file().commit(pages.offset(), pages.len())?;
+                    Ok(pages)
+                });
+                match made {
+                    Ok(pages) => {
+                        let at = gap.start;
+                        gap.start += pages.len();
+                        state.allocated += pages.len();
+                        state.extents.insert(at, pages);
+                    }
+                    Err(error) => {
+                        self.limit.give_back(gap.end - gap.start);
                         return Err(error);
                     }
-                    state.allocated += len;
-                    state.extents.insert(gap.start, pages);
-                }
-                Err(error) => {
-                    self.limit.give_back(len);
-                    return Err(error);
                 }
             }
         }
@@ -449,6 +469,7 @@ impl PageStore {
     /// Takes the pages of a range out. They are freed when dropped, once nobody maps them.
     fn free(&self, state: &mut Content, range: Range<u64>) -> Vec<(u64, FileRange)> {
         let removed = state.extents.remove(range);
+        state.ahead = None;
         let bytes = removed.iter().map(|(_, pages)| pages.len()).sum();
         state.allocated -= bytes;
         self.limit.give_back(bytes);
@@ -457,6 +478,47 @@ impl PageStore {
 }
 
 impl Content {
+    /// Makes pages for a gap, or for the first part of it.
+    fn make_pages(&mut self, gap: &Range<u64>, why: Purpose) -> Result<FileRange, Errno> {
+        let mut end = gap.end;
+        if why == Purpose::Bytes {
+            if gap.start.is_multiple_of(HUGE) && self.is_long(gap) {
+                let before = self.extents.prev_before(gap.start).map(|(_, pages)| pages);
+                let account = Arc::clone(self.file.account());
+                self.ahead = self.large.set_aside(&account, gap.start, before);
+            }
+            if let Some(pages) = self.ahead.as_mut().and_then(|ahead| ahead.take(gap)) {
+                self.ahead.take_if(|ahead| ahead.is_empty());
+                return Ok(pages);
+            }
+            let next = (gap.start & !(HUGE - 1)) + HUGE;
+            if !gap.start.is_multiple_of(HUGE) && next < end {
+                end = next;
+            }
+        }
+        let place = match self.extents.prev_before(gap.start) {
+            Some((start, before))
+                if start + before.len() == gap.start && Arc::ptr_eq(before.file(), &self.file) =>
+            {
+                Place::StartingAt(before.offset() + before.len())
+            }
+            _ => Place::Anywhere,
+        };
+        self.file.alloc(end - gap.start, AllocOpts { place, ..AllocOpts::default() })
+    }
+
+    /// Whether a gap should begin with a huge page: all of it is wanted, or so many bytes went before
+    /// that it will be.
+    fn is_long(&self, gap: &Range<u64>) -> bool {
+        let end = gap.start + HUGE;
+        if gap.end >= end {
+            return true;
+        }
+        gap.start >= HUGE
+            && self.extents.covers(gap.start - HUGE..gap.start)
+            && self.extents.next_from(gap.start).is_none_or(|(start, _)| start >= end)
+    }
+
     /// A reference to the page run at `at`, with the position in it; `None` for a hole. And how
     /// many bytes, at most `max`, it goes on for.
     fn pin(&self, at: u64, max: u64) -> (Option<(FileRange, u64)>, u64) {

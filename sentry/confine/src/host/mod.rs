@@ -8,7 +8,9 @@ mod report;
 mod spawn;
 
 pub use landlock::{Landlock, LandlockRights, abi as landlock_abi};
-pub use mounts::{MountTree, cover, empty_root, pivot_into, private_mounts, uncover};
+pub use mounts::{
+    MountTree, cover, empty_root, huge_page_files, pivot_into, private_mounts, uncover,
+};
 pub use report::report_refused_calls;
 pub use spawn::{Child, Namespaces, Spawn, failed_step, spawn};
 

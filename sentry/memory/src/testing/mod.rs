@@ -168,6 +168,14 @@ impl Sandbox {
         Self { pool: MemoryPool::new(), account: Arc::new(Account::new(limit)) }
     }
 
+    /// A sandbox that has files for long contents, of small pages.
+    pub(crate) fn with_large_files(limit: u64) -> Self {
+        crate::install_fault_recovery().expect("the handlers can be set");
+        let files = (0..2).map(|_| crate::host::memfd(c"large").expect("a memfd")).collect();
+        let pool = MemoryPool::with_large_files(files);
+        Self { pool, account: Arc::new(Account::new(limit)) }
+    }
+
     pub(crate) fn guest(&self) -> Guest {
         let space = FakeSpace::new();
         let shared: Arc<dyn Space> = Arc::clone(&space) as _;

@@ -135,29 +135,39 @@ fn a_file_can_be_read_into_its_own_mapping() {
 
 #[derive(Clone, Debug)]
 enum Op {
+    Append { len: usize, value: u8 },
+    Settle,
     Write { at: u64, len: usize, value: u8 },
     Truncate { len: u64 },
     Punch { at: u64, len: u64 },
     Map { at: u64, len: u64 },
 }
 
-#[test]
-fn random_operations_match_a_byte_vector() {
-    let span = || (0..20 * P, 1..5 * P);
+/// Runs random operations on contents of up to 25 `units`.
+fn compare_with_bytes(unit: u64, cases: u32, sandbox: fn() -> Sandbox) {
+    let span = || (0..20 * unit, 1..5 * unit);
     let op = prop_oneof![
+        4 => (1..5 * unit, 1u8..).prop_map(|(len, value)| Op::Append { len: len as usize, value }),
         4 => (span(), 1u8..).prop_map(|((at, len), value)| Op::Write { at, len: len as usize, value }),
-        1 => (0..20 * P).prop_map(|len| Op::Truncate { len }),
+        1 => (0..20 * unit).prop_map(|len| Op::Truncate { len }),
         1 => span().prop_map(|(at, len)| Op::Punch { at, len }),
+        1 => proptest::strategy::Just(Op::Settle),
         1 => span().prop_map(|(at, len)| Op::Map { at: at & !(P - 1), len: (len & !(P - 1)) + P }),
     ];
-    let mut runner = TestRunner::new(Config { cases: 200, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases, ..Config::default() });
     runner
         .run(&proptest::collection::vec(op, 1..60), |ops| {
-            let sandbox = Sandbox::new(u64::MAX);
+            let sandbox = sandbox();
             let store = store(&sandbox, u64::MAX);
             let mut model: Vec<u8> = Vec::new();
             for op in ops {
                 match op {
+                    Op::Append { len, value } => {
+                        let at = model.len();
+                        assert_eq!(write(&store, at as u64, &vec![value; len]).unwrap(), len);
+                        model.resize(at + len, value);
+                    }
+                    Op::Settle => store.settle(),
                     Op::Write { at, len, value } => {
                         assert_eq!(write(&store, at, &vec![value; len]).unwrap(), len);
                         let at = at as usize;
@@ -189,4 +199,48 @@ fn random_operations_match_a_byte_vector() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn random_operations_match_a_byte_vector() {
+    compare_with_bytes(P, 200, || Sandbox::new(u64::MAX));
+}
+
+#[test]
+fn long_contents_match_a_byte_vector() {
+    compare_with_bytes(100 * P, 40, || Sandbox::with_large_files(u64::MAX));
+}
+
+#[test]
+fn what_is_set_aside_is_given_back() {
+    let sandbox = Sandbox::with_large_files(1 << 30);
+    let store = store(&sandbox, u64::MAX);
+    let piece = vec![9; 32 * P as usize];
+    let len = (4 << 20) + 32 * P;
+    for at in (0..len).step_by(piece.len()) {
+        write(&store, at, &piece).unwrap();
+    }
+    assert_eq!(store.allocated_bytes(), len);
+    assert!(sandbox.account.charged() > len);
+    store.settle();
+    assert_eq!(sandbox.account.charged(), len);
+    assert_eq!(sandbox.pool.committed_bytes(&sandbox.account), len);
+    assert_eq!(read(&store, len - 1, 10), [9]);
+    // Written on: what was set aside and given back reads as zeros where nobody wrote.
+    write(&store, len + P, b"x").unwrap();
+    assert_eq!(read(&store, len, P as usize), vec![0; P as usize]);
+    store.truncate(0).unwrap();
+    assert_eq!(sandbox.account.charged(), 0);
+}
+
+#[test]
+fn short_of_memory_nothing_is_set_aside() {
+    let sandbox = Sandbox::with_large_files(5 << 20);
+    let store = store(&sandbox, u64::MAX);
+    let piece = vec![9; 1 << 20];
+    for at in 0..5 {
+        assert_eq!(write(&store, at << 20, &piece).unwrap(), piece.len());
+    }
+    assert_eq!(sandbox.account.charged(), 5 << 20);
+    assert!(write(&store, 5 << 20, &piece).is_err());
 }

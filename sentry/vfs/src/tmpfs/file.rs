@@ -185,6 +185,14 @@ impl FileOps for RegularFile {
         Ok(())
     }
 
+    fn release(&self, file: &File) {
+        if file.flags().writable()
+            && let Ok(content) = self.inode.content()
+        {
+            content.store.settle();
+        }
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
