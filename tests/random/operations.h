@@ -57,6 +57,16 @@ static long show(long result)
 	return result;
 }
 
+static int is_dir(int fd);
+
+/* The result of a read. At the end of some file systems' directories no position is left to read to. */
+static long read_of(int fd, long result)
+{
+	if (result == -1 && errno == EINVAL && is_dir(fd))
+		errno = EISDIR;
+	return result;
+}
+
 /* A long result that differs from run to run: only whether it worked. */
 static long fine(long result)
 {
@@ -400,11 +410,11 @@ static void operate(char **w)
 		memset(buf, w[3][0], sizeof buf / 4);
 		show(writev(fd, parts, 3));
 	} else if (IS("read") || IS("pread")) {
-		len = show(IS("read") ? read(fd, buf, number(w[2])) : pread(fd, buf, number(w[3]), number(w[2])));
+		len = show(IS("read") ? read_of(fd, read(fd, buf, number(w[2]))) : pread(fd, buf, number(w[3]), number(w[2])));
 		show_bytes(buf, len > 0 ? len : 0);
 	} else if (IS("readv")) {
 		struct iovec parts[3] = { { buf, number(w[2]) }, { buf + 70000, 0 }, { buf + number(w[2]), 4096 } };
-		len = show(readv(fd, parts, 3));
+		len = show(read_of(fd, readv(fd, parts, 3)));
 		show_bytes(buf, len > 0 ? len : 0);
 	} else if (IS("lseek")) {
 		if (is_dir(fd))

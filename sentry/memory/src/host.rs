@@ -201,6 +201,17 @@ pub(crate) unsafe fn write_from(
     usize::try_from(n).map_err(|_| last_errno())
 }
 
+/// Writes from `vecs` to the end of a regular file, wherever that is when it is written.
+///
+/// # Safety
+/// As for [`read_into`].
+pub(crate) unsafe fn append_from(fd: BorrowedFd<'_>, vecs: &[HostVec]) -> Result<usize, Errno> {
+    let count = i32::try_from(vecs.len()).unwrap_or(libc::UIO_MAXIOV);
+    // SAFETY: `vecs` is live; the caller vouches for what it names.
+    let n = unsafe { libc::pwritev2(fd.as_raw_fd(), vecs.as_ptr(), count, 0, libc::RWF_APPEND) };
+    usize::try_from(n).map_err(|_| last_errno())
+}
+
 /// A message header without anything in it.
 fn empty_header() -> libc::msghdr {
     // SAFETY: all-zero bytes are a valid header.

@@ -421,6 +421,17 @@ impl<'a> IoSrc<'a> {
         })
     }
 
+    /// As [`IoSrc::host_write`], to the end of the file: the host finds it.
+    ///
+    /// # Errors
+    /// As [`IoSrc::host_write`].
+    pub fn host_append(&mut self, fd: BorrowedFd<'_>, max: u64) -> Result<usize, Errno> {
+        self.with_host(max, &mut |vecs| {
+            // SAFETY: the vectors name memory that stays mapped during the call, or is ours.
+            unsafe { host::append_from(fd, vecs) }
+        })
+    }
+
     /// Lets `op` take up to `max` bytes from the pieces of memory the source is made of, which it
     /// must not change; it answers how many it took.
     pub(crate) fn with_host(

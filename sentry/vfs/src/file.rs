@@ -655,7 +655,10 @@ impl File {
             done = self.ops.write(self, src, HERE)?;
         } else if append {
             done = self.ops.write(self, src, u64::MAX)?;
-            *position = self.ops.end_after_append(done);
+            // A write of nothing does not even look for the end.
+            if done > 0 {
+                *position = self.ops.end_after_append(done);
+            }
         } else {
             check_end(*position, src.remaining())?;
             done = self.ops.write(self, src, *position)?;

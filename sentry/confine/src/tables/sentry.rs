@@ -32,6 +32,12 @@ pub const ROWS: &[Row] = &[
     row!(SYS_pwrite64, "writes of donated files at the guest's own offset", SURFACE).hot(),
     row!(SYS_preadv, "vectored reads of donated files", SURFACE),
     row!(SYS_pwritev, "vectored writes of donated files", SURFACE),
+    row!(
+        SYS_pwritev2,
+        [form!(arg!(5: int flags == libc::RWF_APPEND))],
+        "appends to donated files: the host finds the end",
+        "cli/rw_append"
+    ),
     row!(SYS_readv, "vectored reads of the standard streams", SURFACE),
     row!(SYS_writev, "vectored writes of the standard streams", SURFACE),
     row!(SYS_recvmsg, "control requests and descriptors from the client and the gofer", SURFACE),

@@ -144,22 +144,17 @@ impl FileOps for GoferFile {
         if max == 0 {
             return Ok(0);
         }
+        let Some(fd) = self.opened.fd_if_room() else {
+            let at = if at == u64::MAX { AT_END } else { at };
+            return self.opened.write_by_message(src, at, max);
+        };
         if at == u64::MAX {
-            // The host finds the end: others may append, too. The offset does not count.
-            let fd = match inode.append_descriptor() {
-                Err(errno) if errno == ENFILE => {
-                    return self.opened.write_by_message(src, AT_END, max);
-                }
-                fd => fd?,
-            };
-            let done = src.host_write(fd.as_fd(), Some(0), max)?;
-            inode.written(calls::stat(fd.as_fd())?.st_size.cast_unsigned());
+            // The host finds the end: others may append, too.
+            let done = src.host_append(fd, max)?;
+            inode.written(calls::stat(fd)?.st_size.cast_unsigned());
             inode.keep_set_ids()?;
             return Ok(done);
         }
-        let Some(fd) = self.opened.fd_if_room() else {
-            return self.opened.write_by_message(src, at, max);
-        };
         let done = src.host_write(fd, Some(at), max)?;
         inode.written(at.saturating_add(done as u64));
         inode.keep_set_ids()?;

@@ -19,7 +19,7 @@ use bevor_abi::Errno;
 use bevor_abi::errno::{
     EEXIST, EIO, ENFILE, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, EPERM, ESTALE, EXDEV,
 };
-use bevor_abi::fcntl::{AT_REMOVEDIR, O_APPEND, O_RDWR, O_TMPFILE, O_WRONLY, RENAME_EXCHANGE};
+use bevor_abi::fcntl::{AT_REMOVEDIR, O_RDWR, O_TMPFILE, RENAME_EXCHANGE};
 use bevor_abi::stat::{S_ISGID, S_ISUID};
 use bevor_base::clock::monotonic_ns;
 use bevor_base::{Credentials, UserNamespace};
@@ -95,8 +95,6 @@ pub(super) enum Way {
 struct Descriptors {
     read: Option<Kept>,
     write: Option<Kept>,
-    /// Writes go to the end, wherever that is.
-    append: Option<Kept>,
     /// The one for reading was opened ahead of its use, which has not come yet.
     is_ahead: bool,
 }
@@ -351,18 +349,6 @@ impl GoferInode {
         } else {
             descriptors.read = Some(kept);
         }
-        Ok(fd)
-    }
-
-    /// A host descriptor that writes to the end.
-    pub(super) fn append_descriptor(&self) -> Result<Arc<OwnedFd>, Errno> {
-        let mut descriptors = self.descriptors.lock();
-        if let Some(kept) = &descriptors.append {
-            return Ok(kept.fd());
-        }
-        let kept = self.open_making_room(O_WRONLY | O_APPEND)?;
-        let fd = kept.fd();
-        descriptors.append = Some(kept);
         Ok(fd)
     }
 
