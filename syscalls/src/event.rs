@@ -185,9 +185,9 @@ pub fn epoll_ctl(ctx: &mut Ctx<'_>, epfd: i32, op: i32, fd: i32, event: UserAddr
     let instance = instance(&epoll)?;
     let (events, data) = (event.events, event.data);
     match op {
-        ADD => instance.add(fd, &target, events, data)?,
+        ADD => instance.add(ctx, fd, &target, events, data)?,
         DEL => instance.remove(fd, &target)?,
-        MOD => instance.modify(fd, &target, events, data)?,
+        MOD => instance.modify(ctx, fd, &target, events, data)?,
         _ => return Err(EINVAL.into()),
     }
     Ok(0)
@@ -206,7 +206,7 @@ fn do_wait(
     let file = ctx.file(epfd)?;
     let epoll = instance(&file)?;
     let count = usize::try_from(max).map_err(|_| EINVAL)?;
-    let ready = epoll.take(count.min(1024));
+    let ready = epoll.take(ctx, count.min(1024));
     if !ready.is_empty() {
         let shown: Vec<EpollEvent> = ready
             .iter()
@@ -314,6 +314,7 @@ pub fn signalfd4(ctx: &mut Ctx<'_>, fd: i32, mask: UserAddr, size: usize, flags:
         let file = ctx.files().get(fd).map_err(|_| EBADF)?;
         let signals = file.downcast::<crate::signalfd::SignalFd>().ok_or(EINVAL)?;
         signals.set_mask(mask);
+        ctx.task().group.signal_wait.wake(Ready::READABLE);
         return Ok(u64::from(fd.cast_unsigned()));
     }
     let ops = crate::signalfd::SignalFd::new(ctx.task(), mask);

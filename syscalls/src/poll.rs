@@ -61,7 +61,7 @@ fn do_poll(
             Ok(file) => {
                 let interest = Ready(u32::from(entry.events)) | Ready::ERR | Ready::HUP;
                 waits.push((entry.fd, interest));
-                file.poll() & interest
+                file.poll_as(ctx) & interest
             }
             Err(_) => Ready::NVAL,
         };
@@ -191,7 +191,7 @@ fn do_select(
         if !interest.any() {
             continue;
         }
-        let ready = ctx.files().get(fd)?.poll();
+        let ready = ctx.files().get(fd)?.poll_as(ctx);
         waits.push((fd, interest));
         for ((set, interest), out) in wanted.iter().zip(&mut found) {
             if asks(set)

@@ -1,4 +1,4 @@
-//! The file behind `signalfd(2)`.
+//! The file behind `signalfd(2)`: whoever reads it gets signals of its own.
 
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, EINVAL};
@@ -7,7 +7,8 @@ use bevor_base::{Ready, WaitQueue};
 use bevor_kernel::Task;
 use bevor_kernel::signal::{Detail, Info, UNBLOCKABLE, deliver};
 use bevor_memory::IoDst;
-use bevor_vfs::file::{File, FileOps};
+use bevor_vfs::caller::Caller;
+use bevor_vfs::file::{File, FileOps, ReadTurn};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::{Arc, Weak};
@@ -16,9 +17,10 @@ use zerocopy::IntoBytes;
 /// Bytes of a record.
 const RECORD_BYTES: u64 = 128;
 
-/// Reads signals of the process that made it.
+/// Reads signals.
 pub struct SignalFd {
-    task: Weak<Task>,
+    /// Whose signals are meant where nobody asks for itself.
+    maker: Weak<Task>,
     queue: WaitQueue,
     mask: Mutex<u64>,
 }
@@ -28,7 +30,7 @@ impl SignalFd {
     #[must_use]
     pub fn new(task: &Arc<Task>, mask: u64) -> Self {
         Self {
-            task: Arc::downgrade(task),
+            maker: Arc::downgrade(task),
             queue: task.group.signal_wait.clone(),
             mask: Mutex::new(mask & !UNBLOCKABLE),
         }
@@ -37,13 +39,31 @@ impl SignalFd {
     /// Replaces the set of signals.
     pub fn set_mask(&self, mask: u64) {
         *self.mask.lock() = mask & !UNBLOCKABLE;
-        self.queue.wake(Ready::READABLE);
     }
 
-    /// The task whose signals are meant: the maker, or another thread of its process.
-    fn reader(&self) -> Option<Arc<Task>> {
-        let task = self.task.upgrade()?;
+    /// The maker, or another thread of its process.
+    fn maker(&self) -> Option<Arc<Task>> {
+        let task = self.maker.upgrade()?;
         if task.sched.is_dead() { task.group.leader() } else { Some(task) }
+    }
+
+    fn has_for(&self, task: &Task) -> Ready {
+        let mask = *self.mask.lock();
+        Ready::READABLE.when(deliver::has_wanted(task, mask))
+    }
+
+    fn read_of(&self, task: &Task, dst: &mut IoDst<'_>) -> Result<usize, Errno> {
+        if dst.remaining() < RECORD_BYTES {
+            return Err(EINVAL.into());
+        }
+        let mask = *self.mask.lock();
+        let mut done = 0;
+        while dst.remaining() >= RECORD_BYTES
+            && let Some(info) = deliver::take(task, mask)
+        {
+            done += dst.put(record(&info).as_bytes())?;
+        }
+        if done == 0 { Err(EAGAIN.into()) } else { Ok(done) }
     }
 }
 
@@ -112,26 +132,34 @@ impl FileOps for SignalFd {
         true
     }
 
+    fn read_as(
+        &self,
+        file: &File,
+        caller: &dyn Caller,
+        dst: &mut IoDst<'_>,
+        before: Option<u64>,
+    ) -> Option<Result<ReadTurn, Errno>> {
+        let _ = (file, before);
+        let task = caller.as_any().downcast_ref::<Task>()?;
+        Some(self.read_of(task, dst).map(ReadTurn::Done))
+    }
+
     fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
         let _ = (file, at);
-        if dst.remaining() < RECORD_BYTES {
-            return Err(EINVAL.into());
-        }
-        let task = self.reader().ok_or(EAGAIN)?;
-        let mask = *self.mask.lock();
-        let mut done = 0;
-        while dst.remaining() >= RECORD_BYTES
-            && let Some(info) = deliver::take(&task, mask)
-        {
-            done += dst.put(record(&info).as_bytes())?;
-        }
-        if done == 0 { Err(EAGAIN.into()) } else { Ok(done) }
+        self.read_of(&*self.maker().ok_or(EAGAIN)?, dst)
     }
 
     fn poll(&self) -> Ready {
-        let mask = *self.mask.lock();
-        let pending = self.reader().is_some_and(|task| deliver::has_wanted(&task, mask));
-        Ready::READABLE.when(pending)
+        self.maker().map_or(Ready::NONE, |task| self.has_for(&task))
+    }
+
+    fn poll_as(&self, caller: &dyn Caller) -> Ready {
+        caller.as_any().downcast_ref().map_or_else(|| self.poll(), |task| self.has_for(task))
+    }
+
+    fn wait_queue_of(&self, task: &dyn Any) -> Option<WaitQueue> {
+        let group = task.downcast_ref::<Task>().map(|task| task.group.signal_wait.clone());
+        group.or_else(|| Some(self.queue.clone()))
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -198,6 +198,19 @@ pub trait FileOps: Send + Sync + Any {
         Ready::READABLE | Ready::WRITABLE
     }
 
+    /// Readiness as `caller` finds it, for the few files that are about whoever asks (signalfd).
+    fn poll_as(&self, caller: &dyn Caller) -> Ready {
+        let _ = caller;
+        self.poll()
+    }
+
+    /// The queue on which `task`, the kernel's own task object, waits for what it finds in
+    /// [`FileOps::poll_as`].
+    fn wait_queue_of(&self, task: &dyn Any) -> Option<WaitQueue> {
+        let _ = task;
+        self.wait_queue().cloned()
+    }
+
     /// The queue woken when [`FileOps::poll`] may have changed; `None` if it never does, in which
     /// case `epoll_ctl` answers EPERM.
     fn wait_queue(&self) -> Option<&WaitQueue> {
@@ -724,6 +737,12 @@ impl File {
     #[must_use]
     pub fn poll(&self) -> Ready {
         self.ops.poll()
+    }
+
+    /// Readiness as `caller` finds it.
+    #[must_use]
+    pub fn poll_as(&self, caller: &dyn Caller) -> Ready {
+        self.ops.poll_as(caller)
     }
 }
 

@@ -287,7 +287,7 @@ impl TaskFuture {
         let registrations = block.sources.iter().filter_map(|(source, ready)| {
             let waiter: Arc<dyn Wakeable> = task.clone();
             let queue: WaitQueue = match source {
-                Source::File(file) => file.ops().wait_queue()?.clone(),
+                Source::File(file) => file.ops().wait_queue_of(task.as_any())?,
                 Source::Object { queue, .. } => queue.clone(),
                 Source::Children => task.group.child_wait.clone(),
             };

@@ -5,6 +5,7 @@
 //!
 //! Lock order: `NESTING` → an outer instance's `entries` → its `ready` → an inner instance's.
 
+use crate::caller::Caller;
 use crate::file::{File, FileOps};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EEXIST, EINVAL, ELOOP, ENOENT, EPERM};
@@ -143,8 +144,15 @@ impl Epoll {
     ///
     /// # Errors
     /// `EEXIST`, `EPERM` (the file cannot be waited for), `ELOOP`, `EINVAL`, `ENOMEM`, `ENOSPC`.
-    pub fn add(&self, fd: i32, file: &Arc<File>, events: u32, data: u64) -> Result<(), Errno> {
-        let queue = file.ops().wait_queue().ok_or(EPERM)?;
+    pub fn add(
+        &self,
+        caller: &dyn Caller,
+        fd: i32,
+        file: &Arc<File>,
+        events: u32,
+        data: u64,
+    ) -> Result<(), Errno> {
+        let queue = file.ops().wait_queue_of(caller.as_any()).ok_or(EPERM)?;
         let _nesting = file.downcast::<Self>().map(|_| NESTING.lock());
         if let Some(nested) = file.downcast::<Self>() {
             if events & EXCLUSIVE != 0 {
@@ -187,14 +195,14 @@ impl Epoll {
             outer.retain(|instance| instance.strong_count() > 0);
             outer.push(Arc::downgrade(&self.inner));
         }
-        self.note_ready(&entry, file);
+        self.note_ready(caller, &entry, file);
         Ok(())
     }
 
     /// Queues an entry whose file is ready already.
-    fn note_ready(&self, entry: &Entry, file: &File) {
+    fn note_ready(&self, caller: &dyn Caller, entry: &Entry, file: &File) {
         let wanted = Readiness(entry.interest.lock().events) | Readiness::ERR | Readiness::HUP;
-        if file.poll().intersects(wanted) {
+        if file.poll_as(caller).intersects(wanted) {
             self.inner.enqueue(entry.key, &entry.queued);
         }
     }
@@ -203,7 +211,14 @@ impl Epoll {
     ///
     /// # Errors
     /// `ENOENT`, `EINVAL` (exclusive entries cannot change).
-    pub fn modify(&self, fd: i32, file: &Arc<File>, events: u32, data: u64) -> Result<(), Errno> {
+    pub fn modify(
+        &self,
+        caller: &dyn Caller,
+        fd: i32,
+        file: &Arc<File>,
+        events: u32,
+        data: u64,
+    ) -> Result<(), Errno> {
         let entry = {
             let entries = self.inner.entries.lock();
             entries.get(&(fd, file.id())).ok_or(ENOENT)?.entry.clone()
@@ -218,7 +233,7 @@ impl Epoll {
             }
             *interest = Interest { events, data, disabled: false };
         }
-        self.note_ready(&entry, file);
+        self.note_ready(caller, &entry, file);
         Ok(())
     }
 
@@ -243,9 +258,9 @@ impl Epoll {
         Ok(())
     }
 
-    /// Takes up to `max` events.
+    /// Takes up to `max` events for `caller`.
     #[must_use]
-    pub fn take(&self, max: usize) -> Vec<Ready> {
+    pub fn take(&self, caller: &dyn Caller, max: usize) -> Vec<Ready> {
         let mut found = Vec::new();
         let mut again = Vec::new();
         let rounds = self.inner.ready.lock().len();
@@ -268,7 +283,7 @@ impl Epoll {
                 continue;
             }
             let wanted = Readiness(interest.events) | Readiness::ERR | Readiness::HUP;
-            let ready = file.poll() & wanted;
+            let ready = file.poll_as(caller) & wanted;
             if !ready.any() {
                 continue;
             }
