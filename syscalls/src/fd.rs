@@ -225,7 +225,11 @@ pub fn ioctl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
         }
         FIONREAD => match file.ops().ioctl(&file, ctx, command, arg) {
             // Of a regular file: what is left behind the position, of which the low bits count.
-            Err(errno) if errno == ENOTTY && file.path().dentry.kind() == FileType::Regular => {
+            Err(errno)
+                if errno == ENOTTY
+                    && file.path().dentry.kind() == FileType::Regular
+                    && !file.ops().is_stream() =>
+            {
                 let left = file.inode().attr()?.size.wrapping_sub(*file.position());
                 ctx.mm().write(UserAddr(arg), &low_u32(left))?;
             }

@@ -55,6 +55,14 @@ fn offset(value: i64) -> Result<Position, Errno> {
     u64::try_from(value).map(Position::At).map_err(|_| EINVAL.because("negative offset"))
 }
 
+/// Checks that the file has positions, if one was given.
+fn check_seekable(file: &File, position: Position) -> Result<(), Errno> {
+    match position {
+        Position::At(_) if file.ops().is_stream() => Err(ESPIPE.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a call that cannot go on must return at once.
 fn no_wait(file: &File, flags: u32) -> bool {
     file.nonblocking() || flags & RWF_NOWAIT != 0
@@ -155,9 +163,7 @@ pub fn read(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64) -> SysResult 
 pub fn pread64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) -> SysResult {
     let position = offset(at)?;
     let file = ctx.file(fd)?;
-    if file.ops().is_stream() {
-        return Err(ESPIPE.into());
-    }
+    check_seekable(&file, position)?;
     check_buffer(file.flags().readable(), buf, count)?;
     do_read(ctx, &file, IoVecs::one(buf, count), position, 0, waited(ctx))
 }
@@ -201,6 +207,7 @@ pub fn preadv(
 ) -> SysResult {
     let position = offset(at)?;
     let file = ctx.file(fd)?;
+    check_seekable(&file, position)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
     do_readv(ctx, &file, vecs, position, 0)
 }
@@ -223,6 +230,7 @@ pub fn preadv2(
     }
     let position = if at == -1 { Position::Current } else { offset(at)? };
     let file = ctx.file(fd)?;
+    check_seekable(&file, position)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
     do_readv(ctx, &file, vecs, position, flags)
 }
@@ -348,9 +356,7 @@ pub fn write(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64) -> SysResult
 pub fn pwrite64(ctx: &mut Ctx<'_>, fd: i32, buf: UserAddr, count: u64, at: i64) -> SysResult {
     let position = offset(at)?;
     let file = ctx.file(fd)?;
-    if file.ops().is_stream() {
-        return Err(ESPIPE.into());
-    }
+    check_seekable(&file, position)?;
     check_buffer(file.flags().writable(), buf, count)?;
     do_write(ctx, &file, &IoVecs::one(buf, count), position, 0, waited(ctx))
 }
@@ -379,6 +385,7 @@ pub fn pwritev(
 ) -> SysResult {
     let position = offset(at)?;
     let file = ctx.file(fd)?;
+    check_seekable(&file, position)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
     do_write(ctx, &file, &vecs, position, 0, waited(ctx))
 }
@@ -402,6 +409,7 @@ pub fn pwritev2(
         -1 => Position::Current,
         _ => offset(at)?,
     };
+    check_seekable(&file, position)?;
     let vecs = ctx.mm().read_iovecs(iov, count)?;
     do_write(ctx, &file, &vecs, position, flags, waited(ctx))
 }

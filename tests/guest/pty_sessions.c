@@ -42,6 +42,9 @@ static void sessions(void)
 		T(ioctl(tty, TIOCGWINSZ, NULL));
 	});
 	CHILD("background", {
+		int done[2], go[2];
+		pipe(done);
+		pipe(go);
 		open_pair();
 		setsid();
 		int tty = open(name, O_RDWR);
@@ -71,6 +74,8 @@ static void sessions(void)
 			signal(SIGTTIN, SIG_DFL);
 			read(tty, &c, 1);
 			out("read %c\n", c);
+			write(done[1], "r", 1);
+			read(go[0], &c, 1);
 			tcflush(tty, TCIFLUSH);
 			write(tty, "w", 1);
 			tcsendbreak(tty, 0);
@@ -84,8 +89,10 @@ static void sessions(void)
 		write(master, "k\n", 2);
 		kill(-pid, SIGCONT);
 		signal(SIGTTOU, SIG_IGN);
-		sleep_ms(50);
+		char c;
+		read(done[0], &c, 1);
 		T(tcsetpgrp(tty, getpgrp()));
+		write(go[1], "g", 1);
 		for (int i = 0; i < 6; i++) {
 			waitpid(pid, &status, WUNTRACED); out_status("child", status);
 			if (!WIFSTOPPED(status)) break;
@@ -145,7 +152,8 @@ static void sessions(void)
 		} else {
 			write(tty, "before", 6);
 			write(master, "x\n", 2);
-			sleep_ms(20);
+			struct pollfd in = { tty, POLLIN };
+			T(poll(&in, 1, 5000));
 			T(ioctl(tty, TIOCVHANGUP));
 			V(hup); V(cont);
 			char c;
@@ -165,7 +173,8 @@ static void sessions(void)
 			T(write(again, "again", 5));
 			get("master", master);
 			T(write(master, "y\n", 2));
-			sleep_ms(20);
+			in.fd = again;
+			T(poll(&in, 1, 5000));
 			T(read(again, &c, 1));
 			T(ioctl(again, TIOCSCTTY, 0));
 			T(open("/dev/tty", O_RDWR) >= 0 ? 0 : -1);

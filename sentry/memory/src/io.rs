@@ -373,6 +373,14 @@ impl<'a> IoSrc<'a> {
         }
     }
 
+    /// Bytes of the current part: of the guest segment that is taken from, or of the whole buffer.
+    pub fn part(&mut self) -> u64 {
+        match &mut self.0 {
+            Src::User(user) => user.segment().map_or(0, |segment| segment.len),
+            Src::Kernel { .. } => self.remaining(),
+        }
+    }
+
     /// Fills `to` as far as there is something that can be read; returns how far.
     ///
     /// # Errors

@@ -22,6 +22,28 @@ impl EventFd {
         Self { count: Mutex::new(count), semaphore, queue: WaitQueue::new() }
     }
 
+    /// Adds what the next part of `src` says, which stays if there is no room for it.
+    fn add_one(&self, src: &mut IoSrc<'_>) -> Result<(), Errno> {
+        if src.part() != 8 {
+            return Err(EINVAL.into());
+        }
+        let mut bytes = [0; 8];
+        src.take(&mut bytes)?;
+        let add = u64::from_ne_bytes(bytes);
+        if add == u64::MAX {
+            return Err(EINVAL.into());
+        }
+        let mut count = self.count.lock();
+        let Some(sum) = count.checked_add(add).filter(|&sum| sum != u64::MAX) else {
+            src.rewind(8);
+            return Err(EAGAIN.into());
+        };
+        *count = sum;
+        drop(count);
+        self.queue.wake(Ready::READABLE);
+        Ok(())
+    }
+
     /// Adds to the counter, up to its limit; for asynchronous I/O and the like.
     pub fn signal(&self, add: u64) {
         let mut count = self.count.lock();
@@ -58,21 +80,18 @@ impl FileOps for EventFd {
 
     fn write(&self, file: &File, src: &mut IoSrc<'_>, at: u64) -> Result<usize, Errno> {
         let _ = (file, at);
-        if src.remaining() < 8 {
-            return Err(EINVAL.into());
+        // As on Linux, each part of a vector is a write of its own; the first that fails ends it.
+        let mut done = 0;
+        loop {
+            match self.add_one(src) {
+                Ok(()) => done += 8,
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => return Ok(done),
+            }
+            if src.remaining() == 0 {
+                return Ok(done);
+            }
         }
-        let mut bytes = [0; 8];
-        src.take(&mut bytes)?;
-        let add = u64::from_ne_bytes(bytes);
-        if add == u64::MAX {
-            return Err(EINVAL.into());
-        }
-        let mut count = self.count.lock();
-        let sum = count.checked_add(add).filter(|&sum| sum != u64::MAX);
-        *count = sum.ok_or(EAGAIN)?;
-        drop(count);
-        self.queue.wake(Ready::READABLE);
-        Ok(8)
     }
 
     fn poll(&self) -> Ready {

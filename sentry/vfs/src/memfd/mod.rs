@@ -6,12 +6,15 @@ use crate::inode::{Inode, InodeRef, NewAttr};
 use crate::mount::Path;
 use crate::tmpfs::{TmpFs, TmpInode};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EINVAL, EPERM};
+use bevor_abi::errno::{EINVAL, ENODEV, EPERM};
 use bevor_abi::fcntl::{
     F_SEAL_EXEC, F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE,
     O_LARGEFILE, O_RDWR,
 };
-use bevor_abi::mman::{MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC, MFD_NOEXEC_SEAL};
+use bevor_abi::mman::{
+    MAP_HUGE_MASK, MAP_HUGE_SHIFT, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC, MFD_HUGETLB,
+    MFD_NOEXEC_SEAL,
+};
 use bevor_base::Credentials;
 use bevor_memory::{Account, MemoryPool};
 use parking_lot::Mutex;
@@ -40,7 +43,7 @@ pub fn internal_fs(pool: &Arc<MemoryPool>, account: &Arc<Account>) -> Arc<TmpFs>
 /// Makes an anonymous file in memory. `flags` are `MFD_*`; `MFD_CLOEXEC` is the caller's.
 ///
 /// # Errors
-/// `EINVAL` for unknown flags or a long name, `ENOSPC`.
+/// `EINVAL` for unknown flags or a long name, `ENODEV` for huge pages, `ENOSPC`.
 pub fn create(
     pool: &Arc<MemoryPool>,
     account: &Arc<Account>,
@@ -49,8 +52,13 @@ pub fn create(
     flags: u32,
 ) -> Result<Arc<File>, Errno> {
     let known = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC;
+    if flags & MFD_HUGETLB != 0 {
+        let size = MAP_HUGE_MASK << MAP_HUGE_SHIFT;
+        return Err(if flags & !(known | MFD_HUGETLB | size) == 0 { ENODEV } else { EINVAL }
+            .because("no huge pages"));
+    }
     if flags & !known != 0 {
-        return Err(EINVAL.because("unknown flag, or huge pages"));
+        return Err(EINVAL.because("unknown flag"));
     }
     if flags & MFD_EXEC != 0 && flags & MFD_NOEXEC_SEAL != 0 {
         return Err(EINVAL.into());
