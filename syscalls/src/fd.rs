@@ -239,6 +239,9 @@ pub fn ioctl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
             if let Some(served) = crate::file_attr::ioctl(ctx, &file, command, UserAddr(arg)) {
                 return served;
             }
+            if let Some(served) = crate::seccomp::ioctl(ctx, &file, command, arg) {
+                return served;
+            }
             return Ok(file.ops().ioctl(&file, ctx, command, arg)?);
         }
     }

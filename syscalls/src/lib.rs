@@ -49,6 +49,7 @@ pub mod record;
 pub mod rlimit;
 pub mod row;
 pub mod sched;
+pub mod seccomp;
 pub mod sem;
 pub mod sets;
 pub mod shm;

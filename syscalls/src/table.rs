@@ -209,7 +209,7 @@ syscalls! {
     154 modify_ldt(func: Int, ptr: Addr, bytes: Size) => refused ENOSYS "no local descriptor tables";
     155 pivot_root(new_root: Path, put_old: Path) => full mount::pivot_root;
     156 _sysctl(args: Addr) => refused ENOSYS "Linux has dropped it";
-    157 prctl(option: Prctl, arg2: Word, arg3: Word, arg4: Word, arg5: Word) => partial prctl::prctl "no seccomp filters, PR_SET_MM, PR_SET_VMA, PR_SET_MDWE, core scheduling";
+    157 prctl(option: Prctl, arg2: Word, arg3: Word, arg4: Word, arg5: Word) => partial prctl::prctl "no PR_SET_MM, PR_SET_VMA, PR_SET_MDWE, core scheduling";
     158 arch_prctl(option: ArchPrctl, arg: Word) => partial prctl::arch_prctl "no shadow stacks, no AMX permission, no CPUID faulting";
     159 adjtimex(buf: In<Timex>) => partial system::adjtimex "the clock cannot be changed";
     160 setrlimit(resource: Resource, limit: In<Rlimit>) => full rlimit::setrlimit;
@@ -369,7 +369,7 @@ syscalls! {
     314 sched_setattr(pid: Pid, attr: In<SchedAttr>, flags: Hex) => partial sched::sched_setattr "kept and reported, but the host's scheduler does not know of it; no SCHED_DEADLINE, no clamps";
     315 sched_getattr(pid: Pid, attr: Out<SchedAttr>, size: Uint, flags: Hex) => full sched::sched_getattr;
     316 renameat2(old_dir: AtFd, old: Path, new_dir: AtFd, new: Path, flags: RenameFlags) => full link::renameat2;
-    317 seccomp(op: SeccompOp, flags: SeccompFlags, args: Addr) => later;
+    317 seccomp(op: SeccompOp, flags: SeccompFlags, args: Addr) => partial seccomp::seccomp "strict mode leaves rdtsc to the program";
     318 getrandom(buf: Addr, count: Size, flags: RandomFlags) => full system::getrandom;
     319 memfd_create(name: Text, flags: MemfdFlags) => partial memfd::memfd_create "huge pages";
     320 kexec_file_load(kernel: Fd, initrd: Fd, len: Size, cmdline: Text, flags: Word) => refused EPERM "no other kernel can be started";

@@ -59,6 +59,11 @@ uapi! {
         SECCOMP_ADDFD_FLAG_SEND = 2,
     }
 
+    /// Flag of `SECCOMP_IOCTL_NOTIF_SET_FLAGS`.
+    flags SECCOMP_NOTIFY_FD_FLAGS: u64 {
+        SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP = 1,
+    }
+
     /// Part of an instruction of the classic packet filter.
     values BPF_CODES: u16 {
         BPF_LD = 0x0,

@@ -112,6 +112,8 @@ pub enum ObjectKind {
     Vfork,
     /// The full backlog of whom a socket connects to, by the number of the connecting description.
     Backlog,
+    /// The task's own question to a seccomp listener, by its number.
+    Notification,
     /// The other threads of a group, for `execve`.
     Siblings,
     /// Completions of a context of asynchronous I/O, by its address.

@@ -295,6 +295,10 @@ fn link(parent: &Arc<Task>, child: &Arc<Task>, request: &Request) -> Result<(), 
             child.sched.set_attention();
         }
     }
+    child.seccomp.inherit(&parent.seccomp);
+    if parent.no_new_privs.load(Ordering::Relaxed) {
+        child.no_new_privs.store(true, Ordering::Relaxed);
+    }
     threads.push(child.clone());
     drop(threads);
     tree.tasks.insert(child.pid().id, child.clone());

@@ -4,6 +4,7 @@ use crate::block::{Block, SysResult};
 use crate::fd::FdTable;
 use crate::kernel::Kernel;
 use crate::limits;
+use crate::seccomp;
 use crate::signal::{self, Info};
 use crate::task::{Machine, Task};
 use bevor_abi::Errno;
@@ -42,6 +43,11 @@ impl<'a> Ctx<'a> {
             task.counters.syscalls.fetch_add(1, Ordering::Relaxed);
         }
         let mut ctx = Ctx { task, machine, resumed, timed_out };
+        if task.seccomp.is_on()
+            && let Some(result) = seccomp::enter(&mut ctx)
+        {
+            return result;
+        }
         task.kernel.dispatch(&mut ctx, nr, args)
     }
 
@@ -96,6 +102,12 @@ impl<'a> Ctx<'a> {
     #[must_use]
     pub const fn resumed(&self) -> Option<&'a Block> {
         self.resumed
+    }
+
+    /// The wait is over before the call began (a seccomp listener let it go on): its handler is called
+    /// for the first time.
+    pub(crate) const fn forget_wait(&mut self) {
+        self.resumed = None;
     }
 
     /// Whether the deadline of that wait has passed: the handler must return now.

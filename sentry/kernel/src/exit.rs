@@ -49,6 +49,8 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     if task.sched.is_dead() {
         return;
     }
+    // First, so that whoever joins it finds its filters gone.
+    task.seccomp.release();
     release_userspace(task, machine);
     task.sched.die();
     if let Some(thread) = machine.thread.take() {
@@ -72,6 +74,8 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     let last = threads.is_empty();
     let waiting = threads.clone();
     drop(threads);
+    // Another thread may have given it one meanwhile.
+    task.seccomp.release();
     let status = task.group.signals.lock().exiting.unwrap_or(status);
     // Files close without the tree's lock; descriptors may be other tasks' pidfds.
     drop(tree);

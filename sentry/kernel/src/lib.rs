@@ -7,7 +7,8 @@
 //!   └ ThreadGroup::threads
 //!     └ ThreadGroup::signals
 //!       └ Task::signals
-//!         └ leaves: Handlers, FdTable, Limits, wait queues, run queues
+//!         └ leaves: Handlers, FdTable, Limits, Seccomp, wait queues, run queues
+//!   └ Notifier (seccomp)      above FdTable
 //! futex buckets               stand alone, above MemoryManager
 //! ```
 #![deny(unsafe_code)]
@@ -34,6 +35,7 @@ pub mod ns;
 pub mod nsfs;
 pub mod oom;
 pub mod pid;
+pub mod seccomp;
 pub mod session;
 pub mod signal;
 pub mod start;

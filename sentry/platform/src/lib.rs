@@ -201,6 +201,26 @@ pub struct Answers {
     pub cpus: Vec<u64>,
 }
 
+/// The calls [`Answers`] tells the stub about: what looks at every call has to allow these unseen, or
+/// switch the answers off.
+pub const ANSWERED_CALLS: [u64; 15] = [
+    libc::SYS_getpid.cast_unsigned(),
+    libc::SYS_gettid.cast_unsigned(),
+    libc::SYS_getppid.cast_unsigned(),
+    libc::SYS_getpgrp.cast_unsigned(),
+    libc::SYS_getpgid.cast_unsigned(),
+    libc::SYS_getsid.cast_unsigned(),
+    libc::SYS_getuid.cast_unsigned(),
+    libc::SYS_geteuid.cast_unsigned(),
+    libc::SYS_getgid.cast_unsigned(),
+    libc::SYS_getegid.cast_unsigned(),
+    libc::SYS_getresuid.cast_unsigned(),
+    libc::SYS_getresgid.cast_unsigned(),
+    libc::SYS_uname.cast_unsigned(),
+    libc::SYS_sched_yield.cast_unsigned(),
+    libc::SYS_getcpu.cast_unsigned(),
+];
+
 /// `struct utsname` as `uname` answers it: six fields of 65 bytes, each NUL terminated.
 pub type Utsname = [[u8; 65]; 6];
 

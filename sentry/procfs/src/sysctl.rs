@@ -14,6 +14,7 @@ use bevor_abi::errno::{EINVAL, ENOENT, EPERM};
 use bevor_abi::ipc::{HARD_MSGMAX, HARD_MSGSIZEMAX};
 use bevor_kernel::Task;
 use bevor_kernel::host;
+use bevor_kernel::seccomp::logged;
 use bevor_vfs::caller::Caller;
 use bevor_vfs::inode::{FileType, InodeRef};
 use bevor_vfs::mqueue::Settings;
@@ -196,6 +197,21 @@ fn drop_caches(here: &Here, name: &'static str) -> InodeRef {
         Ok(())
     };
     Text::writable(here.place, name, 0o200, |_| Err(EINVAL.into()), write)
+}
+
+/// `kernel/seccomp/actions_logged`: which actions of filters are logged.
+fn seccomp_logged(here: &Here, name: &'static str) -> InodeRef {
+    let read = |_: &dyn Caller| Ok((logged::names(logged::get()).join(" ") + "\n").into_bytes());
+    let write = |caller: &dyn Caller, bytes: &[u8]| {
+        if !caller.cred().has_cap(CAP_SYS_ADMIN) {
+            return Err(EPERM.into());
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| EINVAL)?;
+        let text = text.trim_end_matches(['\0', '\n']);
+        logged::set(logged::parse(text.split_ascii_whitespace()).ok_or(EINVAL)?);
+        Ok(())
+    };
+    Text::writable(here.place, name, 0o644, read, write)
 }
 
 /// A setting of the message queues of the caller's IPC namespace, between `least` and `most`.

@@ -154,7 +154,7 @@ fn is_protected(task: &Task, info: &Info) -> bool {
     task.group.is_init()
         && task.group.container.protect_init
         && info.signo != SIGKILL
-        && !matches!(info.detail, super::Detail::Fault { .. })
+        && !matches!(info.detail, super::Detail::Fault { .. } | super::Detail::Syscall { .. })
 }
 
 /// Whether `wait` shows a core dump. Bevor writes none, so never.

@@ -4,7 +4,7 @@ use crate::kernel::Kernel;
 use crate::ns::UtsNamespace;
 use crate::task::Task;
 use bevor_abi::prctl::{PER_LINUX32, UNAME26};
-use bevor_platform::{Answers, Utsname};
+use bevor_platform::{ANSWERED_CALLS, Answers, Utsname};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,7 +22,8 @@ impl Task {
         let Some(node) = tree.node(&self.group.pid) else { return Answers::default() };
         let parent = tree.nodes.get(&node.parent).map(|parent| parent.group.pid.clone());
         Answers {
-            enabled: !self.kernel.config.observe_every_call,
+            enabled: !self.kernel.config.observe_every_call
+                && self.seccomp.surely_allows(&ANSWERED_CALLS),
             pid: number(self.group.pid.number_or_zero(&ns)),
             tid: number(self.pid().number_or_zero(&ns)),
             ppid: number(parent.map_or(0, |pid| pid.number_or_zero(&ns))),

@@ -181,6 +181,10 @@ impl TaskFuture {
                 }
                 return self.syscall(task, None, false);
             }
+            // A filter may have more to say about it than that there is no such call.
+            Event::ForeignSyscall { .. } if task.seccomp.is_on() => {
+                return self.syscall(task, None, false);
+            }
             Event::ForeignSyscall { nr } => {
                 task.kernel.note_unknown_syscall(nr);
                 machine.set_return(ENOSYS.as_return());
@@ -445,6 +449,9 @@ impl Waiting {
         }
         if self.block.wanted_signals != 0 {
             task.signals.lock().wanted = 0;
+        }
+        if let Some(id) = crate::seccomp::waits_for(&self.block) {
+            task.seccomp.withdraw(id);
         }
         for (source, _) in &self.block.sources {
             if let Source::Object { kind: ObjectKind::Futex, id, .. } = source

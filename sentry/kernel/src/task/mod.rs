@@ -19,6 +19,7 @@ use crate::group::{ThreadGroup, Usage};
 use crate::kernel::Kernel;
 use crate::ns::Namespaces;
 use crate::pid::Pid;
+use crate::seccomp::Seccomp;
 use crate::signal::TaskSignals;
 use bevor_abi::cap::CAP_IPC_LOCK;
 use bevor_abi::sched::{SCHED_FLAG_RESET_ON_FORK, SCHED_NORMAL};
@@ -62,6 +63,8 @@ pub struct Task {
     pub parent_death_signal: AtomicI32,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: AtomicBool,
+    /// Mode and filters of `seccomp(2)`.
+    pub seccomp: Seccomp,
     /// `PR_SET_TIMERSLACK`, nanoseconds.
     pub timer_slack_ns: AtomicU64,
     /// `personality(2)`.
@@ -206,6 +209,7 @@ impl Task {
             vfork: Mutex::default(),
             parent_death_signal: AtomicI32::new(0),
             no_new_privs: AtomicBool::new(parts.no_new_privs),
+            seccomp: Seccomp::default(),
             timer_slack_ns: AtomicU64::new(50_000),
             personality: AtomicU32::new(0),
             mempolicy: Mutex::default(),

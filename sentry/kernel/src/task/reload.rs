@@ -73,6 +73,7 @@ fn queue(task: &Task, files: &FdTable, kind: ObjectKind, id: u64) -> Option<Wait
             child.vfork.lock().clone()
         }
         ObjectKind::Completions => Some(AioTable::of(&*task.mm()?).at(id)?.queue.clone()),
+        ObjectKind::Notification => Some(task.seccomp.asked(id)?.queue),
         // Nobody wakes it: the last of the others tells the task itself.
         ObjectKind::Siblings => Some(WaitQueue::new()),
         // Behind an address, which the call has in its arguments.

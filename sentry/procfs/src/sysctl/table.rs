@@ -1,7 +1,9 @@
 //! The settings there are.
 
 use super::Setting::{self, Dir, Fixed, Hint, Limit, Made};
-use super::{MQUEUE, UtsName, drop_caches, last_pid, nr_files, uts, uuid, value_of};
+use super::{
+    MQUEUE, UtsName, drop_caches, last_pid, nr_files, seccomp_logged, uts, uuid, value_of,
+};
 use bevor_kernel::aio;
 use bevor_vfs::{devpts, event, pipe};
 use std::sync::OnceLock;
@@ -136,6 +138,7 @@ const KERNEL: Settings = &[
     ("sched_rr_timeslice_ms", Fixed("100")),
     ("sched_rt_period_us", Hint("1000000", 1, INT)),
     ("sched_rt_runtime_us", Hint("950000", -1, INT)),
+    ("seccomp", Dir(SECCOMP)),
     ("sem", Fixed("32000\t1024000000\t500\t32000")),
     ("sem_next_id", Fixed("-1")),
     ("shm_next_id", Fixed("-1")),
@@ -157,6 +160,12 @@ const KERNEL: Settings = &[
     ),
     ("warn_limit", Hint("0", 0, INT)),
     ("yama", Dir(&[("ptrace_scope", Fixed("0"))])),
+];
+
+/// `seccomp(2)`.
+const SECCOMP: Settings = &[
+    ("actions_avail", Fixed("kill_process kill_thread trap errno user_notif trace log allow")),
+    ("actions_logged", Made(seccomp_logged)),
 ];
 
 /// `pts(4)`.

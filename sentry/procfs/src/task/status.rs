@@ -167,8 +167,8 @@ fn signals(task: &Task, out: &mut String) {
         out,
         "SigQ:\t{}/{limit}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\n\
          SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\nCapInh:\t{:016x}\nCapPrm:\t{:016x}\n\
-         CapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t0\n\
-         Seccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\n\
+         CapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\n\
+         Seccomp_filters:\t{}\nSpeculation_Store_Bypass:\tvulnerable\n\
          SpeculationIndirectBranch:\tconditional enabled\n",
         own.pending.len() + shared.pending.len(),
         own.pending.mask(),
@@ -180,6 +180,8 @@ fn signals(task: &Task, out: &mut String) {
         cred.bounding,
         cred.ambient,
         u8::from(task.no_new_privs.load(Ordering::Relaxed)),
+        task.seccomp.mode(),
+        task.seccomp.nr_filters(),
     );
 }
 

@@ -182,6 +182,13 @@ mod tests {
     /// syscall; cmp rax, -4095
     const GLIBC: [u8; 8] = [0x0f, 0x05, 0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff];
 
+    #[test]
+    fn every_answered_call_is_named() {
+        let answered = answers(&crate::Answers::default()).map(|(nr, _)| nr.cast_unsigned());
+        let named = crate::ANSWERED_CALLS;
+        assert_eq!(named.split_last(), Some((&libc::SYS_getcpu.cast_unsigned(), &answered[..])));
+    }
+
     fn place(site: &Site, near: u64) -> u64 {
         (0..0x400).map(|i| near + i * trampoline::LEN).find(|&at| site.fits(at)).expect("a place")
     }
