@@ -5,7 +5,7 @@
 //! jumps go forward, so that a run ends after at most as many steps as the program has instructions.
 
 use bevor_abi::Errno;
-use bevor_abi::conv::usize_of_u32;
+use bevor_abi::conv::{u64_of, usize_of_u32};
 use bevor_abi::errno::EINVAL;
 use bevor_abi::seccomp::{
     BPF_A, BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_DIV, BPF_IMM, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT,
@@ -131,6 +131,12 @@ impl Program {
     #[must_use]
     pub const fn translated_len(&self) -> u32 {
         self.translated_len
+    }
+
+    /// How much memory it takes, bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        u64_of(size_of_val(&*self.code))
     }
 
     /// What it returns for a call.

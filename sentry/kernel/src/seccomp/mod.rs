@@ -168,7 +168,8 @@ impl Seccomp {
 /// Installs a filter. The caller rewrites its own in-guest answers.
 ///
 /// # Errors
-/// `EINVAL` in strict mode; `EBUSY` a second listener; `ENOMEM` too many instructions.
+/// `EINVAL` in strict mode; `EBUSY` a second listener; `ENOMEM` too many instructions, or the
+/// container's memory limit.
 pub fn attach(
     task: &Arc<Task>,
     program: Program,
@@ -202,7 +203,8 @@ pub fn attach(
         }
         return Ok(Attached::Hindered(number));
     }
-    let filter = Arc::new(Filter::new(program, prev, options));
+    let account = task.group.container.account.clone();
+    let filter = Arc::new(Filter::new(program, prev, options, account)?);
     own.replace(Some(filter.clone()), SECCOMP_MODE_FILTER);
     if scope == Threads::All {
         for other in others() {
