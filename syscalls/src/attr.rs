@@ -250,9 +250,9 @@ pub fn ftruncate(ctx: &mut Ctx<'_>, fd: i32, size: i64) -> SysResult {
     if !file.flags().writable() {
         return Err(EINVAL.because("not open for writing").into());
     }
-    attr::remove_privileges(file.path(), &ctx.task().cred())?;
+    let happened = attr::take_privileges(file.path(), &ctx.task().cred())?;
     file.ops().truncate(&file, size)?;
-    notify::file(&file, IN_MODIFY);
+    notify::file(&file, IN_MODIFY | happened);
     Ok(0)
 }
 

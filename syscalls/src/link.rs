@@ -38,7 +38,7 @@ pub fn linkat(
     let start = paths::start(ctx, old_dir, old)?;
     if start.path.is_empty() && flags & AT_EMPTY_PATH != 0 {
         let cred = start.cred();
-        let own = ctx.files().get_any(old_dir).is_ok_and(|file| file.was_opened_with(cred));
+        let own = old_dir == AT_FDCWD || ctx.files().get_any(old_dir)?.was_opened_with(cred);
         if !own && !cred.has_cap(CAP_DAC_READ_SEARCH) {
             return Err(ENOENT.into());
         }

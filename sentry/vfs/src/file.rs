@@ -391,7 +391,7 @@ pub struct File {
     opening: AtomicBool,
     /// `fcntl(F_SETOWN, F_SETSIG)`: who gets `SIGIO`.
     owner: OnceLock<Arc<Owner>>,
-    /// Who opened it, where that matters: unnamed files, which the same credentials may link.
+    /// Who opened it by a path, and may link it by the descriptor alone.
     opener: OnceLock<Arc<Credentials>>,
 }
 
@@ -459,13 +459,13 @@ impl File {
         Ok(())
     }
 
-    /// Notes who opened the unnamed file.
+    /// Notes who opened the file.
     pub(crate) fn set_opener(&self, cred: Arc<Credentials>) {
         // Only set where the description is made.
         let _ = self.opener.set(cred);
     }
 
-    /// Whether `cred` is what the unnamed file was opened with.
+    /// Whether `cred` is what the file was opened with.
     #[must_use]
     pub fn was_opened_with(&self, cred: &Arc<Credentials>) -> bool {
         self.opener.get().is_some_and(|opener| Arc::ptr_eq(opener, cred))

@@ -102,29 +102,43 @@ fn drop_file_capabilities(path: &Path) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Drops set-ID bits and file capabilities before a write or truncation by `cred`
-/// (`file_remove_privs`).
+/// Drops set-ID bits and file capabilities before a write by `cred` (`file_remove_privs`).
 ///
 /// # Errors
 /// What the file system says.
 pub fn remove_privileges(path: &Path, cred: &Credentials) -> Result<(), Errno> {
+    let happened = take_privileges(path, cred)?;
+    if happened != 0 {
+        notify::path(path, happened);
+    }
+    Ok(())
+}
+
+/// As [`remove_privileges`], before a change of size, which is one change with it: what happened,
+/// `IN_ATTRIB` or nothing, is for the caller to tell together with the rest.
+///
+/// # Errors
+/// What the file system says.
+pub fn take_privileges(path: &Path, cred: &Credentials) -> Result<u32, Errno> {
     if path.dentry.kind() != FileType::Regular {
-        return Ok(());
+        return Ok(0);
     }
     let attr = path.inode().attr()?;
     // Only a program can gain by a set-ID bit or by capabilities.
     if attr.mode & (S_ISUID | S_ISGID | 0o111) == 0 {
-        return Ok(());
+        return Ok(0);
     }
+    let mut happened = 0;
     let set_ids = attr.mode & (S_ISUID | S_ISGID) != 0;
     if set_ids && !cred.has_cap(CAP_FSETID) {
         let mode = without_set_ids(attr.mode, &attr, cred);
         if mode.is_some() {
             path.inode().set_attr(&SetAttr { mode, ..SetAttr::default() })?;
-            notify::path(path, IN_ATTRIB);
+            happened = IN_ATTRIB;
         }
     }
-    drop_file_capabilities(path)
+    drop_file_capabilities(path)?;
+    Ok(happened)
 }
 
 /// As [`remove_privileges`], before a change of contents through an open file. Who may keep set-ID bits
@@ -217,9 +231,9 @@ pub fn truncate(path: &Path, cred: &Credentials, size: u64) -> Result<(), Errno>
         return Err(EPERM.because("append-only file"));
     }
     usage::check_idle(path.inode())?;
-    remove_privileges(path, cred)?;
+    let happened = take_privileges(path, cred)?;
     path.inode().set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
-    notify::path(path, IN_MODIFY);
+    notify::path(path, IN_MODIFY | happened);
     Ok(())
 }
 

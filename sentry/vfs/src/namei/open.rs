@@ -100,7 +100,7 @@ pub fn open(at: &At<'_>, path: &[u8], how: OpenHow) -> Result<Arc<File>, Errno> 
         if how.has(O_DIRECTORY) && !found.dentry.is_dir() {
             return Err(ENOTDIR.into());
         }
-        return Ok(File::new(Box::new(PathOnly), found, how.flags));
+        return Ok(open_place(at, found, how));
     }
     if how.has(__O_TMPFILE) {
         return open_unnamed(at, path, how);
@@ -122,9 +122,16 @@ pub fn open_handle(at: &At<'_>, path: Path, how: OpenHow) -> Result<Arc<File>, E
         return Err(ENOTDIR.into());
     }
     if how.has(O_PATH) {
-        return Ok(File::new(Box::new(PathOnly), path, how.flags));
+        return Ok(open_place(at, path, how));
     }
     open_path(at, path, how)
+}
+
+/// Opens with `O_PATH`.
+fn open_place(at: &At<'_>, path: Path, how: OpenHow) -> Arc<File> {
+    let file = File::new(Box::new(PathOnly), path, how.flags);
+    file.set_opener(at.caller.cred());
+    file
 }
 
 /// Opens a place that exists (also `open_by_handle_at(2)` and reopening through `/proc/PID/fd`).
@@ -167,16 +174,17 @@ pub fn open_path(at: &At<'_>, path: Path, mut how: OpenHow) -> Result<Arc<File>,
     if how.flags.writable() && kind == FileType::Regular {
         perm::want_write(&path)?;
     }
+    let mut happened = IN_MODIFY;
     if truncate {
         let inode = path.inode();
         usage::check_idle(inode)?;
-        attr::remove_privileges(&path, at.cred)?;
+        happened |= attr::take_privileges(&path, at.cred)?;
         inode.set_attr(&SetAttr { size: Some(0), ..SetAttr::default() })?;
     }
     let file = finish(at, path, how)?;
     if truncate {
         // Watchers hear of the opening first, though to truncate first saves copying.
-        notify::path(file.path(), IN_MODIFY);
+        notify::path(file.path(), happened);
     }
     Ok(file)
 }
@@ -230,6 +238,7 @@ fn finish(at: &At<'_>, path: Path, how: OpenHow) -> Result<Arc<File>, Errno> {
         None => path.inode().clone().open(how.flags, at.caller)?,
     };
     let file = File::new(ops, path, how.flags);
+    file.set_opener(at.caller.cred());
     if writes {
         file.count_writer()?;
     }
@@ -335,7 +344,5 @@ fn open_unnamed(at: &At<'_>, path: &[u8], how: OpenHow) -> Result<Arc<File>, Err
     let inode = dir.inode().create_unnamed(new.attr)?;
     new.finish(&inode)?;
     let dentry = Dentry::unnamed(&dir.dentry, inode, !how.has(O_EXCL));
-    let file = finish(at, Path { mount: dir.mount, dentry }, how)?;
-    file.set_opener(at.caller.cred());
-    Ok(file)
+    finish(at, Path { mount: dir.mount, dentry }, how)
 }
