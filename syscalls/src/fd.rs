@@ -126,7 +126,7 @@ pub fn fcntl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
             ctx.files().set_close_on_exec(fd, arg & 1 != 0)?;
             Ok(0)
         }
-        F_GETFL => Ok(u64::from(file.flags().0)),
+        F_GETFL => Ok(u64::from(file.flags().0 | crate::pidfd::shown_flags(&file))),
         F_DUPFD_QUERY => {
             let other = ctx.files().get_any(as_i32(arg)).map_err(|_| EBADF)?;
             Ok(u64::from(other.id() == file.id()))

@@ -1,6 +1,6 @@
 //! Numbers of `ioctl(2)`.
 
-use crate::macros::uapi;
+use crate::macros::{uapi, uapi_struct};
 
 uapi! {
     /// Terminal `ioctl(2)`, `ioctl_tty(2)`.
@@ -215,6 +215,22 @@ uapi! {
         PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE = 0xff08,
         PIDFD_GET_USER_NAMESPACE = 0xff09,
         PIDFD_GET_UTS_NAMESPACE = 0xff0a,
+        PIDFD_GET_INFO = 0xc048_ff0b,
+    }
+
+    /// What `PIDFD_GET_INFO` is asked for, and tells.
+    flags PIDFD_INFO: u64 {
+        PIDFD_INFO_PID = 1,
+        PIDFD_INFO_CREDS = 2,
+        PIDFD_INFO_CGROUPID = 4,
+        PIDFD_INFO_EXIT = 8,
+        PIDFD_INFO_COREDUMP = 0x10,
+    }
+
+    /// Core dumps of a process, as `PIDFD_GET_INFO` tells.
+    flags PIDFD_COREDUMP: u32 {
+        PIDFD_COREDUMP_SKIP = 2,
+        PIDFD_COREDUMP_USER = 4,
     }
 
     /// `ioctl(2)` of a device: random, block, loop, console.
@@ -301,5 +317,13 @@ uapi! {
         SECCOMP_IOCTL_NOTIF_ID_VALID = 0x4008_2102,
         SECCOMP_IOCTL_NOTIF_ADDFD = 0x4018_2103,
         SECCOMP_IOCTL_NOTIF_SET_FLAGS = 0x4008_2104,
+    }
+}
+
+uapi_struct! {
+    /// `struct pidfd_info`; the first version ended before `coredump_mask`.
+    [72] PidfdInfo {
+        mask: u64, cgroupid: u64, pid: u32, tgid: u32, ppid: u32, ruid: u32, rgid: u32, euid: u32, egid: u32,
+        suid: u32, sgid: u32, fsuid: u32, fsgid: u32, exit_code: i32, coredump_mask: u32, spare1: u32
     }
 }

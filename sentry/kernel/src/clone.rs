@@ -96,8 +96,9 @@ pub fn clone(ctx: &mut Ctx<'_>, request: &Request, pidfd: PidfdMaker) -> SysResu
     }
 }
 
-/// Makes the pidfd of a new process in the caller's table: given by the crate that has pidfds.
-pub type PidfdMaker = fn(&Ctx<'_>, &Arc<ThreadGroup>) -> Result<i32, Errno>;
+/// Makes the pidfd of a new process, or of a thread that the identity names, in the caller's table: given by the crate that has pidfds.
+pub type PidfdMaker =
+    fn(&Ctx<'_>, &Arc<ThreadGroup>, thread: Option<&Arc<Pid>>) -> Result<i32, Errno>;
 
 fn vfork_wait(child: u64, value: u64, queue: &WaitQueue) -> Block {
     Block::on_object(ObjectKind::Vfork, child, queue)
@@ -263,7 +264,8 @@ fn make(
         child.clear_child_tid.store(request.child_tid, Ordering::Relaxed);
     }
     if flags & CLONE_PIDFD != 0 {
-        let fd = pidfd(ctx, &group)?;
+        let thread = (flags & CLONE_THREAD != 0).then(|| child.pid());
+        let fd = pidfd(ctx, &group, thread.as_ref())?;
         let stored = ctx.mm().store_u32(UserAddr(request.pidfd), fd.cast_unsigned());
         if stored.is_err() {
             drop(ctx.files().remove(fd));

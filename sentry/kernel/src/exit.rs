@@ -77,6 +77,9 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     // Another thread may have given it one meanwhile.
     task.seccomp.release();
     let status = task.group.signals.lock().exiting.unwrap_or(status);
+    if task.pid().id != task.group.id() {
+        task.pid().end(status.wait_word());
+    }
     // Files close without the tree's lock; descriptors may be other tasks' pidfds.
     drop(tree);
     // Mapped files first, as on Linux: their watchers hear in this order.
@@ -99,6 +102,7 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
             other.sched.set_woken();
             other.schedule();
         }
+        task.group.exit_wait.wake(Ready::ALL);
     }
     task.group.container.uncharge_task();
 }

@@ -95,7 +95,7 @@ pub struct ThreadGroup {
     pub child_wait: WaitQueue,
     /// Woken when a signal was queued (signalfd).
     pub signal_wait: WaitQueue,
-    /// Woken when the process has ended (pidfd, vfork parents use the task's own).
+    /// Woken when the process or a thread of it has ended (pidfd, vfork parents use the task's own).
     pub exit_wait: WaitQueue,
     /// Of threads that ended.
     pub usage: Mutex<Usage>,

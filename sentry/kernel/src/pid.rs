@@ -10,7 +10,7 @@ use bevor_base::cred::next_namespace_id;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 static NEXT_PID: AtomicU64 = AtomicU64::new(1);
 
@@ -27,6 +27,8 @@ pub struct Pid {
     pub id: u64,
     /// The namespace it lives in first, then its ancestors.
     numbers: Vec<(Arc<PidNamespace>, i32)>,
+    /// The wait status of the thread or process, once nothing of it is left.
+    ended: OnceLock<i32>,
 }
 
 impl Pid {
@@ -63,7 +65,11 @@ impl Pid {
             }
             return Err(errno);
         }
-        let pid = Arc::new(Self { id: NEXT_PID.fetch_add(1, Ordering::Relaxed), numbers });
+        let pid = Arc::new(Self {
+            id: NEXT_PID.fetch_add(1, Ordering::Relaxed),
+            numbers,
+            ended: OnceLock::new(),
+        });
         for (ns, number) in &pid.numbers {
             ns.inner.lock().pids.insert(*number, Arc::downgrade(&pid));
         }
@@ -87,6 +93,18 @@ impl Pid {
     #[must_use]
     pub fn number_or_zero(&self, ns: &PidNamespace) -> i32 {
         self.number_in(ns).unwrap_or(0)
+    }
+
+    /// Notes that nothing is left of what it names, and its wait status.
+    pub fn end(&self, status: i32) {
+        // Nothing ends twice.
+        let _ = self.ended.set(status);
+    }
+
+    /// The wait status of what it named, if nothing of that is left.
+    #[must_use]
+    pub fn ended(&self) -> Option<i32> {
+        self.ended.get().copied()
     }
 
     /// Its number in its own namespace.

@@ -171,6 +171,9 @@ impl Tree {
     /// Removes a reaped process.
     pub fn remove(&mut self, id: u64) -> Option<Node> {
         let node = self.nodes.remove(&id)?;
+        if let Some(status) = node.zombie {
+            node.group.pid.end(status.wait_word());
+        }
         node.group.exit_wait.wake(bevor_base::Ready::ALL);
         if let Some(parent) = self.nodes.get_mut(&node.parent) {
             parent.children.retain(|&child| child != id);
