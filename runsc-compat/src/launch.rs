@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use bevor_boot::config::SentryConfig;
-use bevor_confine::{Child, Namespaces, Spawn, failed_step, spawn};
+use bevor_confine::{Child, Namespaces, Spawn, failed_step, privileges, spawn};
 use bevor_control::Client;
 use caps::Capability;
 
@@ -78,6 +78,10 @@ pub fn launch(plan: Plan<'_>) -> Result<Sandbox, Failure> {
         ambient,
     })
     .map_err(|error| refused(&error, by_root))?;
+    if !by_root {
+        // Without it the sentry cannot make files of huge pages, and does without.
+        let _ = privileges::map_own_identity(sentry.pid);
+    }
     send(sentry_pipe, &plan.sentry)?;
 
     let (gofer_config, gofer_pipe) = std::io::pipe().attempt("cannot make a pipe")?;

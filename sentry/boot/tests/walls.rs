@@ -84,7 +84,7 @@ impl Walled {
 
     fn start_in(by_root: bool, net: Net) -> Self {
         let exe: OwnedFd = File::open("/proc/self/exe").expect("this program").into();
-        let (stdin, orders) = std::io::pipe().expect("a pipe");
+        let (stdin, mut orders) = std::io::pipe().expect("a pipe");
         let (output, stdout) = std::io::pipe().expect("a pipe");
         let (errors, stderr) = std::io::pipe().expect("a pipe");
         let kept = [Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP];
@@ -105,6 +105,10 @@ impl Walled {
             ambient: if by_root { &[] } else { &kept },
         })
         .expect("the host starts the process");
+        if !by_root {
+            privileges::map_own_identity(child.pid).expect("our own namespace");
+        }
+        orders.write_all(b"g").expect("the process reads");
         Self { child, orders, output: BufReader::new(output), errors }
     }
 
@@ -135,9 +139,11 @@ fn inside() -> ExitCode {
     privileges::ignore_terminal_signals().expect("signals");
     let host = std::env::args().nth(3).is_some_and(|net| net.as_bytes() == HOST_NET.to_bytes());
     let config = config(by_root, if host { Net::Host } else { Net::None });
+    // Not before its identity is mapped.
+    std::io::stdin().read_exact(&mut [0]).expect("an order to go on");
     let has_huge_pages = fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap_or(false);
     let large = leave_the_host(&config).expect("the host lets go");
-    assert!(!has_huge_pages || !by_root || !large.is_empty(), "no files of huge pages");
+    assert!(!has_huge_pages || !large.is_empty(), "no files of huge pages");
     for file in large {
         File::from(file).set_len(1 << 34).expect("a file taken along can be used");
     }

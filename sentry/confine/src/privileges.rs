@@ -1,6 +1,6 @@
 //! Gives up privileges, step by step. The order matters: identity, user namespace, capabilities.
 
-use std::io;
+use std::io::{self, Write};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::fcntl::{FcntlArg, fcntl};
@@ -47,6 +47,25 @@ pub fn enter_namespaces(net: bool) -> io::Result<()> {
 /// `EPERM`, `ENOSPC` when the host allows no (more) user namespaces.
 pub fn enter_user_namespace() -> io::Result<()> {
     Ok(nix::sched::unshare(CloneFlags::CLONE_NEWUSER)?)
+}
+
+/// Maps our own user and group, and nobody else, into the user namespace of the child `pid`: what it
+/// is outside it is inside, and can own files there.
+///
+/// # Errors
+/// The host's, for one that is not our child or has no namespace of its own.
+pub fn map_own_identity(pid: i32) -> io::Result<()> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let maps = [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("{uid} {uid} 1")),
+        ("gid_map", format!("{gid} {gid} 1")),
+    ];
+    for (name, content) in maps {
+        let file = std::fs::File::options().write(true).open(format!("/proc/{pid}/{name}"));
+        file?.write_all(content.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Gives up every capability for good: ambient, bounding, inheritable, permitted, effective.

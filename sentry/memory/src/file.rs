@@ -449,12 +449,6 @@ impl FileRange {
         self.file.at(self.offset + start)
     }
 
-    /// The window address of byte `start` and `len` as a host length, if the range holds them.
-    pub(crate) fn window_part(&self, start: u64, len: u64) -> Option<(*mut u8, usize)> {
-        start.checked_add(len).filter(|&end| end <= self.len)?;
-        Some((self.at(start), usize::try_from(len).ok()?))
-    }
-
     /// Copies bytes out, from byte `start`.
     ///
     /// # Panics

@@ -1,12 +1,11 @@
 //! Cursors over the memory a read fills or a write drains: guest segments or a kernel buffer.
 
 use crate::addr::{IoVecs, UserAddr, UserSlice};
-use crate::file::FileRange;
+use crate::era::Pinned;
 use crate::host;
 use crate::mm::{AccessMode, MemoryManager};
 use crate::recover;
 use bevor_abi::Errno;
-use bevor_abi::errno::EINVAL;
 use std::os::fd::BorrowedFd;
 
 /// Guest segments and how far they were used.
@@ -268,17 +267,12 @@ impl<'a> IoDst<'a> {
         }
     }
 
-    /// Copies `len` bytes from byte `start` of memory file pages; returns how many.
+    /// Copies from pages of a memory file; returns how many bytes.
     ///
     /// # Errors
-    /// `EINVAL` if the pages do not hold that much; else as [`IoDst::put`].
-    pub fn copy_from_memory(
-        &mut self,
-        from: &FileRange,
-        start: u64,
-        len: u64,
-    ) -> Result<usize, Errno> {
-        let (base, len) = from.window_part(start, len).ok_or(EINVAL)?;
+    /// As [`IoDst::put`].
+    pub(crate) fn copy_from_memory(&mut self, from: &Pinned) -> Result<usize, Errno> {
+        let (base, len) = from.window();
         match &mut self.0 {
             Dst::User(user) => user.each(len, |mm, addr, bytes, done| {
                 // SAFETY: `from` keeps its pages, and the window lives as long as their file.
@@ -459,12 +453,12 @@ impl<'a> IoSrc<'a> {
         }
     }
 
-    /// Copies up to `len` bytes to byte `start` of memory file pages; returns how many.
+    /// Copies to pages of a memory file; returns how many bytes.
     ///
     /// # Errors
-    /// `EINVAL` if the pages do not hold that much; else as [`IoSrc::take`].
-    pub fn copy_to_memory(&mut self, to: &FileRange, start: u64, len: u64) -> Result<usize, Errno> {
-        let (base, len) = to.window_part(start, len).ok_or(EINVAL)?;
+    /// As [`IoSrc::take`].
+    pub(crate) fn copy_to_memory(&mut self, to: &Pinned) -> Result<usize, Errno> {
+        let (base, len) = to.window();
         match &mut self.0 {
             Src::User(user) => user.each(len, |mm, addr, bytes, done| {
                 // SAFETY: `to` keeps its pages, and the window lives as long as their file.

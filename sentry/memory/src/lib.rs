@@ -10,6 +10,7 @@
 mod account;
 mod addr;
 mod arch;
+mod era;
 mod extents;
 mod file;
 mod host;

@@ -2,6 +2,7 @@
 
 use crate::account::Account;
 use crate::addr::{PAGE_SIZE, page_ceil, page_floor};
+use crate::era::{Era, Pinned};
 use crate::extents::{HUGE, Place};
 use crate::file::{AllocOpts, FileRange, MemoryFile};
 use crate::host;
@@ -111,7 +112,7 @@ enum Purpose {
 /// Page-granular content with holes, of one inode.
 ///
 /// Lock order: `state` is below every `MemoryManager`'s; it is never held while guest memory is
-/// touched (pages are kept alive by references meanwhile).
+/// touched (an [`Era`] keeps pages meanwhile).
 pub struct PageStore {
     id: u64,
     limit: Arc<SpaceLimit>,
@@ -127,6 +128,7 @@ struct Content {
     size: u64,
     extents: RangeMap<FileRange>,
     allocated: u64,
+    era: Arc<Era>,
     /// Whether extents exist that nobody wrote: mapped holes, which the host may not have filled.
     sparse: bool,
 }
@@ -148,6 +150,7 @@ impl PageStore {
             size: 0,
             extents: RangeMap::default(),
             allocated: 0,
+            era: Arc::default(),
             sparse: false,
         };
         Ok(Self {
@@ -212,7 +215,7 @@ impl PageStore {
                 state.pin(at, left)
             };
             let moved = match &piece {
-                Some((pages, start)) => dst.copy_from_memory(pages, *start, len),
+                Some(pages) => dst.copy_from_memory(pages),
                 None => dst.put_zeros(len),
             };
             match moved {
@@ -242,50 +245,46 @@ impl PageStore {
         if offset >= end {
             return Err(EFBIG.into());
         }
-        let account = Arc::clone(self.state.read().file.account());
         let mut at = offset;
         let mut failure = None;
         while at < end {
-            let (piece, len, is_fresh) = {
-                let mut state = self.state.write();
-                // Fills at most this much in one go, so that a short source wastes little.
-                let chunk = (end - at).min(4 << 20);
-                let is_fresh = chunk >= HOST_WRITE && state.extents.get(at).is_none();
-                let (piece, len) = match self.fill(&mut state, at..at + chunk, Purpose::Bytes) {
-                    Ok(()) => state.pin(at, chunk),
-                    Err(error) => {
-                        // The page at hand may be there, or fit alone.
-                        let page_end = (page_floor(at) + PAGE_SIZE).min(end);
-                        match self.fill(&mut state, at..page_end, Purpose::Bytes) {
-                            Ok(()) => state.pin(at, page_end - at),
-                            Err(_) => {
-                                drop(state);
-                                if error == ENOMEM && account.reclaim() > 0 {
-                                    continue;
-                                }
-                                failure = Some(error);
-                                break;
-                            }
-                        }
-                    }
-                };
-                (piece, len, is_fresh)
-            };
-            let Some((pages, start)) = piece else { break };
-            let moved = if is_fresh && len >= HOST_WRITE {
+            // Fills at most this much in one go, so that a short source wastes little.
+            let chunk = (end - at).min(4 << 20);
+            let mut state = self.state.write();
+            let (size, is_fresh) = (state.size, state.extents.get(at).is_none());
+            let filled = self.fill(&mut state, at..at + chunk, Purpose::Bytes).or_else(|error| {
+                // The page at hand may be there, or fit alone.
+                let page_end = (page_floor(at) + PAGE_SIZE).min(end);
+                self.fill(&mut state, at..page_end, Purpose::Bytes).map_err(|_| error)
+            });
+            if let Err(error) = filled {
+                let account = Arc::clone(state.file.account());
+                drop(state);
+                if error == ENOMEM && account.reclaim() > 0 {
+                    continue;
+                }
+                failure = Some(error);
+                break;
+            }
+            let (piece, len) = state.pin(at, chunk);
+            drop(state);
+            let Some(pages) = piece else { break };
+            let by_host = is_fresh && len >= HOST_WRITE;
+            let moved = if by_host {
                 // Into pages the host has not made yet: it need not clear them, nor map them here.
-                src.host_write(pages.file().fd().as_fd(), Some(pages.offset() + start), len)
+                src.host_write(pages.file().fd().as_fd(), Some(pages.offset()), pages.len())
             } else {
-                src.copy_to_memory(&pages, start, len)
+                src.copy_to_memory(&pages)
             };
             match moved {
                 Ok(moved) => {
                     at += moved as u64;
-                    let mut state = self.state.write();
-                    state.size = state.size.max(at);
-                    drop(state);
+                    if at > size {
+                        let mut state = self.state.write();
+                        state.size = state.size.max(at);
+                    }
                     // The host takes a limited number of pieces; the rest goes through the window.
-                    let goes_on = is_fresh && moved > 0 && src.remaining() > 0;
+                    let goes_on = by_host && moved > 0 && src.remaining() > 0;
                     if (moved as u64) < len && !goes_on {
                         break;
                     }
@@ -466,14 +465,16 @@ impl PageStore {
         Ok(())
     }
 
-    /// Takes the pages of a range out. They are freed when dropped, once nobody maps them.
-    fn free(&self, state: &mut Content, range: Range<u64>) -> Vec<(u64, FileRange)> {
+    /// Takes the pages of a range out. They are freed when what this returns is dropped, once nobody
+    /// maps them or copies from or to them.
+    fn free(&self, state: &mut Content, range: Range<u64>) -> Arc<Era> {
         let removed = state.extents.remove(range);
         state.ahead = None;
-        let bytes = removed.iter().map(|(_, pages)| pages.len()).sum();
+        let removed: Vec<FileRange> = removed.into_iter().map(|(_, pages)| pages).collect();
+        let bytes = removed.iter().map(FileRange::len).sum();
         state.allocated -= bytes;
         self.limit.give_back(bytes);
-        removed
+        Era::pass(&mut state.era, removed)
     }
 }
 
@@ -519,16 +520,13 @@ impl Content {
             && self.extents.next_from(gap.start).is_none_or(|(start, _)| start >= end)
     }
 
-    /// A reference to the page run at `at`, with the position in it; `None` for a hole. And how
-    /// many bytes, at most `max`, it goes on for.
-    fn pin(&self, at: u64, max: u64) -> (Option<(FileRange, u64)>, u64) {
+    /// The pages at `at`; `None` for a hole. And how many bytes, at most `max`, it goes on for.
+    fn pin(&self, at: u64, max: u64) -> (Option<Pinned>, u64) {
         match self.extents.get(at) {
             Some((start, pages)) => {
                 let within = at - start;
                 let len = max.min(pages.len() - within);
-                let first = page_floor(within);
-                let span = page_ceil(within + len).unwrap_or(pages.len()).min(pages.len()) - first;
-                (Some((pages.share_part(first, span), within - first)), len)
+                (Some(Pinned::new(pages, within, len, &self.era)), len)
             }
             None => {
                 let next = self.extents.next_from(at).map_or(u64::MAX, |(start, _)| start);
