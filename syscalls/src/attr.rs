@@ -293,7 +293,11 @@ pub fn fallocate(ctx: &mut Ctx<'_>, fd: i32, mode: u32, offset: i64, len: i64) -
         new_size(ctx, end)?;
     }
     attr::remove_privileges_of_written(&file, &ctx.task().cred())?;
-    file.ops().fallocate(mode, offset, len)?;
+    match file.ops().fallocate(mode, offset, len) {
+        // A file by its kind, but of a file system that gives no room.
+        Err(errno) if errno == ENODEV && !file.ops().is_stream() => return Err(EOPNOTSUPP.into()),
+        result => result?,
+    }
     notify::file(&file, IN_MODIFY);
     Ok(0)
 }

@@ -298,6 +298,30 @@ impl MountRequest<'_> {
         }
         Err(EPERM.because("needs CAP_SYS_ADMIN over the namespace the file system shows"))
     }
+
+    /// Checks that there are no options but those that are flags of any file system.
+    ///
+    /// # Errors
+    /// `EINVAL`.
+    pub fn no_options(&self) -> Result<(), Errno> {
+        let flags: [&[u8]; 10] = [
+            b"",
+            b"ro",
+            b"rw",
+            b"sync",
+            b"async",
+            b"dirsync",
+            b"lazytime",
+            b"nolazytime",
+            b"mand",
+            b"nomand",
+        ];
+        let mut options = self.options.split(|&byte| byte == b',');
+        if options.all(|option| flags.contains(&option)) {
+            return Ok(());
+        }
+        Err(EINVAL.because("an option of a file system that has none"))
+    }
 }
 
 /// Makes an instance of a file system type.

@@ -87,6 +87,7 @@ impl std::fmt::Debug for IpcNamespace {
 pub fn register_fs() {
     let mount = |request: &MountRequest<'_>| {
         let task = request.caller.as_any().downcast_ref::<Task>().ok_or(EINVAL)?;
+        request.no_options()?;
         request.must_rule(&task.namespaces().ipc.user_ns)?;
         Ok(task.namespaces().ipc.queues(request.caller.mm().account()).superblock().clone())
     };
