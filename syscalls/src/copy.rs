@@ -3,15 +3,18 @@
 
 use bevor_abi::Errno;
 use bevor_abi::conv::usize_of;
-use bevor_abi::errno::{EAGAIN, EBADF, EINVAL, EISDIR, EOVERFLOW, EPIPE, ESPIPE};
+use bevor_abi::errno::{
+    EAGAIN, EBADF, EFBIG, EINVAL, EISDIR, EOVERFLOW, EPERM, EPIPE, ESPIPE, EXDEV,
+};
 use bevor_abi::fcntl::{O_APPEND, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
 use bevor_abi::inotify::{IN_ACCESS, IN_MODIFY};
 use bevor_base::Ready;
-use bevor_kernel::signal::{self, Info, SIGPIPE};
-use bevor_kernel::{Block, Ctx, SysResult};
+use bevor_kernel::signal::{self, Info, SIGPIPE, SIGXFSZ};
+use bevor_kernel::{Block, Ctx, SysResult, limits};
 use bevor_memory::{IoDst, IoSrc, UserAddr};
 use bevor_vfs::FileType;
 use bevor_vfs::file::File;
+use bevor_vfs::namei::perm::ATTR_IMMUTABLE;
 use bevor_vfs::notify;
 use bevor_vfs::pipe::{Pipe, PipeEnd};
 use std::sync::Arc;
@@ -57,6 +60,29 @@ impl Side {
     /// Before it is written to, drops what only a trusted content may have.
     fn prepare(&self, ctx: &Ctx<'_>) -> Result<(), Errno> {
         bevor_vfs::namei::attr::remove_privileges_of_written(&self.file, &ctx.task().cred())
+    }
+
+    /// Where it is read or written next.
+    fn position(&self) -> u64 {
+        self.offset.map_or_else(|| *self.file.position(), |(at, _)| at)
+    }
+
+    /// How much of `len` a regular file may grow to take (`RLIMIT_FSIZE`).
+    ///
+    /// # Errors
+    /// `EFBIG`, with `SIGXFSZ`, where nothing fits.
+    fn room(&self, ctx: &Ctx<'_>, len: u64) -> Result<u64, Errno> {
+        let limit = ctx.task().group.limits.soft(limits::FSIZE);
+        if limit == limits::INFINITY || len == 0 || self.kind() != FileType::Regular {
+            return Ok(len);
+        }
+        match limit.checked_sub(self.position()) {
+            None | Some(0) => {
+                signal::send::to_task(ctx.task(), Info::kernel(SIGXFSZ));
+                Err(EFBIG.because("RLIMIT_FSIZE"))
+            }
+            Some(room) => Ok(len.min(room)),
+        }
     }
 
     /// Takes back `bytes` that were read but found no place.
@@ -175,6 +201,10 @@ pub fn sendfile(ctx: &mut Ctx<'_>, out: i32, r#in: i32, offset: UserAddr, count:
     }
     let before = ctx.resumed().map_or(0, |block| block.done);
     let count = count.min(MAX_COUNT).saturating_sub(before);
+    if from.position() >= from.file.inode().max_bytes() {
+        return Err(EOVERFLOW.into());
+    }
+    let count = to.room(ctx, count)?;
     let may_wait = !to.file.nonblocking();
     to.prepare(ctx)?;
     let (moved, stopped) = pump(&from, &to, count);
@@ -200,6 +230,7 @@ pub fn sendfile(ctx: &mut Ctx<'_>, out: i32, r#in: i32, offset: UserAddr, count:
 fn onto_itself(ctx: &Ctx<'_>, file: &Arc<File>, count: u64) -> SysResult {
     let at = *file.position();
     let side = Side { file: file.clone(), offset: Some((at, UserAddr::NULL)) };
+    let count = side.room(ctx, count)?;
     side.prepare(ctx)?;
     let (moved, stopped) = pump(&side, &side, count);
     *file.position() = at + moved;
@@ -212,7 +243,7 @@ fn onto_itself(ctx: &Ctx<'_>, file: &Arc<File>, count: u64) -> SysResult {
 /// `copy_file_range(2)`.
 ///
 /// # Errors
-/// `EBADF`, `EFBIG`, `EINVAL`, `EIO`, `EISDIR`, `ENOSPC`, `EOVERFLOW`.
+/// `EBADF`, `EFBIG`, `EINVAL`, `EIO`, `EISDIR`, `ENOSPC`, `EOVERFLOW`, `EPERM`, `EXDEV`.
 pub fn copy_file_range(
     ctx: &mut Ctx<'_>,
     r#in: i32,
@@ -237,14 +268,22 @@ pub fn copy_file_range(
     {
         return Err(EBADF.into());
     }
-    let at = |side: &Side| side.offset.map_or_else(|| *side.file.position(), |(at, _)| at);
-    let (start, target) = (at(&from), at(&to));
-    let len = len.min(MAX_COUNT);
+    let (a, b) = (from.file.inode(), to.file.inode());
+    if a.dev() != b.dev() {
+        return Err(EXDEV.into());
+    }
+    if b.attr()?.attributes & ATTR_IMMUTABLE != 0 {
+        return Err(EPERM.because("immutable").into());
+    }
+    let (start, target) = (from.position(), to.position());
     target.checked_add(len).ok_or(EOVERFLOW)?;
     start.checked_add(len).ok_or(EOVERFLOW)?;
+    if target >= b.max_bytes() {
+        return Err(EFBIG.into());
+    }
     // No more than there is counts for whether the ranges overlap.
-    let len = len.min(from.file.ops().size()?.saturating_sub(start));
-    let (a, b) = (from.file.inode(), to.file.inode());
+    let len = len.min(MAX_COUNT).min(from.file.ops().size()?.saturating_sub(start));
+    let len = to.room(ctx, len)?;
     let same = (a.dev(), a.ino()) == (b.dev(), b.ino());
     if same && start < target + len && target < start + len {
         return Err(EINVAL.because("the ranges overlap").into());
@@ -306,6 +345,7 @@ pub fn splice(
             if to.file.flags().has(O_APPEND) {
                 return Err(EINVAL.into());
             }
+            let len = to.room(ctx, len)?;
             to.prepare(ctx)?;
             out_of_pipe(ctx, &from, pipe, &to, len, no_wait)
         }
@@ -476,8 +516,8 @@ pub fn vmsplice(ctx: &mut Ctx<'_>, fd: i32, iov: UserAddr, count: usize, flags: 
             if writes {
                 broken_pipe(ctx, errno);
             }
-            let may_wait = flags & SPLICE_F_NONBLOCK == 0 && !file.nonblocking();
-            wait_or(errno, 0, may_wait, &file, ready)
+            // Unlike the other calls it does not ask whether the pipe waits.
+            wait_or(errno, 0, flags & SPLICE_F_NONBLOCK == 0, &file, ready)
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Directories: `getdents64(2)`, `mkdir(2)`, `rmdir(2)`, `getcwd(2)`, `chdir(2)`, `chroot(2)`.
 
 use crate::paths;
-use bevor_abi::errno::{EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE};
-use bevor_abi::fcntl::AT_FDCWD;
+use bevor_abi::conv::usize_of_u32;
+use bevor_abi::errno::{EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE};
+use bevor_abi::fcntl::{AT_FDCWD, PATH_MAX};
 use bevor_kernel::{Ctx, SysResult};
 use bevor_memory::UserAddr;
 use bevor_vfs::inode::MAY_EXEC;
@@ -113,7 +114,7 @@ pub fn rmdir(ctx: &mut Ctx<'_>, path: UserAddr) -> SysResult {
 /// `getcwd(2)`, the system call: returns the length with the NUL.
 ///
 /// # Errors
-/// `ENOENT` (removed), `ERANGE`, `EFAULT`.
+/// `ENOENT` (removed), `ENAMETOOLONG`, `ERANGE`, `EFAULT`.
 pub fn getcwd(ctx: &mut Ctx<'_>, buf: UserAddr, size: u64) -> SysResult {
     let fs = ctx.task().fs().context();
     let text = fs.cwd.text(&fs.root);
@@ -126,6 +127,9 @@ pub fn getcwd(ctx: &mut Ctx<'_>, buf: UserAddr, size: u64) -> SysResult {
     }
     bytes.extend_from_slice(&text.bytes);
     bytes.push(0);
+    if bytes.len() > usize_of_u32(PATH_MAX) {
+        return Err(ENAMETOOLONG.into());
+    }
     if bytes.len() as u64 > size {
         return Err(ERANGE.into());
     }

@@ -1,11 +1,14 @@
 //! `pipe(2)`.
 
-use bevor_abi::errno::{EBADF, EINVAL};
-use bevor_abi::fcntl::{O_CLOEXEC, O_DIRECT, O_NONBLOCK};
+use bevor_abi::errno::{EBADF, EINVAL, ENOPKG};
+use bevor_abi::fcntl::{O_CLOEXEC, O_DIRECT, O_EXCL, O_NONBLOCK};
 use bevor_kernel::{Ctx, SysResult};
 use bevor_memory::UserAddr;
 use bevor_vfs::file::{File, OpenFlags};
 use bevor_vfs::pipe;
+
+/// Asks for messages of the kernel's in the place of bytes.
+const O_NOTIFICATION_PIPE: u32 = O_EXCL;
 
 /// `pipe(2)`.
 ///
@@ -18,10 +21,13 @@ pub fn pipe(ctx: &mut Ctx<'_>, fds: UserAddr) -> SysResult {
 /// `pipe2(2)`.
 ///
 /// # Errors
-/// `EFAULT`, `EINVAL`, `EMFILE`.
+/// `EFAULT`, `EINVAL`, `EMFILE`, `ENOPKG`.
 pub fn pipe2(ctx: &mut Ctx<'_>, fds: UserAddr, flags: u32) -> SysResult {
-    if flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT) != 0 {
+    if flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT | O_NOTIFICATION_PIPE) != 0 {
         return Err(EINVAL.into());
+    }
+    if flags & O_NOTIFICATION_PIPE != 0 {
+        return Err(ENOPKG.because("no watch queues").into());
     }
     let cred = ctx.task().cred();
     let (reader, writer) = pipe::pair(&cred, OpenFlags(flags & !O_CLOEXEC));

@@ -5,7 +5,8 @@ use bevor_abi::Errno;
 use bevor_abi::conv::usize_of_u32;
 use bevor_abi::errno::{E2BIG, EFAULT, EINVAL, ERANGE};
 use bevor_abi::fcntl::{
-    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrArgs,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX,
+    XattrArgs,
 };
 use bevor_kernel::{Ctx, SysResult};
 use bevor_memory::UserAddr;
@@ -75,6 +76,10 @@ fn list(ctx: &Ctx<'_>, path: &Path, buf: UserAddr, size: usize) -> SysResult {
     for name in xattr::list(path, &ctx.task().cred())? {
         names.extend_from_slice(&name);
         names.push(0);
+    }
+    let most = usize_of_u32(XATTR_LIST_MAX);
+    if size >= most && names.len() > most {
+        return Err(E2BIG.into());
     }
     answer(ctx, &names, buf, size)
 }
@@ -180,7 +185,7 @@ pub fn fgetxattr(
 /// `listxattr(2)`.
 ///
 /// # Errors
-/// `ERANGE`, and those of paths.
+/// `E2BIG`, `ERANGE`, and those of paths.
 pub fn listxattr(ctx: &mut Ctx<'_>, path: UserAddr, buf: UserAddr, size: usize) -> SysResult {
     let path = resolve(ctx, AT_FDCWD, path, 0)?;
     list(ctx, &path, buf, size)

@@ -54,8 +54,15 @@ pub fn compile(
     flags: &[String],
 ) -> Result<PathBuf, String> {
     let program = places.cache.join(name.replace('/', "-"));
-    let headers = ["guest/t.h", "guest/terminal.h", "random/operations.h", "random/symbols.h"]
-        .map(|name| places.tests.join(name));
+    let headers = [
+        "guest/t.h",
+        "guest/mnt.h",
+        "guest/errors.h",
+        "guest/terminal.h",
+        "random/operations.h",
+        "random/symbols.h",
+    ]
+    .map(|name| places.tests.join(name));
     let stamp = program.with_extension("flags");
     let flag_text = flags.join(" ");
     let fresh = fs::read_to_string(&stamp).is_ok_and(|old| old == flag_text)

@@ -50,7 +50,7 @@ impl Facts {
     /// Writes the file anew, or with `part` what these tests now say in the place of what they said.
     pub fn write(&self, path: &Path, part: bool) -> Result<(), String> {
         let run = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut facts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut facts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         if part {
             let old =
                 fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -64,15 +64,14 @@ impl Facts {
         let mut breadth: BTreeMap<&str, usize> = BTreeMap::new();
         for ((test, fact), platforms) in &run.seen {
             if platforms.len() == 2 {
-                facts.entry(fact.clone()).or_default().insert(test.clone());
+                facts.entry(fact.clone()).or_default().push(test.clone());
                 *breadth.entry(test).or_default() += 1;
             }
         }
         let mut text = String::from(HEAD);
-        for (fact, tests) in facts {
-            let mut tests: Vec<_> = tests.iter().map(String::as_str).collect();
-            // What is not of this run was narrow enough before.
-            tests.sort_by_key(|test| (breadth.get(test).copied().unwrap_or(0), *test));
+        for (fact, mut tests) in facts {
+            // What is not of this run was narrow enough before, and stays in its order.
+            tests.sort_by_key(|test| breadth.get(test.as_str()).copied().unwrap_or(0));
             tests.truncate(TESTS_MAX);
             if !tests.is_empty() {
                 writeln!(text, "{fact}: {}", tests.join(" ")).expect("strings take all");

@@ -165,6 +165,11 @@ impl Inode for Text {
         self.place.dev
     }
 
+    fn max_bytes(&self) -> u64 {
+        // As of a file system that says nothing of large files (`MAX_NON_LFS`).
+        (1 << 31) - 1
+    }
+
     fn attr(&self) -> Result<Attr, Errno> {
         let mut attr = self.place.attr(self.name, self.mode, FileType::Regular);
         if self.place.magic == SYSFS_MAGIC {

@@ -9,7 +9,7 @@ use crate::file::{FileOps, OpenFlags};
 use crate::meta::AccessTimes;
 use crate::mount::Path;
 use bevor_abi::Errno;
-use bevor_abi::errno::{EINVAL, ENODATA, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, EROFS};
+use bevor_abi::errno::{EINVAL, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, EROFS};
 use bevor_base::Credentials;
 use std::any::Any;
 use std::os::fd::OwnedFd;
@@ -251,6 +251,11 @@ pub trait Inode: Send + Sync + Any {
     /// The device number of its file system, which never changes.
     fn dev(&self) -> u64;
 
+    /// The most bytes a file of its file system may have (`s_maxbytes`).
+    fn max_bytes(&self) -> u64 {
+        i64::MAX.cast_unsigned()
+    }
+
     /// Reads all attributes.
     ///
     /// # Errors
@@ -480,7 +485,7 @@ pub trait Inode: Send + Sync + Any {
     /// `ENODATA`, `EOPNOTSUPP`.
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
         let _ = name;
-        Err(ENODATA.into())
+        Err(EOPNOTSUPP.into())
     }
 
     /// Whether a write has to take file capabilities (`security.capability`) from it: told without
@@ -509,10 +514,10 @@ pub trait Inode: Send + Sync + Any {
     /// Removes an extended attribute.
     ///
     /// # Errors
-    /// `ENODATA`, `EROFS`.
+    /// `EOPNOTSUPP`, `ENODATA`, `EROFS`.
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
         let _ = name;
-        Err(ENODATA.into())
+        Err(EOPNOTSUPP.into())
     }
 
     /// Statistics of the file system.

@@ -11,7 +11,7 @@ use crate::caller::Caller;
 use crate::file::{FileOps, OpenFlags};
 use crate::inode::FileType;
 use bevor_abi::Errno;
-use bevor_abi::errno::ENXIO;
+use bevor_abi::errno::{ENODEV, ENXIO};
 use bevor_abi::stat::{major, makedev, minor};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ static DRIVERS: RwLock<BTreeMap<u32, Arc<dyn Driver>>> = RwLock::new(BTreeMap::n
 
 /// Major number of the memory devices.
 const MEM_MAJOR: u32 = 1;
+/// Major number of the miscellaneous devices.
+const MISC_MAJOR: u32 = 10;
 
 /// `/dev/null`.
 pub const NULL: u64 = makedev(MEM_MAJOR, 3);
@@ -62,7 +64,7 @@ pub fn register(major: u32, driver: Arc<dyn Driver>) {
 /// Opens the device `rdev`.
 ///
 /// # Errors
-/// `ENXIO` if there is no such device; the driver's own.
+/// `ENXIO` if there is no such device, `ENODEV` for the miscellaneous ones; the driver's own.
 pub fn open(
     kind: FileType,
     rdev: u64,
@@ -83,5 +85,7 @@ pub fn open(
         };
     }
     let driver = DRIVERS.read().get(&major(rdev)).cloned();
-    driver.ok_or(ENXIO)?.open(rdev, flags, caller)
+    // One driver owns all miscellaneous numbers, and says so of each that nobody has.
+    let unknown = if major(rdev) == MISC_MAJOR { ENODEV } else { ENXIO };
+    driver.ok_or(unknown)?.open(rdev, flags, caller)
 }
