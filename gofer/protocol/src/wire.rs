@@ -18,6 +18,12 @@ pub const MAX_WALK: usize = 128;
 pub const MAX_CLOSE: usize = 256;
 /// Descriptors one reply may bring.
 pub const MAX_FDS: usize = 32;
+/// Files one [`Op::OpenFiles`] may name.
+pub const MAX_OPEN: usize = 128;
+/// Longest content that comes in place of a descriptor, in bytes.
+pub const MAX_CONTENT: usize = 8192;
+/// What [`OpenedFile::content_len`] says of a file that came as a descriptor.
+pub const NO_CONTENT: u32 = u32::MAX;
 /// Longest symlink target in bytes (`PATH_MAX` without its final NUL).
 pub const MAX_TARGET: usize = 4095;
 /// Longest value of an extended attribute in bytes (`XATTR_SIZE_MAX`).
@@ -74,7 +80,7 @@ operations! {
     RemoveXattr = 20, "[`OnNode`], name → nothing.";
     Close = 21, "Nothing → nothing: only gives handles back, as every request may.";
     Connect = 22, "[`Connect`] → [`Peer`] and a descriptor.";
-    OpenFiles = 24, "[`OpenFiles`], names → a [`OpenedFile`] each, and the descriptors of those opened.";
+    OpenFiles = 24, "[`OpenFiles`], names → a [`OpenedFile`] each and its content or a descriptor.";
     Bind = 23, "[`Make`] (kind in `flags`), name → [`Node`] and a descriptor.";
     Read = 30, "[`Read`] → content. For a sentry that has no room for a descriptor, as the next.";
     Write = 31, "[`Write`], content → [`WriteReply`].";
@@ -169,17 +175,19 @@ messages! {
     OpenFiles {
         /// The directory.
         dir: WireHandle,
-        /// Names that follow, at most [`MAX_FDS`].
+        /// Names that follow, at most [`MAX_OPEN`].
         count: u32,
-        /// Zero.
-        pad: u32,
+        /// Files of at most as many bytes are answered with their content, without a descriptor; at
+        /// most [`MAX_CONTENT`]. 0: none is.
+        max_content: u32,
     }
     /// One of them.
     OpenedFile {
-        /// Why it was not opened, 0 when it was.
+        /// Why it was not opened, 0 when it was. EAGAIN: the reply had no room for it.
         errno: u32,
-        /// Zero.
-        pad: u32,
+        /// Bytes of its content, which follows: all there is; [`NO_CONTENT`] when a descriptor travels
+        /// beside the reply instead.
+        content_len: u32,
         /// Its attributes, if it was opened.
         attr: Attr,
     }

@@ -186,7 +186,12 @@ fn start_threads(kernel: &Arc<Kernel>) -> Result<Sender<Job>, String> {
     let (watched, watcher_born) = (kernel.clone(), born.clone());
     let watch = move || {
         watcher_born.wait();
-        watched.executor.watch();
+        watched.executor.watch(|| {
+            if bevor_vfs::gofer::forget_contents() {
+                bevor_confine::give_heap_back();
+                bevor_confine::forget_own_code();
+            }
+        });
     };
     let watcher = std::thread::Builder::new().name("watcher".to_owned());
     watcher.stack_size(WATCHER_STACK).spawn(watch).map_err(step("thread"))?;

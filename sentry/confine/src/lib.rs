@@ -17,8 +17,9 @@ pub mod tables;
 pub use filter::{FilterError, Foreign, Options, Values, compile, ip_within};
 pub use host::{
     Child, Landlock, LandlockRights, MountTree, Namespaces, Spawn, Threads, cover, empty_root,
-    exit_now, failed_step, forget_own_code, huge_page_files, inherited, install, landlock_abi,
-    pivot_into, private_mounts, probe, report_refused_calls, spawn, uncover, use_one_heap,
+    exit_now, failed_step, forget_own_code, give_heap_back, huge_page_files, inherited, install,
+    landlock_abi, pivot_into, private_mounts, probe, report_refused_calls, spawn, uncover,
+    use_one_heap,
 };
 #[doc(hidden)]
 pub use libc;

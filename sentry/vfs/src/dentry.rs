@@ -581,7 +581,7 @@ struct Ring {
 
 impl DentryCache {
     /// What a superblock keeps unless told otherwise.
-    pub const DEFAULT_CAPACITY: usize = 16384;
+    pub const DEFAULT_CAPACITY: usize = 32768;
 
     /// Makes an empty cache for `capacity` dentries.
     #[must_use]

@@ -17,7 +17,8 @@ pub use content::{HostLock, LockKind, MAX_WRITE};
 pub use dir::{DirEntries, DirEntry, Places};
 pub use handle::Handle;
 pub use ops::{
-    Created, MakeArgs, Opened, Renamed, Root, SetAttrArgs, TimeChange, Walk, WalkNode, WalkStop,
+    Ahead, AheadOf, Created, MakeArgs, Opened, Renamed, Root, SetAttrArgs, TimeChange, Walk,
+    WalkNode, WalkStop,
 };
 
 use std::io;

@@ -12,10 +12,10 @@ use crate::attr::{Attr, Device, Time};
 use crate::codec::{Malformed, NAME_MAX, Reader, Writer, is_entry_name};
 use crate::ring::VERSION;
 use crate::wire::{
-    Connect, Hello, HelloReply, Link, MAX_TARGET, MAX_WALK, MAX_XATTR, Make, NO_CHANGE, Node,
-    OnNode, Op, Open, OpenFiles, OpenedFile, Peer, RENAME_FLAGS, Rename, RenameReply, RootFlags,
-    SetAttr, SetAttrMask, SetXattr, StatFs, Sync, SyncKind, Unlink, WalkFlags, WalkReply,
-    WireHandle, XATTR_FLAGS,
+    Connect, Hello, HelloReply, Link, MAX_CONTENT, MAX_TARGET, MAX_WALK, MAX_XATTR, Make,
+    NO_CHANGE, NO_CONTENT, Node, OnNode, Op, Open, OpenFiles, OpenedFile, Peer, RENAME_FLAGS,
+    Rename, RenameReply, RootFlags, SetAttr, SetAttrMask, SetXattr, StatFs, Sync, SyncKind, Unlink,
+    WalkFlags, WalkReply, WireHandle, XATTR_FLAGS,
 };
 
 /// A root the gofer serves, in the order of its configuration.
@@ -67,6 +67,24 @@ pub struct Opened {
     pub file: OwnedFd,
     /// Attributes after opening (`O_TRUNC` changes them).
     pub attr: Attr,
+}
+
+/// A regular file that came with others, for reading.
+#[derive(Debug)]
+pub struct Ahead {
+    /// The file itself.
+    pub what: AheadOf,
+    /// Its attributes.
+    pub attr: Attr,
+}
+
+/// How a file came.
+#[derive(Debug)]
+pub enum AheadOf {
+    /// The host's descriptor.
+    Descriptor(OwnedFd),
+    /// All it holds.
+    Content(Box<[u8]>),
 }
 
 /// A file that was made.
@@ -270,8 +288,9 @@ impl Client {
         Ok(Opened { file: descriptor(reply)?, attr })
     }
 
-    /// Opens some regular files of a directory for reading, at most [`MAX_FDS`]; what is not opened
-    /// is answered with the reason.
+    /// Opens some regular files of a directory for reading, at most [`crate::wire::MAX_OPEN`]; what is not opened
+    /// is answered with the reason, EAGAIN if the reply had no room for it. Those of at most
+    /// `max_content` bytes come as contents, without descriptors.
     ///
     /// # Errors
     /// ENOTDIR, ESTALE, ENFILE; EIO when the gofer is gone.
@@ -279,10 +298,12 @@ impl Client {
         &self,
         dir: &Handle,
         names: &[&[u8]],
-    ) -> Result<Vec<Result<Opened, Errno>>, Errno> {
+        max_content: usize,
+    ) -> Result<Vec<Result<Ahead, Errno>>, Errno> {
         let mut writer = Writer::new();
         let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-        writer.put(&OpenFiles { dir: dir.number(), count, pad: 0 });
+        let max_content = u32::try_from(max_content.min(MAX_CONTENT)).unwrap_or(0);
+        writer.put(&OpenFiles { dir: dir.number(), count, max_content });
         for name in names {
             put_name(&mut writer, name)?;
         }
@@ -292,12 +313,18 @@ impl Client {
         let mut opened = Vec::with_capacity(names.len());
         for _ in names {
             let file: OpenedFile = take(&mut reader)?;
-            opened.push(match file.errno {
-                0 => {
-                    let fd = fds.next().ok_or_else(|| EIO.because("a descriptor is missing"))?;
-                    Ok(Opened { file: fd, attr: file.attr })
+            opened.push(if file.errno != 0 {
+                Err(errno(file.errno))
+            } else if file.content_len == NO_CONTENT {
+                let fd = fds.next().ok_or_else(|| EIO.because("a descriptor is missing"))?;
+                Ok(Ahead { what: AheadOf::Descriptor(fd), attr: file.attr })
+            } else {
+                if file.content_len > max_content || u64::from(file.content_len) != file.attr.size {
+                    return Err(EIO.because("a content of another length"));
                 }
-                reason => Err(errno(reason)),
+                let len = usize::try_from(file.content_len).unwrap_or(usize::MAX);
+                let content = reader.bytes(len).map_err(bad_reply)?.into();
+                Ok(Ahead { what: AheadOf::Content(content), attr: file.attr })
             });
         }
         Ok(opened)

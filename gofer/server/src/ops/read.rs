@@ -4,12 +4,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use bevor_abi::Errno;
-use bevor_abi::errno::{EACCES, EINVAL, EISDIR, ELOOP, ENXIO, EPERM, EPROTO};
+use bevor_abi::errno::{EACCES, EAGAIN, EINVAL, EISDIR, ELOOP, ENXIO, EPERM, EPROTO};
 use bevor_gofer_protocol::codec::{Malformed, Reader, Writer};
-use bevor_gofer_protocol::ring::VERSION;
+use bevor_gofer_protocol::ring::{MAX_PAYLOAD, VERSION};
 use bevor_gofer_protocol::wire::{
-    self, Hello, HelloReply, MAX_FDS, OPEN_FLAGS, OnNode, Open, OpenFiles, OpenedFile, StatFs,
-    WireHandle,
+    self, Hello, HelloReply, MAX_CONTENT, MAX_FDS, MAX_OPEN, NO_CONTENT, OPEN_FLAGS, OnNode, Open,
+    OpenFiles, OpenedFile, StatFs, WireHandle,
 };
 
 use crate::host;
@@ -101,20 +101,19 @@ pub fn open(server: &Server, request: &mut Reader<'_>, reply: &mut Writer) -> An
     Ok(Some(file))
 }
 
-/// Opens regular files of a directory for reading and donates their descriptors: for a client that
-/// is about to open one after the other.
+/// Opens regular files of a directory for reading and donates their descriptors, or answers with the
+/// contents of small ones: for a client that is about to read one after the other.
 pub fn open_files(
     server: &Server,
     request: &mut Reader<'_>,
     reply: &mut Writer,
     files: &mut Vec<OwnedFd>,
 ) -> Answer {
-    let OpenFiles { dir, count, pad: 0 } = request.take()? else {
-        return Err(Malformed("padding that is not zero").into());
-    };
+    let OpenFiles { dir, count, max_content } = request.take()?;
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    if count > MAX_FDS {
-        return Err(Malformed("too many files to open").into());
+    let max_content = usize::try_from(max_content).unwrap_or(usize::MAX);
+    if count > MAX_OPEN || max_content > MAX_CONTENT {
+        return Err(Malformed("too many or too large files to open").into());
     }
     let mut names = Vec::with_capacity(count);
     for _ in 0..count {
@@ -131,18 +130,50 @@ pub fn open_files(
         let file = open_file(server, root, &found, Some(&fd), 0)?;
         Ok::<_, Errno>((file, root.attr(&looked.found, false)))
     };
-    for name in names {
-        let mut opened = OpenedFile::default();
-        match open(name) {
-            Ok((file, attr)) => {
-                files.push(file);
-                opened.attr = attr;
+    // One byte more than a content may have, to see that nothing comes behind it.
+    let mut content = [0; MAX_CONTENT + 1];
+    for (before, name) in names.iter().enumerate() {
+        let mut opened = OpenedFile { content_len: NO_CONTENT, ..OpenedFile::default() };
+        let (file, attr) = match open(name) {
+            Ok(opened) => opened,
+            Err(error) => {
+                opened.errno = error.code.0.into();
+                reply.put(&opened);
+                continue;
             }
-            Err(error) => opened.errno = error.code.0.into(),
+        };
+        opened.attr = attr;
+        let whole = match usize::try_from(attr.size) {
+            Ok(size) if max_content != 0 && size <= max_content => {
+                whole_content(&file, size, &mut content)
+            }
+            _ => None,
+        };
+        let heads = (names.len() - before) * size_of::<OpenedFile>();
+        let has_room =
+            |content: &[u8]| reply.message().len() + heads + content.len() <= MAX_PAYLOAD;
+        match whole {
+            Some(content) if has_room(content) => {
+                opened.content_len = u32::try_from(content.len()).unwrap_or(NO_CONTENT);
+                reply.put(&opened).bytes(content);
+            }
+            None if files.len() < MAX_FDS => {
+                files.push(file);
+                reply.put(&opened);
+            }
+            _ => {
+                opened.errno = EAGAIN.0.into();
+                reply.put(&opened);
+            }
         }
-        reply.put(&opened);
     }
     Ok(None)
+}
+
+/// All that a file holds, if that is as much as its size says.
+fn whole_content<'a>(file: &OwnedFd, size: usize, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let read = host::read_at(file.as_fd(), buffer.get_mut(..=size)?, 0).ok()?;
+    if read == size { buffer.get(..size) } else { None }
 }
 
 /// The bits of the access mode; 3 is none of the three modes.

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use crate::common::{Gofer, LIMITS, TempDir};
+use bevor_abi::Errno;
 use bevor_abi::errno::{EACCES, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EROFS, ESTALE};
 use bevor_gofer_protocol::AttrFlags;
-use bevor_gofer_protocol::client::WalkStop;
-use bevor_gofer_protocol::wire::{MAX_FDS, ReadDirFlags};
+use bevor_gofer_protocol::client::{Ahead, AheadOf, WalkStop};
+use bevor_gofer_protocol::wire::{MAX_CONTENT, MAX_FDS, MAX_OPEN, ReadDirFlags};
 
 const READ: u32 = libc::O_RDONLY as u32;
 
@@ -320,14 +322,14 @@ fn several_files_are_opened_at_once() {
     nix::unistd::mkfifo(&gofer.dir.join("dir/fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let names: [&[u8]; 7] = [b"one", b"link", b"sub", b"two", b"none", b"fifo", b"out"];
     let dir = gofer.handle("dir");
-    let opened = gofer.client.open_files(&dir, &names).unwrap();
+    let opened = gofer.client.open_files(&dir, &names, 0).unwrap();
     let mut texts = Vec::new();
     for (opened, name) in opened.into_iter().zip(names) {
         texts.push(opened.map_err(|errno| errno.code).map(|opened| {
             let path = gofer.dir.join("dir").join(str::from_utf8(name).unwrap());
             assert_eq!(opened.attr.ino, fs::metadata(path).unwrap().ino());
             let mut text = String::new();
-            fs::File::from(opened.file).read_to_string(&mut text).unwrap();
+            fs::File::from(descriptor(opened)).read_to_string(&mut text).unwrap();
             text
         }));
     }
@@ -336,20 +338,71 @@ fn several_files_are_opened_at_once() {
     let [link, sub, none, fifo, out] = refused;
     assert_eq!(texts, [one, link, sub, two, none, fifo, out]);
     let file = gofer.handle("dir/one");
-    assert_eq!(gofer.client.open_files(&file, &names).unwrap_err(), ENOTDIR);
-    assert_eq!(gofer.client.open_files(&dir, &[b".."]).unwrap_err(), bevor_abi::errno::EINVAL);
+    assert_eq!(gofer.client.open_files(&file, &names, 0).unwrap_err(), ENOTDIR);
+    let up = gofer.client.open_files(&dir, &[b".."], 0);
+    assert_eq!(up.unwrap_err(), bevor_abi::errno::EINVAL);
     // As many as one reply may bring; one more is not a request a client makes.
     for number in 0..MAX_FDS {
         gofer.dir.write(&format!("many/{number}"), number.to_string().as_bytes());
     }
     let names: Vec<String> = (0..MAX_FDS).map(|number| number.to_string()).collect();
     let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
-    let opened = gofer.client.open_files(&gofer.handle("many"), &names).unwrap();
+    let opened = gofer.client.open_files(&gofer.handle("many"), &names, 0).unwrap();
     for (opened, name) in opened.into_iter().zip(names) {
         let mut text = Vec::new();
-        fs::File::from(opened.unwrap().file).read_to_end(&mut text).unwrap();
+        fs::File::from(descriptor(opened.unwrap())).read_to_end(&mut text).unwrap();
         assert_eq!(text, name);
     }
+}
+
+/// The descriptor a file came as.
+fn descriptor(opened: Ahead) -> OwnedFd {
+    match opened.what {
+        AheadOf::Descriptor(fd) => fd,
+        AheadOf::Content(_) => panic!("nobody asked for contents"),
+    }
+}
+
+#[test]
+fn small_files_come_as_contents() {
+    let gofer = Gofer::new(true);
+    gofer.dir.write("dir/empty", b"");
+    gofer.dir.write("dir/most", &[b'm'; 100]);
+    gofer.dir.write("dir/more", &[b'm'; 101]);
+    gofer.dir.write("dir/sub/file", b"");
+    symlink("empty", gofer.dir.join("dir/link")).unwrap();
+    let names: [&[u8]; 5] = [b"empty", b"most", b"more", b"sub", b"link"];
+    let dir = gofer.handle("dir");
+    let opened = gofer.client.open_files(&dir, &names, 100).unwrap();
+    let came = |opened: Result<Ahead, Errno>| match opened {
+        Ok(Ahead { what: AheadOf::Content(content), attr }) => {
+            assert_eq!(attr.size, content.len() as u64);
+            Ok(Some(content.len()))
+        }
+        Ok(_) => Ok(None),
+        Err(errno) => Err(errno.code),
+    };
+    let came: Vec<_> = opened.into_iter().map(came).collect();
+    assert_eq!(came, [Ok(Some(0)), Ok(Some(100)), Ok(None), Err(EISDIR), Err(ELOOP)]);
+
+    // More than a reply has room for: those that come are whole, the rest is not opened at all.
+    for number in 0..MAX_OPEN {
+        gofer.dir.write(&format!("many/{number}"), &[b'c'; MAX_CONTENT]);
+    }
+    let names: Vec<String> = (0..MAX_OPEN).map(|number| number.to_string()).collect();
+    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+    let opened = gofer.client.open_files(&gofer.handle("many"), &names, MAX_CONTENT).unwrap();
+    let contents = opened.iter().filter_map(|opened| match &opened.as_ref().ok()?.what {
+        AheadOf::Content(content) => Some(content),
+        AheadOf::Descriptor(_) => panic!("a descriptor for want of room"),
+    });
+    assert!(contents.clone().all(|content| **content == [b'c'; MAX_CONTENT]));
+    assert!((8..16).contains(&contents.count()));
+    let errors = opened.iter().filter_map(|opened| opened.as_ref().err());
+    assert!(errors.clone().all(|errno| *errno == bevor_abi::errno::EAGAIN));
+    // Without a limit of their own they come as descriptors, as far as those go.
+    let opened = gofer.client.open_files(&gofer.handle("many"), &names, 0).unwrap();
+    assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), MAX_FDS);
 }
 
 #[test]

@@ -121,8 +121,10 @@ pub fn right(random: &mut Random, handles: &[u64], odd: bool) -> (Op, Vec<u8>) {
             writer.put(&Open { node, flags, pad: 0 });
         }
         Op::OpenFiles => {
-            let count = random.below(if odd { 35 } else { 9 });
-            writer.put(&OpenFiles { dir: node, count: u32::try_from(count).unwrap(), pad: 0 });
+            let count = random.below(if odd { 135 } else { 9 });
+            let max_content = *random.pick(&[0, 3, 8192, if odd { 8193 } else { 1 }]);
+            let count_ = u32::try_from(count).unwrap();
+            writer.put(&OpenFiles { dir: node, count: count_, max_content });
             for _ in 0..count {
                 writer.string(&name(random, odd));
             }

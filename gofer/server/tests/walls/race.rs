@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bevor_gofer_protocol::client::{MakeArgs, SetAttrArgs, TimeChange, Walk, WalkStop};
+use bevor_gofer_protocol::client::{AheadOf, MakeArgs, SetAttrArgs, TimeChange, Walk, WalkStop};
 use bevor_gofer_protocol::wire::{ReadDirFlags, SyncKind};
 use bevor_gofer_protocol::{Client, Device, Handle, Time};
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat2};
@@ -167,9 +167,15 @@ impl Racer<'_> {
             }
             16 => {
                 let names: [&[u8]; 5] = [b"file", b"link", b"away", b"absolute", b"sub"];
-                for opened in self.count(client.open_files(dir, &names)).unwrap_or_default() {
+                let max_content = *self.random.pick(&[0, 8192]);
+                let opened = self.count(client.open_files(dir, &names, max_content));
+                for opened in opened.unwrap_or_default() {
                     let Ok(opened) = opened else { continue };
-                    assert!(!content(opened.file).contains(SECRET), "read what lies outside");
+                    let text = match opened.what {
+                        AheadOf::Descriptor(fd) => content(fd),
+                        AheadOf::Content(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                    };
+                    assert!(!text.contains(SECRET), "read what lies outside");
                     self.seen.opened += 1;
                 }
             }

@@ -98,6 +98,12 @@ pub fn use_one_heap() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
+/// Gives memory of the heap that nobody uses back to the host.
+pub fn give_heap_back() {
+    // SAFETY: takes a number; the C library does its own locking.
+    unsafe { libc::malloc_trim(0) };
+}
+
 unsafe extern "C" {
     /// The linker: where the program begins, and where its code ends.
     static __executable_start: u8;

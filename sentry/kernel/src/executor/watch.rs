@@ -5,10 +5,12 @@ use super::seat::Seat;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Thread, current, park, park_timeout};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the seats are looked at while tasks are polled.
 const TICK: Duration = Duration::from_millis(10);
+/// An executor that had nothing to do for so long rests.
+const REST: Duration = Duration::from_millis(400);
 /// Looks that find a seat in one and the same poll before the seat is given to a spare thread. A
 /// thread that only waits for its turn on a busy core should not lose its seat.
 const PATIENCE: u32 = 3;
@@ -42,15 +44,16 @@ struct Look {
 }
 
 impl Executor {
-    /// Watches the seats until the executor stops. An idle sandbox leaves it asleep.
-    pub fn watch(&self) {
+    /// Watches the seats until the executor stops. An idle sandbox leaves it asleep. When nothing has
+    /// happened for a while `rest` is called, once until something happens again.
+    pub fn watch(&self, rest: impl Fn()) {
         // Another watcher is there already.
         let Ok(()) = self.watcher.thread.set(current()) else { return };
         let mut looks = vec![Look::default(); self.seats().len()];
         while !self.is_stopping() {
             park_timeout(TICK);
             if !self.look(&mut looks) {
-                self.sleep();
+                self.sleep(&rest);
             }
         }
     }
@@ -75,12 +78,21 @@ impl Executor {
     }
 
     /// Sleeps until some seat's thread leaves its port.
-    fn sleep(&self) {
+    fn sleep(&self, rest: &impl Fn()) {
         self.watcher.asleep.store(true, Ordering::SeqCst);
         // Who leaves the port first says that it is not idle and then looks whether we sleep.
         if self.seats().iter().all(Seat::is_idle) && !self.is_stopping() {
+            let since = Instant::now();
+            let mut rested = false;
             while self.watcher.asleep.load(Ordering::SeqCst) {
-                park();
+                match REST.checked_sub(since.elapsed()) {
+                    Some(left) if !rested => park_timeout(left),
+                    _ if rested => park(),
+                    _ => {
+                        rest();
+                        rested = true;
+                    }
+                }
             }
         }
         self.watcher.asleep.store(false, Ordering::SeqCst);

@@ -25,16 +25,24 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens a regular file.
+    /// Opens a regular file that counts as open already.
     ///
     /// # Errors
     /// Those of opening; no room for a descriptor is none.
-    pub(super) fn new(inode: Arc<GoferInode>, writable: bool) -> Result<Self, Errno> {
+    fn new(inode: Arc<GoferInode>, writable: bool) -> Result<Self, Errno> {
         let opened = Self { inode, writable, fd: OnceLock::new() };
-        match opened.fd() {
+        let ready = if writable { opened.fd().map(drop) } else { opened.get_ready() };
+        match ready {
             Err(errno) if errno != ENFILE => Err(errno),
             _ => Ok(opened),
         }
+    }
+
+    fn get_ready(&self) -> Result<(), Errno> {
+        if let Some(fd) = self.inode.ready()? {
+            self.fd.get_or_init(|| fd);
+        }
+        Ok(())
     }
 
     /// The descriptor.
@@ -122,9 +130,19 @@ pub(super) struct GoferFile {
 }
 
 impl GoferFile {
-    pub(super) fn new(opened: Opened) -> Self {
-        opened.inode.opened();
-        Self { opened }
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub(super) fn new(inode: Arc<GoferInode>, writable: bool) -> Result<Self, Errno> {
+        inode.opened();
+        match Opened::new(inode.clone(), writable) {
+            Ok(opened) => Ok(Self { opened }),
+            Err(errno) => {
+                inode.closed();
+                Err(errno)
+            }
+        }
     }
 }
 
@@ -132,6 +150,11 @@ impl FileOps for GoferFile {
     fn read(&self, file: &File, dst: &mut IoDst<'_>, at: u64) -> Result<usize, Errno> {
         let _ = file;
         let max = dst.remaining();
+        if self.opened.fd.get().is_none()
+            && let Some(content) = self.opened.inode.content()
+        {
+            return content.read(dst, at);
+        }
         match self.opened.fd_if_room() {
             Some(fd) => dst.host_read(fd, Some(at), max),
             None => self.opened.read_by_message(dst, at, max),
@@ -178,6 +201,9 @@ impl FileOps for GoferFile {
     }
 
     fn mappable(&self, file: &File) -> Result<Arc<dyn Mappable>, Errno> {
+        if self.opened.fd.get().is_none() {
+            self.opened.inode.fs.contents.was_mapped();
+        }
         self.opened.fd()?;
         Ok(Arc::new(GoferMapping {
             opened: self.opened.clone(),

@@ -4,9 +4,10 @@ use crate::acl::{self, Acl, AclKind};
 use crate::caller::Caller;
 use crate::file::{FileOps, OpenFlags};
 use crate::gofer::dir::GoferDir;
-use crate::gofer::file::{GoferFile, Opened};
+use crate::gofer::file::GoferFile;
 use crate::gofer::listing::{Known, Remembered};
-use crate::gofer::room::{self, Kept, Room};
+use crate::gofer::open::Descriptors;
+use crate::gofer::room::{Kept, Room};
 use crate::gofer::{FileKey, GoferFs, Sharing};
 use crate::host::calls;
 use crate::inode::{
@@ -47,12 +48,12 @@ pub struct GoferInode {
     pub(super) fs: Arc<GoferFs>,
     /// This inode, for the children that are found in it.
     this: Weak<Self>,
-    way: RwLock<Way>,
-    key: FileKey,
+    pub(super) way: RwLock<Way>,
+    pub(super) key: FileKey,
     birth: Time,
     kind: FileType,
     dev: u64,
-    attr: RwLock<WireAttr>,
+    pub(super) attr: RwLock<WireAttr>,
     /// The file changed since its attributes were read, its size excepted.
     changed: AtomicBool,
     /// When its attributes were read and not used since, `CLOCK_MONOTONIC`; else 0.
@@ -64,13 +65,15 @@ pub struct GoferInode {
     /// Target of a symbolic link, once read.
     target: Mutex<Option<Vec<u8>>>,
     /// Host descriptors, shared by all that have the file open: for reading, and for both.
-    descriptors: Mutex<Descriptors>,
+    pub(super) descriptors: Mutex<Descriptors>,
     /// How many descriptions have it open.
-    open: AtomicUsize,
+    pub(super) open: AtomicUsize,
     /// In the list of those nothing has open.
     pub(super) listed: AtomicBool,
     /// Opened again since it was put into that list.
     pub(super) used: AtomicBool,
+    /// In the list of those that have a content.
+    pub(super) has_queued_content: AtomicBool,
     /// Of a directory: its entries.
     pub(super) remembered: Mutex<Remembered>,
     pub(super) mappings: MappingSet,
@@ -89,14 +92,6 @@ pub(super) enum Way {
     /// By its name in a directory, for which there is no handle yet: a listing said what it is. Never
     /// a directory itself.
     Name(Arc<GoferInode>, Box<[u8]>),
-}
-
-#[derive(Default)]
-struct Descriptors {
-    read: Option<Kept>,
-    write: Option<Kept>,
-    /// The one for reading was opened ahead of its use, which has not come yet.
-    is_ahead: bool,
 }
 
 pub(super) fn file_time(time: Time) -> FileTime {
@@ -135,6 +130,7 @@ impl GoferInode {
             open: AtomicUsize::new(0),
             listed: AtomicBool::new(false),
             used: AtomicBool::new(false),
+            has_queued_content: AtomicBool::new(false),
             remembered: Mutex::default(),
             mappings: MappingSet::default(),
             mappable_id: next_mappable_id(),
@@ -158,7 +154,7 @@ impl GoferInode {
     }
 
     /// Finds the file by its name; with `O_*` flags opens it, too.
-    fn find(&self, open: Option<u32>) -> Result<(Arc<Handle>, Option<OwnedFd>), Errno> {
+    pub(super) fn find(&self, open: Option<u32>) -> Result<(Arc<Handle>, Option<OwnedFd>), Errno> {
         let way = self.way.read().clone();
         let Way::Name(dir, name) = way else { return Ok((self.handle()?, None)) };
         let (dir, names) = (dir.handle()?, [&*name]);
@@ -188,7 +184,7 @@ impl GoferInode {
         self.refresh(attr);
     }
 
-    fn refresh(&self, attr: &WireAttr) {
+    pub(super) fn refresh(&self, attr: &WireAttr) {
         self.changed.store(false, Ordering::Release);
         *self.attr.write() = *attr;
         self.read_at_ns.store(monotonic_ns(), Ordering::Release);
@@ -318,100 +314,6 @@ impl GoferInode {
         self.attr.read().size
     }
 
-    /// Takes a descriptor for reading that was opened ahead of its use, if there is none yet.
-    pub(super) fn take_ahead(self: &Arc<Self>, kept: Kept) {
-        // The caller may hold the lock of another inode: whoever holds this one opens the file anyway.
-        let Some(mut descriptors) = self.descriptors.try_lock() else { return };
-        if descriptors.read.is_some() || descriptors.write.is_some() {
-            return;
-        }
-        descriptors.read = Some(kept);
-        descriptors.is_ahead = true;
-        drop(descriptors);
-        self.fs.keep_idle(self);
-    }
-
-    /// A host descriptor of a regular file, opened if there is none yet.
-    pub(super) fn descriptor(&self, writable: bool) -> Result<Arc<OwnedFd>, Errno> {
-        let mut descriptors = self.descriptors.lock();
-        let kept = if writable { &descriptors.write } else { &descriptors.read };
-        if let Some(fd) = kept.as_ref().or(descriptors.write.as_ref()).map(Kept::fd) {
-            if std::mem::take(&mut descriptors.is_ahead) {
-                self.fs.listings.foresaw();
-            }
-            return Ok(fd);
-        }
-        let flags = if writable { O_RDWR } else { 0 };
-        let kept = self.open_making_room(flags)?;
-        let fd = kept.fd();
-        if writable {
-            descriptors.write = Some(kept);
-        } else {
-            descriptors.read = Some(kept);
-        }
-        Ok(fd)
-    }
-
-    fn open_making_room(&self, flags: u32) -> Result<Kept, Errno> {
-        let room = Room::make()?;
-        let fd = match self.open_on_host(flags) {
-            // The process is out of descriptors: those of files nobody has open go first.
-            Err(errno) if errno == ENFILE && room::close_some_idle() => self.open_on_host(flags),
-            other => other,
-        }?;
-        Ok(Kept::new(fd, room))
-    }
-
-    fn open_on_host(&self, flags: u32) -> Result<OwnedFd, Errno> {
-        let way = if flags == 0 { Some(self.way.read().clone()) } else { None };
-        if let Some(Way::Name(dir, name)) = way
-            && let Some(opened) = self.fs.listings.open(&dir, &name)
-        {
-            let (fd, attr) = opened?;
-            if FileKey::of(&attr) != self.key || !self.same_birth(&attr) {
-                return Err(ESTALE.because("something else since it was listed"));
-            }
-            return Ok(fd);
-        }
-        let (handle, opened) = self.find(Some(flags))?;
-        if let Some(fd) = opened {
-            return Ok(fd);
-        }
-        let opened = self.fs.client.open(&handle, flags)?;
-        self.refresh(&opened.attr);
-        Ok(opened.file)
-    }
-
-    pub(super) fn opened(&self) {
-        self.open.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// A description was closed; the last one makes the descriptors idle.
-    pub(super) fn closed(self: &Arc<Self>) {
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.idle();
-        }
-    }
-
-    /// Nothing has the file open, but it may be opened again, unless it has no name any more.
-    fn idle(self: &Arc<Self>) {
-        if self.attr.read().nlink == 0 {
-            self.close_idle();
-        } else {
-            self.fs.keep_idle(self);
-        }
-    }
-
-    /// Gives the descriptors back, unless the file was opened again or is just being opened, perhaps by
-    /// whom this makes room for.
-    pub(super) fn close_idle(&self) {
-        // The caller may hold this lock, or that of another inode: whoever holds it is opening the file.
-        let Some(mut descriptors) = self.descriptors.try_lock() else { return };
-        if self.open.load(Ordering::Acquire) == 0 {
-            *descriptors = Descriptors::default();
-        }
-    }
-
     /// Notes that an entry of this directory was made, removed or moved.
     fn entry_changed(&self, name: &[u8]) {
         self.changed.store(true, Ordering::Release);
@@ -436,7 +338,7 @@ impl GoferInode {
             other => other?,
         };
         let inode = self.made(name, created, None)?;
-        inode.descriptors.lock().write = Some(Kept::new(fd, room));
+        inode.descriptors.lock().made(Kept::new(fd, room));
         self.fs.keep_idle(&inode);
         Ok(inode)
     }
@@ -459,6 +361,10 @@ impl GoferInode {
 
 impl Drop for GoferInode {
     fn drop(&mut self) {
+        if self.descriptors.get_mut().is_written {
+            // A content that came meanwhile is for no later inode of the file.
+            self.fs.contents.changed();
+        }
         self.fs.forget(&self.key);
     }
 }
@@ -514,8 +420,14 @@ impl Inode for GoferInode {
             atime: change.atime.map(wire_time),
             mtime: change.mtime.map(wire_time),
         };
+        if args.mode.is_some() || args.uid.is_some() || args.gid.is_some() {
+            self.fs.give_descriptors();
+        }
         let attr = self.fs.client.setattr(&*self.handle()?, &args)?;
         self.fs.listings.changed();
+        if args.size.is_some() {
+            self.content_changed();
+        }
         self.refresh(&attr);
         if change.size.is_some() && change.mode.is_none() && attr.mode != old_mode {
             self.attr.write().mode = old_mode;
@@ -575,6 +487,7 @@ impl Inode for GoferInode {
         acl: Option<Arc<Acl>>,
         mode: Option<u32>,
     ) -> Result<(), Errno> {
+        self.fs.give_descriptors();
         // From now on the list is read anew each time.
         self.lacks.store(ASK, Ordering::Release);
         match acl {
@@ -605,8 +518,8 @@ impl Inode for GoferInode {
                     let by_name = || Way::Name(this, name.into());
                     let way = brought.handle.take().map_or_else(by_name, Way::Handle);
                     let inode = self.fs.adopt(way, &attr, None)?;
-                    if let Some(fd) = brought.fd.take() {
-                        inode.take_ahead(fd);
+                    if let Some(ahead) = brought.ahead.take() {
+                        inode.take_ahead(ahead);
                     }
                     if inode.kind == FileType::Directory {
                         self.fs.listings.adopt(&inode, brought);
@@ -710,7 +623,7 @@ impl Inode for GoferInode {
         let (created, fd) = self.fs.client.create(&*self.handle()?, b"", flags, args)?;
         let way = Way::Handle(Arc::new(created.handle));
         let inode = self.fs.adopt(way, &created.attr, None)?;
-        inode.descriptors.lock().write = Some(Kept::new(fd, room));
+        inode.descriptors.lock().made(Kept::new(fd, room));
         Ok(inode)
     }
 
@@ -728,6 +641,7 @@ impl Inode for GoferInode {
     }
 
     fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
+        self.fs.give_descriptors();
         let gone = self.fs.client.unlink(&*self.handle()?, name, 0)?;
         self.entry_changed(name);
         if let Some(inode) = self.fs.live(&gone) {
@@ -753,6 +667,7 @@ impl Inode for GoferInode {
         flags: u32,
     ) -> Result<(), Errno> {
         let new_dir = new_dir.as_any().downcast_ref::<Self>().ok_or(EXDEV)?;
+        self.fs.give_descriptors();
         let (from, to) = (self.handle()?, new_dir.handle()?);
         let renamed = self.fs.client.rename((&from, name), (&to, new_name), flags)?;
         self.entry_changed(name);
@@ -799,7 +714,7 @@ impl Inode for GoferInode {
         let _ = caller;
         match self.kind {
             FileType::Directory => Ok(Box::new(GoferDir::new(self))),
-            FileType::Regular => Ok(Box::new(GoferFile::new(Opened::new(self, flags.writable())?))),
+            FileType::Regular => Ok(Box::new(GoferFile::new(self, flags.writable())?)),
             // The processes of the sandbox meet here; those of the host are not among them.
             FileType::Fifo => self.fifo.open(flags),
             _ => Err(ENXIO.into()),
@@ -821,6 +736,7 @@ impl Inode for GoferInode {
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+        self.fs.give_descriptors();
         self.lacks.store(ASK, Ordering::Release);
         self.fs.client.setxattr(&*self.handle()?, name, value, flags)
     }

@@ -10,23 +10,24 @@
 //! and else until the entry is first met: from then on its inode knows better.
 
 use crate::dentry::NameHash;
+use crate::gofer::contents::Content;
 use crate::gofer::room::{Kept, Room};
 use crate::gofer::{FileKey, GoferInode};
 use bevor_abi::Errno;
 use bevor_abi::conv::usize_of_u32;
 use bevor_abi::errno::EIO;
-use bevor_gofer_protocol::client::{DirEntries, DirEntry, Places};
-use bevor_gofer_protocol::wire::{MAX_FDS, ReadDirFlags, WireHandle};
+use bevor_gofer_protocol::client::{AheadOf, DirEntries, DirEntry, Places};
+use bevor_gofer_protocol::ring::MAX_PAYLOAD;
+use bevor_gofer_protocol::wire::{MAX_FDS, MAX_OPEN, OpenedFile, ReadDirFlags, WireHandle};
 use bevor_gofer_protocol::{Attr as WireAttr, Handle};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Most bytes the listings of a file system take together.
-const MAX_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 6 << 20;
 /// Most bytes one of them takes: a larger directory is read in parts, which are not kept.
 const MAX_BYTES_OF_ONE: usize = 2 << 20;
 /// Most names a listing notes as changed before it is forgotten.
@@ -40,6 +41,8 @@ const MAX_EAGERNESS: u32 = 64;
 const DESCENTS: u32 = 4;
 /// Most descriptors a file system has open ahead of their use.
 const MAX_AHEAD: usize = 256;
+/// Most contents of files it keeps for files that were not looked up yet.
+const MAX_CONTENTS_AHEAD: usize = 1024;
 /// Look-ups a change in a directory outweighs: who fills one looks each name up before.
 const MISSES_OF_A_CHANGE: i64 = 4;
 
@@ -62,12 +65,20 @@ struct Marks {
     changed: HashSet<Box<[u8]>>,
     /// One bit for each position: the file was opened, perhaps ahead of its use.
     opened: Box<[u64]>,
-    /// Descriptors of files that were opened ahead of their use and have no inode yet.
-    ahead: HashMap<usize, Kept>,
+    /// Files that came ahead of their use and have no inode yet.
+    ahead: HashMap<usize, Ahead>,
     /// Listings of directories that have no inode yet, by the number of their handle.
     below: HashMap<WireHandle, Arc<Listing>>,
     /// A reader has seen the entries.
     is_read: bool,
+}
+
+/// A file that came ahead of its use, for reading.
+pub(super) enum Ahead {
+    /// Its descriptor.
+    Descriptor(Kept),
+    /// What it held when [`Contents::changes`](crate::gofer::contents::Contents::changes) was this.
+    Content(Arc<Content>, u64),
 }
 
 /// What a listing brings with an entry.
@@ -75,8 +86,8 @@ struct Marks {
 pub(super) struct Brought {
     /// The handle of a directory.
     pub(super) handle: Option<Arc<Handle>>,
-    /// A descriptor of a regular file for reading.
-    pub(super) fd: Option<Kept>,
+    /// A regular file.
+    pub(super) ahead: Option<Ahead>,
     /// The listing of a directory.
     listing: Option<Arc<Listing>>,
     /// A reader has seen the entry: if it is a directory, it may be read next.
@@ -120,7 +131,9 @@ struct Tally {
     /// How much descriptors that were there ahead of their use were used lately.
     foresight: AtomicU32,
     /// Descriptors in [`Marks::ahead`].
-    nr_ahead: AtomicUsize,
+    nr_descriptors: AtomicUsize,
+    /// Contents there.
+    nr_contents: AtomicUsize,
     /// How much readers went down into directories lately, less the listings they did not want.
     descents: AtomicU32,
 }
@@ -157,10 +170,20 @@ impl Tally {
         lower(&self.eagerness, by);
     }
 
-    /// Notes that descriptors opened ahead were closed unused.
-    fn ahead_in_vain(&self, count: usize) {
-        self.nr_ahead.fetch_sub(count, Ordering::AcqRel);
-        lower(&self.foresight, count);
+    /// The number of files of such a kind that came ahead and have no inode yet.
+    const fn nr_ahead(&self, ahead: &Ahead) -> &AtomicUsize {
+        match ahead {
+            Ahead::Descriptor(_) => &self.nr_descriptors,
+            Ahead::Content(..) => &self.nr_contents,
+        }
+    }
+
+    /// Notes that files that came ahead go unused.
+    fn ahead_in_vain<'a>(&self, all: impl ExactSizeIterator<Item = &'a Ahead>) {
+        lower(&self.foresight, all.len());
+        for ahead in all {
+            self.nr_ahead(ahead).fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     fn is_eager(&self) -> bool {
@@ -249,13 +272,13 @@ impl Listing {
         set(&mut marks.met, position);
         let brought = Brought {
             handle: self.entries.handle(&entry).cloned(),
-            fd: marks.ahead.remove(&position),
+            ahead: marks.ahead.remove(&position),
             listing: entry.handle.and_then(|handle| marks.below.remove(&handle)),
             is_read: marks.is_read,
         };
         drop(marks);
-        if brought.fd.is_some() {
-            self.tally.nr_ahead.fetch_sub(1, Ordering::AcqRel);
+        if let Some(ahead) = &brought.ahead {
+            self.tally.nr_ahead(ahead).fetch_sub(1, Ordering::AcqRel);
         }
         let attr = entry.attr?;
         let is_only_name = attr.is_dir() || attr.nlink == 1;
@@ -273,11 +296,27 @@ impl Listing {
     }
 
     /// Names of up to `count` regular files behind `name` that were not opened yet, and their
-    /// positions; notes that they are opened now, `name` too. From the first again after the last.
-    fn to_be_opened(&self, name: &[u8], count: usize) -> Vec<(usize, &[u8])> {
+    /// positions; notes that they are opened now, `name` too. From the first again after the last. What
+    /// holds at most `most_bytes` comes as content; all of it as one reply brings.
+    fn to_be_opened(&self, name: &[u8], count: usize, most_bytes: usize) -> Vec<(usize, &[u8])> {
         let mut marks = self.marks.lock();
         let Some((position, entry)) = self.entry(name) else { return Vec::new() };
+        if has(&marks.opened, position) {
+            // What was opened has been given back since: another round begins.
+            marks.opened.fill(0);
+        }
         set(&mut marks.opened, position);
+        let (mut bytes, mut nr_descriptors) = (0, 0);
+        let mut has_room = |entry: &DirEntry<'_>| {
+            let size = entry.attr.map_or(u64::MAX, |attr| attr.size);
+            bytes += size_of::<OpenedFile>();
+            match usize::try_from(size) {
+                Ok(size) if most_bytes != 0 && size <= most_bytes => bytes += size,
+                _ => nr_descriptors += 1,
+            }
+            bytes <= MAX_PAYLOAD && nr_descriptors <= MAX_FDS
+        };
+        has_room(&entry);
         let Some(place) = self.index.get(position).map(|(_, place)| usize_of_u32(*place)) else {
             return Vec::new();
         };
@@ -285,7 +324,7 @@ impl Listing {
         let behind = self.entries.places(place).skip(1);
         let around = self.entries.places(0).take_while(is_other);
         let mut names = Vec::new();
-        for (_, entry) in behind.chain(around).take(4 * MAX_FDS) {
+        for (_, entry) in behind.chain(around).take(4 * MAX_OPEN) {
             if names.len() >= count {
                 break;
             }
@@ -294,10 +333,14 @@ impl Listing {
                 continue;
             }
             let Some((position, _)) = self.entry(entry.name) else { continue };
-            if !has(&marks.opened, position) {
-                set(&mut marks.opened, position);
-                names.push((position, entry.name));
+            if has(&marks.opened, position) {
+                continue;
             }
+            if !has_room(&entry) {
+                break;
+            }
+            set(&mut marks.opened, position);
+            names.push((position, entry.name));
         }
         names
     }
@@ -325,9 +368,15 @@ impl Listing {
         })
     }
 
-    /// Keeps a descriptor for the look-up of its name that is to come; gives it back if that has
-    /// happened already, or the file is another now.
-    fn keep_ahead(&self, position: usize, attr: &WireAttr, fd: OwnedFd) -> Option<Kept> {
+    /// Keeps a file for the look-up of its name that is to come; gives it back if that has happened
+    /// already. Lets it go if the file is another now.
+    fn keep_ahead(
+        &self,
+        position: usize,
+        attr: &WireAttr,
+        what: AheadOf,
+        as_of: u64,
+    ) -> Option<Ahead> {
         let mut marks = self.marks.lock();
         let (_, place) = self.index.get(position)?;
         let entry = self.entries.at(usize_of_u32(*place))?;
@@ -336,12 +385,24 @@ impl Listing {
         if !is_same || marks.changed.contains(entry.name) {
             return None;
         }
-        let fd = Kept::new(fd, Room::take()?);
+        let ahead = match what {
+            AheadOf::Descriptor(fd) => Ahead::Descriptor(Kept::new(fd, Room::take()?)),
+            AheadOf::Content(bytes) => Ahead::Content(Content::new(bytes), as_of),
+        };
         if has(&marks.met, position) {
-            return Some(fd);
+            return Some(ahead);
         }
-        marks.ahead.insert(position, fd);
-        self.tally.nr_ahead.fetch_add(1, Ordering::AcqRel);
+        // Attributes and content must go together.
+        if matches!(ahead, Ahead::Content(..))
+            && (listed.size, listed.mtime) != (attr.size, attr.mtime)
+        {
+            return None;
+        }
+        self.tally.nr_ahead(&ahead).fetch_add(1, Ordering::AcqRel);
+        let old = marks.ahead.insert(position, ahead);
+        if let Some(old) = &old {
+            self.tally.nr_ahead(old).fetch_sub(1, Ordering::AcqRel);
+        }
         None
     }
 
@@ -374,7 +435,7 @@ impl Drop for Listing {
                 && entry.and_then(|entry| entry.attr).is_some_and(|attr| !attr.is_dir())
         });
         self.tally.be_less_eager(in_vain.count());
-        self.tally.ahead_in_vain(marks.ahead.len());
+        self.tally.ahead_in_vain(marks.ahead.values());
         lower(&self.tally.descents, marks.below.len());
     }
 }
@@ -402,9 +463,7 @@ impl Listings {
         let entry = listing.entry(name);
         let position = entry.map(|(position, _)| position);
         let unused = position.and_then(|position| marks.ahead.remove(&position));
-        if unused.is_some() {
-            self.tally.ahead_in_vain(1);
-        }
+        self.tally.ahead_in_vain(unused.iter());
         let below = entry.and_then(|(_, entry)| marks.below.remove(&entry.handle?));
         if marks.changed.len() > MAX_CHANGED {
             drop(marks);
@@ -490,67 +549,85 @@ impl Listings {
     }
 
     /// Opens file `name` of a directory for reading, and with it those that will probably be opened
-    /// next. `None` if there is no telling which those are: the file is to be opened alone.
+    /// next. `None` if there is no telling which those are: the file is to be opened alone. What holds
+    /// at most `most_bytes` comes as content.
     pub(super) fn open(
         &self,
         dir: &Arc<GoferInode>,
         name: &[u8],
-    ) -> Option<Result<(OwnedFd, WireAttr), Errno>> {
+        most_bytes: usize,
+    ) -> Option<Result<(AheadOf, WireAttr), Errno>> {
+        let most = if most_bytes == 0 { MAX_FDS - 1 } else { MAX_OPEN - 1 };
         let (listing, count) = {
             let mut remembered = dir.remembered.lock();
             let listing = remembered.listing.clone()?;
             remembered.opens = remembered.opens.saturating_add(1);
-            let most = MAX_FDS - 1;
-            let count = match remembered.opens {
-                _ if self.tally.foresight.load(Ordering::Relaxed) >= EAGER => most,
-                0..3 => return None,
-                opens => most.min(4 << (opens - 3).min(8)),
+            let opens = remembered.opens;
+            let first = match self.tally.foresight.load(Ordering::Relaxed) {
+                MAX_EAGERNESS.. => most,
+                EAGER.. => MAX_FDS - 1,
+                _ => 0,
             };
-            (listing, count)
+            let count = if opens < 3 { first } else { first.max(4 << (opens - 3).min(8)) };
+            if count == 0 {
+                return None;
+            }
+            (listing, count.min(most))
         };
-        if self.tally.nr_ahead.load(Ordering::Acquire) >= MAX_AHEAD {
+        if self.tally.nr_descriptors.load(Ordering::Acquire) >= MAX_AHEAD
+            || self.tally.nr_contents.load(Ordering::Acquire) >= MAX_CONTENTS_AHEAD
+        {
             self.close_ahead();
         }
-        let more = listing.to_be_opened(name, count);
+        let more = listing.to_be_opened(name, count, most_bytes);
         if more.is_empty() {
             return None;
         }
         let names: Vec<&[u8]> =
             [name].into_iter().chain(more.iter().map(|(_, name)| *name)).collect();
-        let opened = dir.handle().and_then(|handle| dir.fs.client.open_files(&handle, &names));
-        let mut opened = match opened {
+        let as_of = dir.fs.contents.changes();
+        let open = |handle: Arc<Handle>| dir.fs.client.open_files(&handle, &names, most_bytes);
+        let mut opened = match dir.handle().and_then(open) {
             Ok(opened) => opened.into_iter(),
             Err(errno) => return Some(Err(errno)),
         };
         let asked = opened.next()?;
         for ((position, _), ahead) in more.iter().zip(opened) {
             let Ok(ahead) = ahead else { continue };
-            if let Some(fd) = listing.keep_ahead(*position, &ahead.attr, ahead.file) {
+            if let Some(kept) = listing.keep_ahead(*position, &ahead.attr, ahead.what, as_of) {
                 // It was looked up already: its inode may want it.
                 if let Some(inode) = dir.fs.live(&ahead.attr) {
-                    inode.take_ahead(fd);
+                    inode.take_ahead(kept);
                 }
             }
         }
-        Some(asked.map(|asked| (asked.file, asked.attr)))
+        Some(asked.map(|asked| (asked.what, asked.attr)))
     }
 
-    /// Notes that a descriptor was there ahead of its use, and used.
+    /// Notes that a file was there ahead of its use, and used.
     pub(super) fn foresaw(&self) {
         raise(&self.tally.foresight, 1);
     }
 
-    /// Closes the descriptors that were opened ahead of their use; whether there were any.
+    /// Closes the descriptors that were opened ahead of their use, and drops the contents; whether
+    /// there were any.
     pub(super) fn close_ahead(&self) -> bool {
         let mut unused = Vec::new();
         let directories: Vec<_> = self.directories.lock().iter().cloned().collect();
         for dir in directories {
             let Some(dir) = dir.upgrade() else { continue };
             let Some(listing) = dir.remembered.lock().listing.clone() else { continue };
-            unused.extend(std::mem::take(&mut listing.marks.lock().ahead));
+            unused.extend(std::mem::take(&mut listing.marks.lock().ahead).into_values());
         }
-        self.tally.ahead_in_vain(unused.len());
+        self.tally.ahead_in_vain(unused.iter());
         !unused.is_empty()
+    }
+
+    /// Drops the contents of files that were not looked up yet.
+    pub(super) fn forget_contents(&self) {
+        if self.tally.nr_contents.load(Ordering::Acquire) != 0 {
+            self.close_ahead();
+        }
     }
 
     /// Lists a directory, and keeps what comes; `None` if that is too much.

@@ -1,21 +1,24 @@
 //! Files of the host, through the gofer.
 //!
-//! The gofer resolves names and donates descriptors of regular files; contents then move without
-//! it. A file system is *exclusive* (only this sandbox changes it: attributes and names are cached)
+//! The gofer resolves names and donates descriptors of regular files, or sends small ones whole;
+//! contents then move without it. A file system is *exclusive* (only this sandbox changes it: attributes and names are cached)
 //! or *shared* (others may change it: names and attributes are asked for again).
 
+mod contents;
 mod dir;
 mod file;
 mod inode;
 mod listing;
 mod locks;
+mod open;
 mod room;
 #[cfg(test)]
 mod tests;
 
 pub use inode::GoferInode;
-pub use room::limit_descriptors;
+pub use room::{forget_contents, limit_descriptors};
 
+use crate::gofer::contents::Contents;
 use crate::gofer::inode::Way;
 use crate::gofer::listing::Listings;
 use crate::superblock::{FileSystem, Superblock, next_anonymous_dev};
@@ -67,6 +70,8 @@ pub struct GoferFs {
     inodes: Mutex<HashMap<FileKey, Weak<GoferInode>>>,
     /// What the last listings of directories said.
     listings: Listings,
+    /// What small files hold.
+    contents: Contents,
     /// Inodes whose descriptor is kept although nothing has them open, each once.
     idle: Mutex<VecDeque<Weak<GoferInode>>>,
     options: String,
@@ -97,6 +102,7 @@ impl GoferFs {
             devices: Mutex::default(),
             inodes: Mutex::default(),
             listings: Listings::default(),
+            contents: Contents::default(),
             idle: Mutex::default(),
             options: format!("cache={mode}"),
             host_locks: root.flags.contains(RootFlags::LOCKS),
@@ -157,6 +163,20 @@ impl GoferFs {
         self.inodes.lock().get(&FileKey::of(attr))?.upgrade()
     }
 
+    /// Gives every file that is open without a descriptor one: the way to it may be about to go.
+    fn give_descriptors(&self) {
+        if !self.contents.something_goes() {
+            return;
+        }
+        // Not dropped under the lock: the last reference to an inode takes it.
+        let inodes: Vec<_> = self.inodes.lock().values().filter_map(Weak::upgrade).collect();
+        for inode in inodes.iter().filter(|inode| inode.is_bare()) {
+            if let Err(errno) = inode.descriptor(false) {
+                tracing::debug!(%errno, "a file that is open can only be read from now on");
+            }
+        }
+    }
+
     /// Keeps the descriptor of an inode nothing has open any more, in place of one that was not
     /// used for longer.
     fn keep_idle(&self, inode: &Arc<GoferInode>) {
@@ -193,6 +213,14 @@ impl GoferFs {
     fn close_some_idle(&self) -> bool {
         let ahead = self.listings.close_ahead();
         (0..CLOSED_AT_ONCE).map(|_| self.close_oldest_idle()).fold(ahead, |any, one| any | one)
+    }
+}
+
+impl GoferFs {
+    /// Drops what small files hold.
+    fn forget_contents(&self) {
+        self.listings.forget_contents();
+        self.contents.forget_all();
     }
 }
 

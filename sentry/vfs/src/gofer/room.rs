@@ -4,6 +4,7 @@
 //! read and written by messages. What is reserved is for processes, sockets and the rest.
 
 use crate::gofer::GoferFs;
+use crate::gofer::contents::Contents;
 use bevor_abi::Errno;
 use bevor_abi::errno::ENFILE;
 use parking_lot::Mutex;
@@ -93,6 +94,17 @@ pub(super) fn enlist(fs: &Arc<GoferFs>) {
     let mut systems = SYSTEMS.lock();
     systems.retain(|other| other.strong_count() > 0);
     systems.push(Arc::downgrade(fs));
+}
+
+/// Drops the contents kept of files that may be read again: for a sandbox in which nothing happens.
+/// Whether there were any.
+pub fn forget_contents() -> bool {
+    if !Contents::has_any() {
+        return false;
+    }
+    let systems: Vec<_> = SYSTEMS.lock().iter().filter_map(Weak::upgrade).collect();
+    systems.iter().for_each(|fs| fs.forget_contents());
+    true
 }
 
 /// Closes some descriptors of files nothing has open; whether there were any.

@@ -567,6 +567,112 @@ fn a_file_opened_ahead_is_the_one_its_name_leads_to() {
     assert_eq!(task.get("/a/moved").unwrap().len(), 2600);
 }
 
+/// A directory of 50 small files whose contents were all read, and are kept.
+fn read_ahead() -> Fixture {
+    let fixture = listed();
+    for dir in ["b", "a", "b"] {
+        for number in 0..50 {
+            fixture.task.get(&format!("/{dir}/{number}")).unwrap();
+        }
+    }
+    fixture
+}
+
+#[test]
+fn small_files_are_read_without_asking() {
+    let fixture = read_ahead();
+    fixture.client.shutdown();
+    for number in 0..50 {
+        let content = fixture.task.get(&format!("/b/{number}")).unwrap();
+        assert_eq!(content, vec![7; number * 100]);
+    }
+    // In pieces, from the middle, and beyond the end.
+    let file = fixture.task.open("/b/9", 0).unwrap();
+    assert_eq!(read(&file, 500).unwrap().len(), 500);
+    assert_eq!(read(&file, 500).unwrap().len(), 400);
+    assert_eq!(read(&file, 500).unwrap().len(), 0);
+}
+
+#[test]
+fn contents_that_are_kept_follow_every_change() {
+    let fixture = read_ahead();
+    let task = &fixture.task;
+    let agrees = |path: &str| {
+        let host = fs::read(fixture.dir.join(path.trim_start_matches('/'))).unwrap();
+        assert_eq!(task.get(path).unwrap(), host, "{path}");
+        host
+    };
+    // Who has the file open sees what others write, to its end and beyond, and a new size.
+    let reader = task.open("/b/10", 0).unwrap();
+    assert_eq!(read(&reader, 10).unwrap(), [7; 10]);
+    let writer = task.open("/b/10", O_RDWR).unwrap();
+    write(&writer, &[1; 20]).unwrap();
+    assert_eq!(read(&reader, 20).unwrap(), [[1; 10], [7; 10]].concat());
+    assert_eq!(agrees("/b/10").len(), 1000);
+    drop(writer);
+    assert_eq!(agrees("/b/10")[..20], [1; 20]);
+    let appender = task.open("/b/11", O_WRONLY | O_APPEND).unwrap();
+    write(&appender, b"end").unwrap();
+    assert_eq!(agrees("/b/11").len(), 1103);
+    let reader = task.open("/b/12", 0).unwrap();
+    let shorter = crate::inode::SetAttr { size: Some(5), ..Default::default() };
+    reader.inode().set_attr(&shorter).unwrap();
+    assert_eq!(read(&reader, 100).unwrap(), [7; 5]);
+    assert_eq!(agrees("/b/12").len(), 5);
+    task.put("/b/13", b"put").unwrap();
+    assert_eq!(agrees("/b/13"), b"put");
+    // By another name.
+    task.link("/b/14", "/b/other").unwrap();
+    task.put("/b/other", b"by its other name").unwrap();
+    assert_eq!(agrees("/b/14"), b"by its other name");
+    // Names that lead elsewhere.
+    task.rename("/b/15", "/b/16", 0).unwrap();
+    assert_eq!(agrees("/b/16").len(), 1500);
+    assert_eq!(task.stat("/b/15").unwrap_err(), ENOENT);
+    task.rename("/b/17", "/b/18", RENAME_EXCHANGE).unwrap();
+    assert_eq!((agrees("/b/17").len(), agrees("/b/18").len()), (1800, 1700));
+    fixture.unlink("/b/19");
+    task.put("/b/19", b"new").unwrap();
+    assert_eq!(agrees("/b/19"), b"new");
+    // Also where they were never looked up since they were forgotten.
+    fixture.forget();
+    for number in (10..15).chain(16..50) {
+        agrees(&format!("/b/{number}"));
+    }
+}
+
+#[test]
+fn a_file_that_is_read_by_its_content_can_be_mapped_whatever_became_of_its_name() {
+    let fixture = read_ahead();
+    let task = &fixture.task;
+    let files: Vec<_> =
+        (20..26).map(|number| task.open(&format!("/b/{number}"), 0).unwrap()).collect();
+    fixture.unlink("/b/20");
+    task.rename("/b/22", "/b/21", 0).unwrap();
+    task.rename("/b", "/moved", 0).unwrap();
+    let closed = crate::inode::SetAttr { mode: Some(0), ..Default::default() };
+    files[3].inode().set_attr(&closed).unwrap();
+    for (file, number) in files.iter().zip(20..) {
+        assert_eq!(read(file, 10_000).unwrap().len(), number * 100);
+        let mappable = file.ops().mappable(file).unwrap();
+        assert_eq!(mappable.size(), number as u64 * 100);
+        mappable.backing(0, 4096, false).unwrap();
+    }
+}
+
+#[test]
+fn contents_are_dropped_when_nothing_happens() {
+    let fixture = read_ahead();
+    let open = fixture.task.open("/b/30", 0).unwrap();
+    let inode = open.inode().as_any().downcast_ref::<crate::gofer::GoferInode>().unwrap();
+    inode.fs.forget_contents();
+    fs::write(fixture.dir.join("b/30"), [8; 3000]).unwrap();
+    fs::write(fixture.dir.join("b/31"), [8; 3100]).unwrap();
+    // Nobody but the sandbox may do that; it shows what is asked for again.
+    assert_eq!(read(&open, 10).unwrap(), [7; 10]);
+    assert_eq!(fixture.task.get("/b/31").unwrap(), [8; 3100]);
+}
+
 /// Reads a tree, each directory when it is met; answers with the number of names.
 fn read_tree(task: &TestTask, path: &str) -> usize {
     let names = task.list(path).unwrap();
