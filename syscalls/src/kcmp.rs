@@ -1,18 +1,21 @@
 //! `kcmp(2)`.
 
-use bevor_abi::conv::{as_i32, low_u32};
-use bevor_abi::errno::{EBADF, EINVAL, EOPNOTSUPP, EPERM, ESRCH};
+use bevor_abi::conv::{as_i32, low_u32, usize_of_u32};
+use bevor_abi::errno::{EBADF, EINVAL, ENOENT, EPERM, ESRCH};
 use bevor_abi::sched::{
     KCMP_EPOLL_TFD, KCMP_FILE, KCMP_FILES, KCMP_FS, KCMP_IO, KCMP_SIGHAND, KCMP_SYSVSEM, KCMP_VM,
 };
 use bevor_kernel::{Ctx, SysResult, Task};
-use std::cmp::Ordering;
+use bevor_memory::UserAddr;
+use bevor_vfs::event::Epoll;
+use std::cmp;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// `kcmp(2)`: 0 for the same object, 1 and 2 for an order, 3 for different ones without order.
 ///
 /// # Errors
-/// `EBADF`, `EINVAL`, `EOPNOTSUPP`, `EPERM`, `ESRCH`.
+/// `EBADF`, `EFAULT`, `EINVAL`, `ENOENT`, `EPERM`, `ESRCH`.
 pub fn kcmp(
     ctx: &mut Ctx<'_>,
     pid1: i32,
@@ -39,8 +42,21 @@ pub fn kcmp(
         KCMP_FS => Arc::ptr_eq(&one.fs(), &other.fs()),
         KCMP_SIGHAND => Arc::ptr_eq(&one.group.handlers(), &other.group.handlers()),
         KCMP_IO => Arc::ptr_eq(&one, &other),
-        KCMP_SYSVSEM | KCMP_EPOLL_TFD => {
-            return Err(EOPNOTSUPP.because("kind of comparison not known").into());
+        KCMP_SYSVSEM => {
+            // A list of undone operations is made by the first; before, nobody has one.
+            let list = |task: &Task| {
+                let group = &task.group;
+                if group.has_sem_undo.load(Ordering::Relaxed) { group.id() } else { 0 }
+            };
+            return Ok(order(list(&one).cmp(&list(&other))));
+        }
+        KCMP_EPOLL_TFD => {
+            let [instance, target, skip] = ctx.mm().read::<[u32; 3]>(UserAddr(index2))?;
+            let file = file_id(&one, index1)?;
+            let instance = other.files().ok_or(EBADF)?.get(instance.cast_signed())?;
+            let instance = instance.downcast::<Epoll>().ok_or(EINVAL)?;
+            let watched = instance.watched(target.cast_signed(), usize_of_u32(skip));
+            return Ok(order(file.cmp(&watched.ok_or(ENOENT)?)));
         }
         _ => return Err(EINVAL.into()),
     };
@@ -59,10 +75,10 @@ fn file_id(task: &Task, fd: u64) -> Result<u64, bevor_abi::Errno> {
     Ok(task.files().ok_or(EBADF)?.get_any(fd)?.id())
 }
 
-fn order(ordering: Ordering) -> u64 {
+fn order(ordering: cmp::Ordering) -> u64 {
     match ordering {
-        Ordering::Equal => 0,
-        Ordering::Less => 1,
-        Ordering::Greater => 2,
+        cmp::Ordering::Equal => 0,
+        cmp::Ordering::Less => 1,
+        cmp::Ordering::Greater => 2,
     }
 }

@@ -7,7 +7,8 @@ use bevor_abi::conv::low_u32;
 use bevor_abi::errno::{EACCES, EBADF, EINVAL, EPERM, ESRCH};
 use bevor_abi::mman::{
     MADV_COLD, MADV_COLLAPSE, MADV_HUGEPAGE, MADV_NORMAL, MADV_PAGEOUT, MADV_WILLNEED,
-    MAP_ANONYMOUS, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT, PROT_EXEC, PROT_READ,
+    MAP_ANONYMOUS, MAP_NONBLOCK, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT, PROT_EXEC,
+    PROT_READ,
 };
 use bevor_abi::prctl::READ_IMPLIES_EXEC;
 use bevor_kernel::{Ctx, SysResult};
@@ -185,6 +186,48 @@ pub fn process_madvise(
         }
     }
     Ok(done)
+}
+
+/// `process_mrelease(2)`: the memory of a process that is ending goes with it, at once.
+///
+/// # Errors
+/// `EBADF`, `EINVAL` for a process that lives, `ESRCH`.
+pub fn process_mrelease(ctx: &mut Ctx<'_>, pidfd: i32, flags: u64) -> SysResult {
+    if flags != 0 {
+        return Err(EINVAL.into());
+    }
+    let pid = match crate::pidfd::own_pid(ctx, pidfd) {
+        Some(own) => own,
+        None => crate::pidfd::pid_of(&*ctx.file(pidfd)?).ok_or(EBADF)?,
+    };
+    let target = ctx.kernel().tree.lock().task(&pid).cloned().ok_or(ESRCH)?;
+    if target.mm().is_none() {
+        return Err(ESRCH.into());
+    }
+    if target.group.is_exiting() {
+        return Ok(0);
+    }
+    Err(EINVAL.because("the process is not ending").into())
+}
+
+/// `remap_file_pages(2)`, as Linux does it now: by mapping anew.
+///
+/// # Errors
+/// `EINVAL`, `EAGAIN`, `ENOMEM`.
+pub fn remap_file_pages(
+    ctx: &mut Ctx<'_>,
+    addr: UserAddr,
+    size: u64,
+    prot: u64,
+    page: u64,
+    flags: u64,
+) -> SysResult {
+    if prot != 0 {
+        return Err(EINVAL.into());
+    }
+    let nonblocking = low_u32(flags) & MAP_NONBLOCK != 0;
+    ctx.mm().remap_file_pages(addr.0, size, page, nonblocking)?;
+    Ok(0)
 }
 
 /// `mincore(2)`.

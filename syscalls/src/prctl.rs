@@ -1,23 +1,28 @@
 //! Attributes of a process: `prctl(2)`, `arch_prctl(2)`, `personality(2)`.
 
 use bevor_abi::Errno;
-use bevor_abi::cap::CAP_LAST_CAP;
+use bevor_abi::cap::{CAP_LAST_CAP, CAP_SYS_RESOURCE};
 use bevor_abi::conv::{as_i32, as_i64, low_u32, u64_of, usize_of};
 use bevor_abi::errno::{EINVAL, ENODEV, ENXIO, EPERM};
 use bevor_abi::prctl::{
     ARCH_GET_CPUID, ARCH_GET_FS, ARCH_GET_GS, ARCH_SET_CPUID, ARCH_SET_FS, ARCH_SET_GS,
     PERSONALITY_READ, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_IS_SET,
     PR_CAP_AMBIENT_LOWER, PR_CAP_AMBIENT_RAISE, PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_AUXV,
-    PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_MDWE, PR_GET_MEMORY_MERGE,
-    PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS,
-    PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK,
-    PR_GET_TIMING, PR_GET_TSC, PR_MCE_KILL_DEFAULT, PR_MCE_KILL_GET, PR_SET_CHILD_SUBREAPER,
-    PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
-    PR_SET_SECCOMP, PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL, PR_SET_THP_DISABLE,
-    PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_TSC, PR_SPEC_ENABLE, PR_SPEC_INDIRECT_BRANCH,
-    PR_SPEC_L1D_FLUSH, PR_SPEC_STORE_BYPASS, PR_TASK_PERF_EVENTS_DISABLE,
-    PR_TASK_PERF_EVENTS_ENABLE, PR_TIMING_STATISTICAL, PR_TSC_ENABLE, SECBIT_KEEP_CAPS,
-    TASK_COMM_LEN,
+    PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_IO_FLUSHER, PR_GET_KEEPCAPS, PR_GET_MDWE,
+    PR_GET_MEMORY_MERGE, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP,
+    PR_GET_SECUREBITS, PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS,
+    PR_GET_TIMERSLACK, PR_GET_TIMING, PR_GET_TSC, PR_MCE_KILL, PR_MCE_KILL_CLEAR,
+    PR_MCE_KILL_DEFAULT, PR_MCE_KILL_EARLY, PR_MCE_KILL_GET, PR_MCE_KILL_LATE, PR_MCE_KILL_SET,
+    PR_MDWE_NO_INHERIT, PR_MDWE_REFUSE_EXEC_GAIN, PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE,
+    PR_SET_IO_FLUSHER, PR_SET_KEEPCAPS, PR_SET_MDWE, PR_SET_MEMORY_MERGE, PR_SET_MM,
+    PR_SET_MM_ARG_END, PR_SET_MM_ARG_START, PR_SET_MM_AUXV, PR_SET_MM_END_CODE, PR_SET_MM_END_DATA,
+    PR_SET_MM_ENV_END, PR_SET_MM_ENV_START, PR_SET_MM_MAP, PR_SET_MM_MAP_SIZE,
+    PR_SET_MM_START_CODE, PR_SET_MM_START_DATA, PR_SET_MM_START_STACK, PR_SET_NAME,
+    PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL,
+    PR_SET_SYSCALL_USER_DISPATCH, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_TSC,
+    PR_SPEC_ENABLE, PR_SPEC_INDIRECT_BRANCH, PR_SPEC_L1D_FLUSH, PR_SPEC_STORE_BYPASS,
+    PR_SYS_DISPATCH_OFF, PR_TASK_PERF_EVENTS_DISABLE, PR_TASK_PERF_EVENTS_ENABLE,
+    PR_TIMING_STATISTICAL, PR_TSC_ENABLE, SECBIT_KEEP_CAPS, TASK_COMM_LEN,
 };
 use bevor_abi::signal::Signal;
 use bevor_kernel::{Ctx, SysResult};
@@ -27,6 +32,8 @@ use zerocopy::IntoBytes;
 
 /// Timer slack of a task that asks for the default, nanoseconds.
 const DEFAULT_TIMER_SLACK_NS: u64 = 50_000;
+/// `vm.mmap_min_addr`.
+const MMAP_MIN_ADDR: u64 = 65536;
 
 /// `prctl(2)`.
 ///
@@ -107,7 +114,8 @@ pub fn prctl(
         PR_SET_TSC if low_u32(arg2) == PR_TSC_ENABLE => Ok(0),
         PR_GET_TIMING => Ok(PR_TIMING_STATISTICAL.into()),
         PR_SET_TIMING if arg2 == u64::from(PR_TIMING_STATISTICAL) => Ok(0),
-        PR_MCE_KILL_GET if all_zero => Ok(PR_MCE_KILL_DEFAULT.into()),
+        PR_MCE_KILL if arg4 == 0 && arg5 == 0 => memory_failure(ctx, low_u32(arg2), arg3),
+        PR_MCE_KILL_GET if all_zero => Ok(ctx.task().memory_failure.load(Ordering::Relaxed).into()),
         // The task has no counters of its own to switch.
         PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
         PR_SET_THP_DISABLE if rest_is_zero => {
@@ -117,7 +125,28 @@ pub fn prctl(
         PR_GET_THP_DISABLE if all_zero => {
             Ok(ctx.task().group.thp_disable.load(Ordering::Relaxed).into())
         }
-        PR_GET_MDWE | PR_GET_MEMORY_MERGE if all_zero => Ok(0),
+        PR_GET_MDWE if all_zero => Ok(ctx.mm().mdwe().into()),
+        PR_SET_MDWE if rest_is_zero => {
+            let known = u64::from(PR_MDWE_REFUSE_EXEC_GAIN | PR_MDWE_NO_INHERIT);
+            let flags = low_u32(arg2);
+            let alone = flags & PR_MDWE_NO_INHERIT != 0 && flags & PR_MDWE_REFUSE_EXEC_GAIN == 0;
+            if arg2 & !known != 0 || alone {
+                return Err(EINVAL.into());
+            }
+            ctx.mm().set_mdwe(flags)?;
+            Ok(0)
+        }
+        PR_GET_MEMORY_MERGE if all_zero => Ok(ctx.mm().may_merge().into()),
+        PR_SET_MEMORY_MERGE if rest_is_zero => {
+            ctx.mm().set_may_merge(arg2 != 0);
+            Ok(0)
+        }
+        PR_SET_IO_FLUSHER | PR_GET_IO_FLUSHER => io_flusher(ctx, option, arg2, rest_is_zero),
+        PR_SET_MM => set_memory_image(ctx, low_u32(arg2), arg3, arg4, arg5),
+        // What is off can be switched off.
+        PR_SET_SYSCALL_USER_DISPATCH if low_u32(arg2) == PR_SYS_DISPATCH_OFF && rest_is_zero => {
+            Ok(0)
+        }
         PR_GET_SPECULATION_CTRL if rest_is_zero => {
             speculation(arg2)?;
             Ok(PR_SPEC_ENABLE.into())
@@ -128,6 +157,70 @@ pub fn prctl(
         }
         _ => Err(EINVAL.because("prctl operation not known").into()),
     }
+}
+
+/// `PR_MCE_KILL`: what happens when memory fails, which the host never tells of.
+fn memory_failure(ctx: &Ctx<'_>, operation: u32, policy: u64) -> SysResult {
+    let policy = match (operation, u32::try_from(policy)) {
+        (PR_MCE_KILL_CLEAR, Ok(0)) => PR_MCE_KILL_DEFAULT,
+        (
+            PR_MCE_KILL_SET,
+            Ok(policy @ (PR_MCE_KILL_LATE | PR_MCE_KILL_EARLY | PR_MCE_KILL_DEFAULT)),
+        ) => policy,
+        _ => return Err(EINVAL.into()),
+    };
+    ctx.task().memory_failure.store(policy, Ordering::Relaxed);
+    Ok(0)
+}
+
+/// `PR_SET_IO_FLUSHER`, `PR_GET_IO_FLUSHER`: kept and reported.
+fn io_flusher(ctx: &Ctx<'_>, option: u32, arg: u64, rest_is_zero: bool) -> SysResult {
+    if !ctx.task().cred().has_cap(CAP_SYS_RESOURCE) {
+        return Err(EPERM.into());
+    }
+    let state = &ctx.task().io_flusher;
+    match (option, arg) {
+        (PR_SET_IO_FLUSHER, 0 | 1) if rest_is_zero => {
+            state.store(arg == 1, Ordering::Relaxed);
+            Ok(0)
+        }
+        (PR_GET_IO_FLUSHER, 0) if rest_is_zero => Ok(state.load(Ordering::Relaxed).into()),
+        _ => Err(EINVAL.into()),
+    }
+}
+
+/// `PR_SET_MM`: where `/proc/PID` finds arguments, environment, code, data and stack.
+fn set_memory_image(ctx: &Ctx<'_>, field: u32, addr: u64, size: u64, arg5: u64) -> SysResult {
+    if arg5 != 0 || (size != 0 && !matches!(field, PR_SET_MM_AUXV | PR_SET_MM_MAP)) {
+        return Err(EINVAL.into());
+    }
+    if matches!(field, PR_SET_MM_MAP | PR_SET_MM_MAP_SIZE) {
+        return Err(EINVAL.because("as kernels without CONFIG_CHECKPOINT_RESTORE").into());
+    }
+    if !ctx.task().cred().has_cap(CAP_SYS_RESOURCE) {
+        return Err(EPERM.into());
+    }
+    if addr >= TASK_SIZE || addr < MMAP_MIN_ADDR {
+        return Err(EINVAL.into());
+    }
+    if !ctx.mm().is_mapped(addr) {
+        return Err(EINVAL.because("nothing mapped there").into());
+    }
+    let mut image = ctx.task().group.image.write();
+    let info = &mut image.as_mut().ok_or(EINVAL)?.info;
+    match field {
+        PR_SET_MM_START_CODE => info.code.start = addr,
+        PR_SET_MM_END_CODE => info.code.end = addr,
+        PR_SET_MM_START_DATA => info.data.start = addr,
+        PR_SET_MM_END_DATA => info.data.end = addr,
+        PR_SET_MM_START_STACK => info.start_stack = addr,
+        PR_SET_MM_ARG_START => info.args.start = addr,
+        PR_SET_MM_ARG_END => info.args.end = addr,
+        PR_SET_MM_ENV_START => info.envs.start = addr,
+        PR_SET_MM_ENV_END => info.envs.end = addr,
+        _ => return Err(EINVAL.because("this part of the image is fixed").into()),
+    }
+    Ok(0)
 }
 
 /// An argument that must be 0 or 1.

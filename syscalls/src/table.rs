@@ -209,7 +209,7 @@ syscalls! {
     154 modify_ldt(func: Int, ptr: Addr, bytes: Size) => refused ENOSYS "no local descriptor tables";
     155 pivot_root(new_root: Path, put_old: Path) => full mount::pivot_root;
     156 _sysctl(args: Addr) => refused ENOSYS "Linux has dropped it";
-    157 prctl(option: Prctl, arg2: Word, arg3: Word, arg4: Word, arg5: Word) => partial prctl::prctl "no PR_SET_MM, PR_SET_VMA, PR_SET_MDWE, core scheduling";
+    157 prctl(option: Prctl, arg2: Word, arg3: Word, arg4: Word, arg5: Word) => partial prctl::prctl "no PR_SET_MM_MAP, PR_SET_VMA, dispatch of system calls to the program, core scheduling";
     158 arch_prctl(option: ArchPrctl, arg: Word) => partial prctl::arch_prctl "no shadow stacks, no AMX permission, no CPUID faulting";
     159 adjtimex(buf: In<Timex>) => partial system::adjtimex "the clock cannot be changed";
     160 setrlimit(resource: Resource, limit: In<Rlimit>) => full rlimit::setrlimit;
@@ -268,7 +268,7 @@ syscalls! {
     213 epoll_create(size: Int) => full event::epoll_create;
     214 epoll_ctl_old() => refused ENOSYS "Linux never had it";
     215 epoll_wait_old() => refused ENOSYS "Linux never had it";
-    216 remap_file_pages(addr: Addr, size: Size, prot: Prot, pgoff: Ulong, flags: MapFlags) => later;
+    216 remap_file_pages(addr: Addr, size: Size, prot: Prot, pgoff: Ulong, flags: MapFlags) => full memory::remap_file_pages;
     217 getdents64(fd: Fd, buf: Addr, count: Uint) => full dir::getdents64;
     218 set_tid_address(word: Addr) => full ids::set_tid_address;
     219 restart_syscall() => full signal::restart_syscall;
@@ -364,7 +364,7 @@ syscalls! {
     309 getcpu(cpu: Out<u32>, node: Out<u32>, cache: Addr) => partial sched::getcpu "on the ptrace platform the first CPU of the affinity";
     310 process_vm_readv(pid: Pid, local: OutVec, nr_local: Size, remote: Addr, nr_remote: Size, flags: Hex) => full memory::process_vm_readv;
     311 process_vm_writev(pid: Pid, local: InVec, nr_local: Size, remote: Addr, nr_remote: Size, flags: Hex) => full memory::process_vm_writev;
-    312 kcmp(pid1: Pid, pid2: Pid, kind: KcmpType, idx1: Ulong, idx2: Ulong) => partial kcmp::kcmp "no KCMP_SYSVSEM, no KCMP_EPOLL_TFD";
+    312 kcmp(pid1: Pid, pid2: Pid, kind: KcmpType, idx1: Ulong, idx2: Ulong) => full kcmp::kcmp;
     313 finit_module(fd: Fd, params: Text, flags: Hex) => refused EPERM "no kernel modules in a sandbox";
     314 sched_setattr(pid: Pid, attr: In<SchedAttr>, flags: Hex) => partial sched::sched_setattr "kept and reported, but the host's scheduler does not know of it; no SCHED_DEADLINE, no clamps";
     315 sched_getattr(pid: Pid, attr: Out<SchedAttr>, size: Uint, flags: Hex) => full sched::sched_getattr;
@@ -412,7 +412,7 @@ syscalls! {
     445 landlock_add_rule(ruleset: Fd, kind: LandlockRule, attr: Addr, flags: Hex) => later;
     446 landlock_restrict_self(ruleset: Fd, flags: LandlockRestrictFlags) => later;
     447 memfd_secret(flags: Hex) => refused ENOSYS "no memory hidden from the kernel";
-    448 process_mrelease(pidfd: Fd, flags: Hex) => later;
+    448 process_mrelease(pidfd: Fd, flags: Hex) => full memory::process_mrelease;
     449 futex_waitv(waiters: InList<FutexWaitv>, nr: Uint, flags: Hex, timeout: In<Timespec>, clock: ClockId) => full futex::futex_waitv;
     450 set_mempolicy_home_node(addr: Addr, len: Size, node: Ulong, flags: Hex) => partial numa::set_mempolicy_home_node "ranges have no policy";
     451 cachestat(fd: Fd, range: Addr, result: Addr, flags: Hex) => partial sync::cachestat "only on tmpfs";

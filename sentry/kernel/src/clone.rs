@@ -251,6 +251,8 @@ fn make(
     child.timer_slack_ns.store(parent.timer_slack_ns.load(Ordering::Relaxed), Ordering::Relaxed);
     child.personality.store(parent.personality.load(Ordering::Relaxed), Ordering::Relaxed);
     *child.mempolicy.lock() = *parent.mempolicy.lock();
+    child.memory_failure.store(parent.memory_failure.load(Ordering::Relaxed), Ordering::Relaxed);
+    child.io_flusher.store(parent.io_flusher.load(Ordering::Relaxed), Ordering::Relaxed);
 
     // What the guest is told in its memory.
     if flags & CLONE_PARENT_SETTID != 0 {

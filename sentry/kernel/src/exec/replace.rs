@@ -104,6 +104,7 @@ fn commit(ctx: &mut Ctx<'_>, task: &Arc<Task>, loaded: Loaded) -> SysResult {
         task.retire_times(&**old);
     }
     drop(old_thread);
+    loaded.mm.inherit_policy(&ctx.machine.mm);
     drop(task.set_mm(Some(loaded.mm.clone())));
     ctx.machine.mm = loaded.mm;
     ctx.machine.context = loaded.context;

@@ -22,6 +22,7 @@ use crate::pid::Pid;
 use crate::seccomp::Seccomp;
 use crate::signal::TaskSignals;
 use bevor_abi::cap::CAP_IPC_LOCK;
+use bevor_abi::prctl::PR_MCE_KILL_DEFAULT;
 use bevor_abi::sched::{SCHED_FLAG_RESET_ON_FORK, SCHED_NORMAL};
 use bevor_base::{Credentials, Ready, WaitQueue, Wakeable};
 use bevor_memory::{Limits, MemoryManager};
@@ -71,6 +72,10 @@ pub struct Task {
     pub personality: AtomicU32,
     /// `set_mempolicy(2)`: mode with its flags, and the nodes, a bit each.
     pub mempolicy: Mutex<(u32, u64)>,
+    /// `PR_MCE_KILL`.
+    pub memory_failure: AtomicU32,
+    /// `PR_SET_IO_FLUSHER`.
+    pub io_flusher: AtomicBool,
     /// Start time, host `CLOCK_MONOTONIC`.
     pub start_ns: u64,
     /// Scheduling attributes as set by the guest.
@@ -213,6 +218,8 @@ impl Task {
             timer_slack_ns: AtomicU64::new(50_000),
             personality: AtomicU32::new(0),
             mempolicy: Mutex::default(),
+            memory_failure: AtomicU32::new(PR_MCE_KILL_DEFAULT),
+            io_flusher: AtomicBool::new(false),
             start_ns: bevor_base::clock::monotonic_ns(),
             sched_attr: Mutex::new(parts.sched_attr),
             counters: Counters::default(),

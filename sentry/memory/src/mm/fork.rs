@@ -96,6 +96,7 @@ impl State {
         let mut child = State::new(space, Arc::clone(&self.pool), file, std::sync::Weak::new());
         child.layout = self.layout;
         child.limits = self.limits;
+        child.policy = self.policy.inherited();
         child.brk = self.brk.clone();
         let left_out: Vec<Range<u64>> = self
             .vmas

@@ -84,6 +84,59 @@ impl MemoryManager {
         self.change(|st| st.mmap(args))
     }
 
+    /// Maps another part of the file that is mapped shared at `addr` (remap_file_pages(2)).
+    ///
+    /// # Errors
+    /// `EINVAL`, and those of [`MemoryManager::mmap`].
+    pub fn remap_file_pages(
+        &self,
+        addr: u64,
+        len: u64,
+        page: u64,
+        nonblocking: bool,
+    ) -> Result<(), Errno> {
+        let (addr, len) = (page_floor(addr), page_floor(len));
+        let end = addr.checked_add(len).filter(|&end| end > addr).ok_or(EINVAL)?;
+        page.checked_add(len / PAGE_SIZE).ok_or(EINVAL)?;
+        self.change(|st| {
+            let whole = VmFlags::SHARED | VmFlags::MAYWRITE;
+            let Some((_, vma)) = st.vmas.get(addr).filter(|(_, vma)| vma.flags.contains(whole))
+            else {
+                return Err(EINVAL.because("no shared mapping there"));
+            };
+            let Some(file) = vma.file().cloned() else { return Err(EINVAL.into()) };
+            let alike = |other: &Vma| {
+                other.file().is_some_and(|its| its.id() == file.id()) && other.flags == vma.flags
+            };
+            if !st.vmas.covers(addr..end)
+                || !st.vmas.overlapping(addr..end).all(|(_, other)| alike(other))
+            {
+                return Err(EINVAL.because("not one mapping"));
+            }
+            let (read, write, exec) = (vma.prot.read, vma.prot.write, vma.prot.exec);
+            let bits = [(read, PROT_READ), (write, PROT_WRITE), (exec, PROT_EXEC)];
+            let prot = bits.iter().filter(|(has, _)| *has).fold(0, |all, (_, bit)| all | bit);
+            let mut flags = MAP_SHARED | MAP_FIXED | MAP_POPULATE;
+            if nonblocking {
+                flags |= MAP_NONBLOCK;
+            }
+            if vma.flags.contains(VmFlags::LOCKED) {
+                flags |= MAP_LOCKED;
+            }
+            let args = MmapArgs {
+                addr,
+                len,
+                prot,
+                flags,
+                opened: vma.opened.clone(),
+                name: vma.name.clone(),
+                file: Some(file),
+                offset: page.checked_mul(PAGE_SIZE).ok_or(EOVERFLOW)?,
+            };
+            st.mmap(args).map(drop)
+        })
+    }
+
     /// Unmaps a range (munmap(2)).
     ///
     /// # Errors
@@ -226,6 +279,7 @@ impl State {
 
     fn new_vma(&self, args: &MmapArgs, len: u64, locked: bool) -> Result<Vma, Errno> {
         let prot = prot_from_bits(args.prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
+        self.check_gain(None, prot)?;
         let mut flags = VmFlags::MAYWRITE | VmFlags::MAYEXEC;
         let kind = args.flags & MAP_TYPE;
         let source = match &args.file {

@@ -26,6 +26,7 @@ mod fork;
 mod layout;
 mod map;
 mod pma;
+mod policy;
 mod protect;
 mod reclaim;
 mod remap;
@@ -53,6 +54,7 @@ use bevor_platform::{Order, PlatformError, Prot, Space};
 use fork::HotChunks;
 use parking_lot::{Mutex, RwLock};
 use pma::Pma;
+use policy::Policy;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -126,6 +128,7 @@ struct State {
     totals: Totals,
     /// Flags of later mappings, set by `mlockall(MCL_FUTURE)`.
     default_flags: VmFlags,
+    policy: Policy,
     /// Original content of code pages that were patched, by address.
     patches: BTreeMap<u64, Box<[u8; 4096]>>,
     /// Addresses given up for trampolines of patched code.
@@ -359,6 +362,7 @@ impl State {
             files: BTreeMap::new(),
             totals: Totals::default(),
             default_flags: VmFlags::empty(),
+            policy: Policy::default(),
             patches: BTreeMap::new(),
             reserved: Vec::new(),
             orders: Vec::new(),

@@ -108,6 +108,7 @@ impl State {
         if prot.exec && !vma.flags.contains(VmFlags::MAYEXEC) {
             return Err(EACCES.because("file system mounted noexec"));
         }
+        self.check_gain(Some(vma), prot)?;
         let len = part.end - part.start;
         let becomes_data = Vma { prot, ..vma.clone() }.is_data() && !vma.is_data();
         if becomes_data && self.totals.data.saturating_add(len) > self.limits.data {

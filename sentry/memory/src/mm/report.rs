@@ -156,6 +156,12 @@ impl MemoryManager {
         }
     }
 
+    /// Whether anything is mapped at `addr`.
+    #[must_use]
+    pub fn is_mapped(&self, addr: u64) -> bool {
+        self.state.read().vmas.get(addr).is_some()
+    }
+
     /// Bytes mapped (`VmSize`). Cheap.
     #[must_use]
     pub fn mapped_bytes(&self) -> u64 {

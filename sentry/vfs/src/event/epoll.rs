@@ -258,6 +258,14 @@ impl Epoll {
         Ok(())
     }
 
+    /// The number of the description watched as `fd`, after passing over `skip` others
+    /// (`KCMP_EPOLL_TFD`).
+    #[must_use]
+    pub fn watched(&self, fd: i32, skip: usize) -> Option<u64> {
+        let entries = self.inner.entries.lock();
+        entries.range((fd, 0)..=(fd, u64::MAX)).nth(skip).map(|(key, _)| key.1)
+    }
+
     /// Takes up to `max` events for `caller`.
     #[must_use]
     pub fn take(&self, caller: &dyn Caller, max: usize) -> Vec<Ready> {
