@@ -8,6 +8,7 @@ use bevor_abi::fcntl::{
     FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_UNSHARE_RANGE, FALLOC_FL_ZERO_RANGE,
 };
 use bevor_abi::inotify::IN_MODIFY;
+use bevor_abi::landlock::LANDLOCK_ACCESS_FS_TRUNCATE;
 use bevor_abi::time::{Timespec, Timeval, UTIME_NOW, UTIME_OMIT, Utimbuf};
 use bevor_kernel::signal::{self, Info, SIGXFSZ};
 use bevor_kernel::{Ctx, SysResult, limits};
@@ -250,6 +251,7 @@ pub fn ftruncate(ctx: &mut Ctx<'_>, fd: i32, size: i64) -> SysResult {
     if !file.flags().writable() {
         return Err(EINVAL.because("not open for writing").into());
     }
+    file.check_right(LANDLOCK_ACCESS_FS_TRUNCATE)?;
     let happened = attr::take_privileges(file.path(), &ctx.task().cred())?;
     file.ops().truncate(&file, size)?;
     notify::file(&file, IN_MODIFY | happened);

@@ -8,6 +8,7 @@ use bevor_abi::cap::CAP_LEASE;
 use bevor_abi::conv::{as_i32, low_u32, sign_extend};
 use bevor_abi::errno::{EACCES, EBADF, EINVAL, ENOTTY};
 use bevor_abi::ioctl::FIONREAD;
+use bevor_abi::landlock::LANDLOCK_ACCESS_FS_IOCTL_DEV;
 use bevor_kernel::{Ctx, SysResult, limits};
 use bevor_memory::UserAddr;
 use bevor_vfs::event::dnotify;
@@ -236,6 +237,10 @@ pub fn ioctl(ctx: &mut Ctx<'_>, fd: i32, command: u32, arg: u64) -> SysResult {
             other => return Ok(other?),
         },
         _ => {
+            let kind = file.path().dentry.kind();
+            if matches!(kind, FileType::CharDevice | FileType::BlockDevice) {
+                file.check_right(LANDLOCK_ACCESS_FS_IOCTL_DEV)?;
+            }
             if let Some(served) = crate::file_attr::ioctl(ctx, &file, command, UserAddr(arg)) {
                 return served;
             }

@@ -25,6 +25,7 @@ pub mod inotify;
 pub mod io;
 mod ipc;
 pub mod kcmp;
+pub mod landlock;
 pub mod link;
 pub mod locks;
 pub mod lsm;

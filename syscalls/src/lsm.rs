@@ -1,14 +1,14 @@
 //! Security modules: `lsm_list_modules(2)`, `lsm_get_self_attr(2)`, `lsm_set_self_attr(2)`.
 //!
-//! Capabilities are the only module, and have no attributes.
+//! Capabilities and Landlock are the modules, and have no attributes.
 
 use bevor_abi::errno::{E2BIG, EINVAL, EOPNOTSUPP};
-use bevor_abi::system::{LSM_ATTRIBUTES, LSM_ID_CAPABILITY};
+use bevor_abi::system::{LSM_ATTRIBUTES, LSM_ID_CAPABILITY, LSM_ID_LANDLOCK};
 use bevor_kernel::{Ctx, SysResult};
 use bevor_memory::UserAddr;
 
 /// Bytes of the list of modules.
-const LIST_BYTES: u32 = 8;
+const LIST_BYTES: u32 = 16;
 
 /// `lsm_list_modules(2)`: returns how many there are.
 ///
@@ -23,8 +23,8 @@ pub fn lsm_list_modules(ctx: &mut Ctx<'_>, ids: UserAddr, size: UserAddr, flags:
     if room < LIST_BYTES {
         return Err(E2BIG.into());
     }
-    ctx.mm().write(ids, &LSM_ID_CAPABILITY)?;
-    Ok(1)
+    ctx.mm().write(ids, &[LSM_ID_CAPABILITY, LSM_ID_LANDLOCK])?;
+    Ok(2)
 }
 
 /// `lsm_get_self_attr(2)`.

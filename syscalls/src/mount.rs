@@ -1,5 +1,6 @@
 //! Mounting: `mount(2)`, `umount(2)`, `pivot_root(2)`.
 
+use crate::landlock::check_mounting;
 use crate::paths;
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_SYS_ADMIN;
@@ -71,6 +72,7 @@ pub fn mount(
     let at = start.resolve(ctx, 0)?;
     let fs = ctx.task().fs().context();
     may_mount(ctx, &fs)?;
+    check_mounting(ctx)?;
     let flags = if flags & MS_MGC_MSK == MS_MGC_VAL { flags & !MS_MGC_MSK } else { flags };
     if flags & MS_NOUSER != 0 {
         return Err(EINVAL.into());
@@ -146,6 +148,7 @@ pub fn umount2(ctx: &mut Ctx<'_>, target: UserAddr, flags: u32) -> SysResult {
     let fs = ctx.task().fs().context();
     let at = paths::start(ctx, AT_FDCWD, target)?.resolve(ctx, nofollow)?;
     may_mount(ctx, &fs)?;
+    check_mounting(ctx)?;
     mount::umount(&fs, at, flags)?;
     Ok(0)
 }
@@ -163,6 +166,7 @@ pub fn pivot_root(ctx: &mut Ctx<'_>, new_root: UserAddr, put_old: UserAddr) -> S
     if !new.dentry.is_dir() || !old.dentry.is_dir() {
         return Err(ENOTDIR.into());
     }
+    check_mounting(ctx)?;
     let (from, to) = mount::pivot_root(&fs, &new, &old)?;
     let tasks: Vec<_> = ctx.kernel().tree.lock().tasks.values().cloned().collect();
     for task in tasks {

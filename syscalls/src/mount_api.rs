@@ -161,6 +161,7 @@ pub fn move_mount(
 ) -> SysResult {
     let fs = ctx.task().fs().context();
     may_mount(ctx, &fs)?;
+    crate::landlock::check_mounting(ctx)?;
     let known = MOVE_MOUNT_F_SYMLINKS
         | MOVE_MOUNT_F_AUTOMOUNTS
         | MOVE_MOUNT_F_EMPTY_PATH

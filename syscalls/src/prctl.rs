@@ -200,7 +200,7 @@ fn set_memory_image(ctx: &Ctx<'_>, field: u32, addr: u64, size: u64, arg5: u64) 
     if !ctx.task().cred().has_cap(CAP_SYS_RESOURCE) {
         return Err(EPERM.into());
     }
-    if addr >= TASK_SIZE || addr < MMAP_MIN_ADDR {
+    if !(MMAP_MIN_ADDR..TASK_SIZE).contains(&addr) {
         return Err(EINVAL.into());
     }
     if !ctx.mm().is_mapped(addr) {

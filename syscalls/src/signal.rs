@@ -358,6 +358,7 @@ fn signal_groups(
                 Some(node) => {
                     let same_session = session == Some(node.session.id);
                     send::check_permission(&cred, node, signo, same_session)
+                        .and_then(|()| send::check_scope(task, &node.group))
                 }
                 None => continue,
             }
@@ -441,6 +442,7 @@ fn send_to_thread(
         {
             let same_session = session == Some(node.session.id);
             send::check_permission(&cred, node, signo, same_session)?;
+            send::check_scope(task, &node.group)?;
         }
         target
     };

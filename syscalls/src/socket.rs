@@ -4,6 +4,7 @@ mod control;
 mod host_unix;
 mod hosted;
 
+use crate::landlock;
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_NET_ADMIN;
 use bevor_abi::errno::{
@@ -12,6 +13,10 @@ use bevor_abi::errno::{
     ESOCKTNOSUPPORT,
 };
 use bevor_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
+use bevor_abi::landlock::{
+    LANDLOCK_ACCESS_NET_BIND_TCP, LANDLOCK_ACCESS_NET_CONNECT_TCP,
+    LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET,
+};
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Mmsghdr, Msghdr, Ucred};
 use bevor_abi::time::Timespec;
 use bevor_base::Ready;
@@ -117,6 +122,10 @@ pub fn socket(ctx: &mut Ctx<'_>, family: i32, kind: u32, protocol: i32) -> SysRe
             Socket::new(family, sort, ns.id, own_cred(ctx))
         }
     };
+    if let Some(domain) = &ctx.task().cred().landlock {
+        // It is new: nothing was set.
+        let _ = socket.domain.set(domain.clone());
+    }
     Ok(u64::from(install(ctx, socket, kind)?.cast_unsigned()))
 }
 
@@ -197,6 +206,9 @@ pub fn bind(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResult {
         Addr::Unnamed if socket.family == AF_UNIX => socket.autobind()?,
         Addr::Unnamed => return Err(EAFNOSUPPORT.into()),
         addr => {
+            if let (Addr::Inet(inet), Kind::Stream) = (&addr, socket.kind) {
+                landlock::check_port(ctx, inet.port(), LANDLOCK_ACCESS_NET_BIND_TCP)?;
+            }
             /// `CAP_NET_BIND_SERVICE`.
             const CAP_NET_BIND_SERVICE: u32 = 10;
             if let Addr::Inet(inet) = &addr
@@ -272,6 +284,16 @@ fn find_path(ctx: &Ctx<'_>, path: &[u8]) -> Result<Arc<Socket>, Errno> {
 fn find(ctx: &Ctx<'_>, socket: &Arc<Socket>, addr: &Addr) -> Result<Arc<Socket>, Errno> {
     match addr {
         Addr::Path(path) => find_path(ctx, path),
+        Addr::Abstract(_) => {
+            let found = socket.find(addr)?;
+            let own = ctx.task().cred();
+            if own.landlock.as_ref().is_some_and(|domain| {
+                domain.keeps_from(found.domain.get(), LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET)
+            }) {
+                return Err(bevor_abi::errno::EPERM.because("Landlock"));
+            }
+            Ok(found)
+        }
         addr => socket.find(addr),
     }
 }
@@ -301,6 +323,9 @@ pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResul
         // It may be meant for somebody who is not there yet.
         socket.connect_datagram(*addr)?;
         return Ok(0);
+    }
+    if let (Addr::Inet(addr), Kind::Stream) = (&addr, socket.kind) {
+        landlock::check_port(ctx, addr.port(), LANDLOCK_ACCESS_NET_CONNECT_TCP)?;
     }
     if let Addr::Inet(_) = addr {
         match socket.started_connection() {

@@ -408,9 +408,9 @@ syscalls! {
     441 epoll_pwait2(fd: Fd, events: OutList<EpollEvent>, max: Int, timeout: In<Timespec>, mask: InSet, size: Size) => full event::epoll_pwait2;
     442 mount_setattr(dir: AtFd, path: Path, flags: AtFlags, attr: In<MountAttr>, size: Size) => partial mount_api::mount_setattr "no mapped ids";
     443 quotactl_fd(fd: Fd, cmd: Hex, id: Int, addr: Addr) => refused ENOSYS "no file system with quotas";
-    444 landlock_create_ruleset(attr: In<LandlockRulesetAttr>, size: Size, flags: LandlockFlags) => later;
-    445 landlock_add_rule(ruleset: Fd, kind: LandlockRule, attr: Addr, flags: Hex) => later;
-    446 landlock_restrict_self(ruleset: Fd, flags: LandlockRestrictFlags) => later;
+    444 landlock_create_ruleset(attr: In<LandlockRulesetAttr>, size: Size, flags: LandlockFlags) => full landlock::landlock_create_ruleset;
+    445 landlock_add_rule(ruleset: Fd, kind: LandlockRule, attr: Addr, flags: Hex) => full landlock::landlock_add_rule;
+    446 landlock_restrict_self(ruleset: Fd, flags: LandlockRestrictFlags) => full landlock::landlock_restrict_self;
     447 memfd_secret(flags: Hex) => refused ENOSYS "no memory hidden from the kernel";
     448 process_mrelease(pidfd: Fd, flags: Hex) => full memory::process_mrelease;
     449 futex_waitv(waiters: InList<FutexWaitv>, nr: Uint, flags: Hex, timeout: In<Timespec>, clock: ClockId) => full futex::futex_waitv;

@@ -147,6 +147,11 @@ static void transfers(void)
 	run(a, "best-effort", cb);
 	cb.aio_reqprio = 5 << 13;
 	run(a, "no such class", cb);
+	cb.aio_reqprio = 1 << 13;
+	struct { unsigned version; int pid; } header = { 0x20080522, 0 };
+	struct { unsigned effective, permitted, inheritable; } caps[2] = { { 0 } };
+	CHILD("without capabilities", MUST(syscall(SYS_capset, &header, caps)); aio_context_t b = 0; MUST(setup(1, &b));
+	      run(b, "real-time", cb));
 	fstat(fd, &st);
 	V(st.st_size);
 	/* several at once, the third is bad */

@@ -1,5 +1,6 @@
 //! Credentials of a task: `credentials(7)`, `capabilities(7)`, `user_namespaces(7)`.
 
+use crate::landlock::Domain;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -195,6 +196,8 @@ pub struct Credentials {
     pub securebits: u32,
     /// The namespace the ids and capabilities count in.
     pub user_ns: Arc<UserNamespace>,
+    /// What the task forbade itself (`landlock(7)`).
+    pub landlock: Option<Arc<Domain>>,
 }
 
 /// Every capability Linux 6.18 has (`CAP_CHECKPOINT_RESTORE` is 40).
@@ -229,6 +232,7 @@ impl Credentials {
             ambient: 0,
             securebits: 0,
             user_ns,
+            landlock: None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod cred;
+pub mod landlock;
 pub mod ready;
 mod setid;
 pub mod timer;

@@ -14,6 +14,9 @@ impl Task {
             return true;
         }
         let (own, its) = (self.cred(), target.cred());
+        if own.landlock.as_ref().is_some_and(|domain| !domain.contains(its.landlock.as_ref())) {
+            return false;
+        }
         let same_user = [its.ruid, its.euid, its.suid].iter().all(|&uid| uid == own.ruid);
         let same_group = [its.rgid, its.egid, its.sgid].iter().all(|&gid| gid == own.rgid);
         let dumpable = target.group.dumpable.load(Ordering::Relaxed);

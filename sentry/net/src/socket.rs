@@ -25,6 +25,7 @@ use bevor_abi::errno::{
 use bevor_abi::ioctl::{FIONREAD, TIOCOUTQ};
 use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Ucred};
 use bevor_abi::{Code, Errno};
+use bevor_base::landlock::Domain;
 use bevor_base::{Ready, WaitQueue};
 use bevor_memory::{IoDst, IoSrc, UserAddr};
 use bevor_vfs::caller::Caller;
@@ -120,6 +121,8 @@ pub struct Socket {
     pub options: Mutex<Options>,
     /// Who made it.
     pub cred: Ucred,
+    /// The Landlock domain of who made it.
+    pub domain: OnceLock<Arc<Domain>>,
     netlink: Option<Link>,
     /// The host's socket it became when it was connected or bound there.
     hosted: OnceLock<HostSocket>,
@@ -189,6 +192,7 @@ impl Socket {
             state: Mutex::default(),
             options: Mutex::default(),
             cred,
+            domain: OnceLock::new(),
             netlink,
             hosted: OnceLock::new(),
             edges: AtomicBool::new(false),

@@ -4,13 +4,14 @@ use crate::caller::Caller;
 use crate::event::dnotify;
 use crate::fasync::{AsyncList, Owner};
 use crate::inode::InodeRef;
+use crate::landlock;
 use crate::locks;
 use crate::meta::access_times;
 use crate::mount::Path;
 use crate::notify;
 use crate::usage::{self, Use};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, EOPNOTSUPP, ESPIPE};
+use bevor_abi::errno::{EACCES, EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, EOPNOTSUPP, ESPIPE};
 use bevor_abi::inotify::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_MODIFY, IN_OPEN};
 use bevor_base::{Credentials, Ready, WaitQueue};
 use bevor_memory::{IoDst, IoSrc, Mappable};
@@ -393,6 +394,8 @@ pub struct File {
     owner: OnceLock<Arc<Owner>>,
     /// Who opened it by a path, and may link it by the descriptor alone.
     opener: OnceLock<Arc<Credentials>>,
+    /// Landlock rights it was opened with.
+    rights: AtomicU64,
 }
 
 impl File {
@@ -413,7 +416,22 @@ impl File {
             opening: AtomicBool::new(false),
             owner: OnceLock::new(),
             opener: OnceLock::new(),
+            rights: AtomicU64::new(landlock::UNCONFINED),
         })
+    }
+
+    /// Notes what the domain of its opener lets it be used for.
+    pub fn set_rights(&self, rights: u64) {
+        self.rights.store(rights, Ordering::Relaxed);
+    }
+
+    /// Checks a Landlock right that counts after the opening.
+    ///
+    /// # Errors
+    /// `EACCES`.
+    pub fn check_right(&self, right: u64) -> Result<(), Errno> {
+        let granted = self.rights.load(Ordering::Relaxed) & right != 0;
+        if granted { Ok(()) } else { Err(EACCES.because("Landlock, when it was opened")) }
     }
 
     /// Notes that `open(2)` goes on waiting for a fifo's other end.

@@ -20,6 +20,7 @@ pub mod fs_config;
 pub mod gofer;
 pub mod host;
 pub mod inode;
+pub mod landlock;
 pub mod locks;
 pub mod memfd;
 pub mod meta;

@@ -5,9 +5,11 @@ use super::{
     MAX_ADDR, MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL, Outgoing, host_unix,
     no_wait, write_addr_bytes,
 };
+use crate::landlock;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, EFAULT, EINPROGRESS, EINVAL, EISCONN, EMSGSIZE, ENOBUFS, EPIPE};
 use bevor_abi::fcntl::O_NONBLOCK;
+use bevor_abi::landlock::{LANDLOCK_ACCESS_NET_BIND_TCP, LANDLOCK_ACCESS_NET_CONNECT_TCP};
 use bevor_abi::socket::{
     AF_UNIX, MSG_CTRUNC, MSG_EOR, MSG_ERRQUEUE, MSG_TRUNC, Msghdr, SOCK_CLOEXEC, SOCK_NONBLOCK,
 };
@@ -72,7 +74,11 @@ pub(super) fn bind(ctx: &Ctx<'_>, socket: &HostSocket, addr: UserAddr, len: i32)
     if socket.family == AF_UNIX {
         return Err(EINVAL.because("bound or connected already").into());
     }
-    socket.bind(&read_addr(ctx, addr, len)?)?;
+    let addr = read_addr(ctx, addr, len)?;
+    if socket.kind == Kind::Stream {
+        landlock::check_raw_port(ctx, &addr, LANDLOCK_ACCESS_NET_BIND_TCP)?;
+    }
+    socket.bind(&addr)?;
     Ok(0)
 }
 
@@ -87,7 +93,11 @@ pub(super) fn connect(
     if socket.family == AF_UNIX {
         return host_unix::connect_again(socket);
     }
-    match socket.connect(&read_addr(ctx, addr, len)?) {
+    let addr = read_addr(ctx, addr, len)?;
+    if socket.kind == Kind::Stream {
+        landlock::check_raw_port(ctx, &addr, LANDLOCK_ACCESS_NET_CONNECT_TCP)?;
+    }
+    match socket.connect(&addr) {
         Ok(()) => Ok(0),
         Err(Connecting::Wait(errno)) if file.nonblocking() => Err(errno.into()),
         Err(Connecting::Wait(_)) if ctx.timed_out() => Err(EINPROGRESS.into()),

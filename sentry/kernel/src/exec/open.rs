@@ -5,6 +5,7 @@ use bevor_abi::errno::{EACCES, ELOOP};
 use bevor_abi::inotify::IN_OPEN;
 use bevor_vfs::file::{File, OpenFlags};
 use bevor_vfs::inode::MAY_EXEC;
+use bevor_vfs::landlock;
 use bevor_vfs::mount::{MountFlags, Path};
 use bevor_vfs::namei::perm;
 use bevor_vfs::notify;
@@ -34,6 +35,7 @@ pub fn open_path(caller: &dyn Caller, path: Path) -> Result<Arc<File>, Errno> {
     }
     perm::permission(&path, &caller.cred(), MAY_EXEC)?;
     let flags = OpenFlags(0);
+    landlock::check_open(&path, &caller.cred(), flags, true)?;
     let ops = path.inode().clone().open(flags, caller)?;
     let file = File::new(ops, path, flags);
     file.deny_writes()?;

@@ -5,7 +5,9 @@ use crate::kernel::Kernel;
 use crate::pid::{Pid, PidNamespace};
 use crate::task::Task;
 use bevor_abi::Errno;
+use bevor_abi::landlock::LANDLOCK_SCOPE_SIGNAL;
 use bevor_abi::signal::{SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGIO, SIGSEGV, SIGSYS, SIGTRAP, SIGURG};
+use bevor_base::landlock::Domain;
 use bevor_vfs::fasync::{IoSignal, Receiver};
 use std::any::Any;
 use std::sync::{Arc, Weak};
@@ -34,6 +36,8 @@ pub struct IoOwner {
     pub uid: u32,
     /// Effective user of whoever named it.
     pub euid: u32,
+    /// The Landlock domain of whoever named it, and its process.
+    domain: Option<(Arc<Domain>, u64)>,
     kernel: Weak<Kernel>,
 }
 
@@ -43,7 +47,8 @@ impl IoOwner {
     pub fn new(kind: OwnerKind, pid: Option<Arc<Pid>>, task: &Task) -> Arc<Self> {
         let cred = task.cred();
         let kernel = Arc::downgrade(&task.kernel);
-        Arc::new(Self { kind, pid, uid: cred.ruid, euid: cred.euid, kernel })
+        let domain = cred.landlock.clone().map(|domain| (domain, task.group.id()));
+        Arc::new(Self { kind, pid, uid: cred.ruid, euid: cred.euid, domain, kernel })
     }
 
     /// Its number as seen from `ns`; 0 for nobody, or nobody any more.
@@ -76,6 +81,12 @@ impl IoOwner {
         drop(tree);
         found.retain(|task| {
             let target = task.cred();
+            if let Some((domain, group)) = &self.domain
+                && task.group.id() != *group
+                && domain.keeps_from(target.landlock.as_ref(), LANDLOCK_SCOPE_SIGNAL)
+            {
+                return false;
+            }
             self.euid == 0
                 || [self.euid, self.uid].iter().any(|&id| id == target.suid || id == target.ruid)
         });

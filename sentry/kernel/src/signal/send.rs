@@ -10,6 +10,7 @@ use crate::task::Task;
 use crate::tree::{ExitStatus, JobEvent, Node};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, EPERM};
+use bevor_abi::landlock::LANDLOCK_SCOPE_SIGNAL;
 use bevor_base::{Credentials, Ready};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -139,6 +140,24 @@ pub fn check_permission(
     } else {
         Err(EPERM.into())
     }
+}
+
+/// Whether the Landlock domain of `task` lets it send signals to another process.
+///
+/// # Errors
+/// `EPERM`.
+pub fn check_scope(task: &Task, target: &ThreadGroup) -> Result<(), Errno> {
+    let own = task.cred();
+    let Some(domain) = &own.landlock else { return Ok(()) };
+    if task.group.id() == target.id() {
+        return Ok(());
+    }
+    let its = target.cred();
+    let other = its.as_ref().and_then(|cred| cred.landlock.as_ref());
+    if domain.keeps_from(other, LANDLOCK_SCOPE_SIGNAL) {
+        return Err(EPERM.because("Landlock"));
+    }
+    Ok(())
 }
 
 /// Tells the parent of `node` that its child changed state.

@@ -3,6 +3,7 @@
 use crate::file::File;
 use crate::inode::{Attr, FileTime, FileType, SetAttr};
 use crate::inode::{MAY_EXEC, MAY_WRITE, S_IALLUGO};
+use crate::landlock;
 use crate::mount::{MountFlags, Path};
 use crate::namei::perm;
 use crate::notify;
@@ -11,6 +12,7 @@ use bevor_abi::Errno;
 use bevor_abi::cap::{CAP_CHOWN, CAP_FSETID};
 use bevor_abi::errno::{EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS};
 use bevor_abi::inotify::{IN_ACCESS, IN_ATTRIB, IN_MODIFY};
+use bevor_abi::landlock::LANDLOCK_ACCESS_FS_TRUNCATE;
 use bevor_abi::stat::{S_ISGID, S_ISUID, S_IXGRP};
 use bevor_base::Credentials;
 
@@ -231,6 +233,7 @@ pub fn truncate(path: &Path, cred: &Credentials, size: u64) -> Result<(), Errno>
         return Err(EPERM.because("append-only file"));
     }
     usage::check_idle(path.inode())?;
+    landlock::check(path, cred, LANDLOCK_ACCESS_FS_TRUNCATE)?;
     let happened = take_privileges(path, cred)?;
     path.inode().set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
     notify::path(path, IN_MODIFY | happened);

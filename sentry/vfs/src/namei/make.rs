@@ -2,6 +2,7 @@
 
 use crate::inode::{FileType, InodeRef, NewNode};
 use crate::inode::{MAY_READ, MAY_WRITE, S_IALLUGO};
+use crate::landlock::{self, Move};
 use crate::mount::Path;
 use crate::namei::perm::NewInode;
 use crate::namei::{PROTECTED_HARDLINKS, perm};
@@ -59,6 +60,7 @@ fn create_name(
 /// `EEXIST`, `EACCES`, `EROFS`, `ENOSPC`, and those of path resolution.
 pub fn mkdir(at: &At<'_>, path: &[u8], mode: u32) -> Result<(), Errno> {
     create_name(at, path, true, |dir, name| {
+        landlock::check(dir, at.cred, landlock::making(FileType::Directory))?;
         perm::may_create(dir, at.cred)?;
         let new = NewInode::in_dir(dir.inode(), at, mode & (0o777 | S_ISVTX), true)?;
         let inode = dir.inode().create(name, &NewNode::Directory, new.attr)?;
@@ -100,6 +102,7 @@ pub fn mknod(at: &At<'_>, path: &[u8], mode: u32, rdev: u64) -> Result<InodeRef,
         FileType::BlockDevice => NewNode::Device { char: false, rdev },
     };
     create_name(at, path, false, |dir, name| {
+        landlock::check(dir, at.cred, landlock::making(kind))?;
         perm::may_create(dir, at.cred)?;
         let whiteout = kind == FileType::CharDevice && rdev == 0;
         let is_device = matches!(node, NewNode::Device { .. });
@@ -126,6 +129,7 @@ pub fn bind_socket(
 ) -> Result<(InodeRef, Option<OwnedFd>), Errno> {
     let mut host = None;
     let inode = create_name(at, path, false, |dir, name| {
+        landlock::check(dir, at.cred, landlock::making(FileType::Socket))?;
         perm::may_create(dir, at.cred)?;
         let new = NewInode::in_dir(dir.inode(), at, mode & S_IALLUGO, false)?;
         let bound = dir.inode().bind_host_socket(name, kind, new.attr);
@@ -154,6 +158,7 @@ pub fn symlink(at: &At<'_>, target: &[u8], path: &[u8]) -> Result<(), Errno> {
         return Err(ENAMETOOLONG.into());
     }
     create_name(at, path, false, |dir, name| {
+        landlock::check(dir, at.cred, landlock::making(FileType::Symlink))?;
         perm::may_create(dir, at.cred)?;
         let attr = perm::new_attr(dir.inode(), at.cred, 0o777, false)?;
         dir.inode().create(name, &NewNode::Symlink(target), attr)
@@ -171,6 +176,17 @@ pub fn link(old: &Path, at: &At<'_>, path: &[u8]) -> Result<(), Errno> {
             return Err(EXDEV.into());
         }
         may_link(old, at.cred)?;
+        let parent = old.dentry.parent().filter(|_| !old.is_mount_root());
+        let from = parent.map(|dentry| Path { mount: old.mount.clone(), dentry });
+        let change = Move {
+            file: &old.dentry,
+            from: from.as_ref(),
+            to: dir,
+            target: None,
+            removes: false,
+            exchange: false,
+        };
+        landlock::check_move(at.cred, &change)?;
         perm::may_create(dir, at.cred)?;
         let attr = old.inode().attr()?;
         if attr.attributes & (perm::ATTR_APPEND | perm::ATTR_IMMUTABLE) != 0 || old.dentry.is_dir()

@@ -4,6 +4,7 @@ use crate::dentry::Dentry;
 use crate::file::{File, FileOps, OpenFlags};
 use crate::inode::{FileType, NewNode, SetAttr};
 use crate::inode::{MAY_EXEC, MAY_READ, MAY_WRITE, S_IALLUGO};
+use crate::landlock;
 use crate::mount::{MountFlags, Path};
 use crate::namei::perm::NewInode;
 use crate::namei::{PROTECTED_FIFOS, PROTECTED_REGULAR, attr, perm};
@@ -18,6 +19,7 @@ use bevor_abi::fcntl::{
     O_TMPFILE, O_TRUNC,
 };
 use bevor_abi::inotify::{IN_CREATE, IN_MODIFY, IN_OPEN};
+use bevor_abi::landlock::{LANDLOCK_ACCESS_FS_MAKE_REG, LANDLOCK_ACCESS_FS_TRUNCATE};
 use bevor_abi::stat::S_ISVTX;
 use std::any::Any;
 use std::borrow::Cow;
@@ -174,8 +176,12 @@ pub fn open_path(at: &At<'_>, path: Path, mut how: OpenHow) -> Result<Arc<File>,
     if how.flags.writable() && kind == FileType::Regular {
         perm::want_write(&path)?;
     }
+    let rights = landlock::check_open(&path, at.cred, how.flags, false)?;
     let mut happened = IN_MODIFY;
     if truncate {
+        if rights & LANDLOCK_ACCESS_FS_TRUNCATE == 0 {
+            return Err(EACCES.because("Landlock"));
+        }
         let inode = path.inode();
         usage::check_idle(inode)?;
         happened |= attr::take_privileges(&path, at.cred)?;
@@ -233,11 +239,13 @@ fn check_marks(path: &Path, at: &At<'_>, how: OpenHow) -> Result<(), Errno> {
 /// Makes the description of a file that may be opened.
 fn finish(at: &At<'_>, path: Path, how: OpenHow) -> Result<Arc<File>, Errno> {
     let writes = how.flags.writable() && path.dentry.kind() == FileType::Regular;
+    let rights = landlock::check_open(&path, at.cred, how.flags, false)?;
     let ops = match crate::devpts::open_beside(&path, at.caller) {
         Some(opened) => opened?,
         None => path.inode().clone().open(how.flags, at.caller)?,
     };
     let file = File::new(ops, path, how.flags);
+    file.set_rights(rights);
     file.set_opener(at.caller.cred());
     if writes {
         file.count_writer()?;
@@ -315,6 +323,7 @@ fn find_or_create(at: &At<'_>, walk: &Walk<'_>, name: &[u8], how: OpenHow) -> Re
         if dir.mount.is_read_only() {
             return Err(EROFS.into());
         }
+        landlock::check(&dir, at.cred, LANDLOCK_ACCESS_FS_MAKE_REG)?;
         perm::may_create(&dir, at.cred)?;
         let new = NewInode::in_dir(dir.inode(), at, how.mode & S_IALLUGO, false)?;
         match dir.inode().create(name, &NewNode::Regular, new.attr) {

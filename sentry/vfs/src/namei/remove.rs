@@ -1,5 +1,6 @@
 //! Removing names: `unlink(2)`, `rmdir(2)`.
 
+use crate::landlock;
 use crate::namei::perm;
 use crate::notify;
 use crate::walk::{At, Last, Parent};
@@ -21,6 +22,7 @@ pub fn unlink(at: &At<'_>, path: &[u8]) -> Result<(), Errno> {
     if slash {
         return Err(if victim.is_dir() { EISDIR } else { ENOTDIR }.into());
     }
+    landlock::check(&dir, at.cred, landlock::removing(&victim))?;
     perm::may_delete(&dir, &victim, at.cred, false)?;
     if victim.is_mountpoint() {
         return Err(EBUSY.because("a mount point"));
@@ -50,6 +52,7 @@ pub fn rmdir(at: &At<'_>, path: &[u8]) -> Result<(), Errno> {
     let cache = dir.mount.superblock().cache();
     let guard = dir.dentry.lock()?;
     let victim = dir.dentry.lookup_locked(&name, cache, &guard)?;
+    landlock::check(&dir, at.cred, landlock::removing(&victim))?;
     perm::may_delete(&dir, &victim, at.cred, true)?;
     if victim.is_mountpoint() {
         return Err(EBUSY.because("a mount point"));

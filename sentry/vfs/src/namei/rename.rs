@@ -2,6 +2,7 @@
 
 use crate::dentry::{ChangeGuard, Dentry, DentryCache, same_file};
 use crate::inode::MAY_WRITE;
+use crate::landlock::{self, Move};
 use crate::mount::Path;
 use crate::namei::perm;
 use crate::notify;
@@ -70,6 +71,15 @@ fn rename_locked(at: &At<'_>, old: &Side<'_>, new: &Side<'_>, flags: u32) -> Res
         Err(errno) => return Err(errno),
     };
     check_shape(old, new, &source, target.as_ref(), flags)?;
+    let change = Move {
+        file: &source,
+        from: Some(old.dir),
+        to: new.dir,
+        target: target.as_ref(),
+        removes: true,
+        exchange: flags & RENAME_EXCHANGE != 0,
+    };
+    landlock::check_move(at.cred, &change)?;
     if let Some(target) = &target
         && (Arc::ptr_eq(target, &source) || same_file(target.inode(), source.inode()))
     {
