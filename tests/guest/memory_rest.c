@@ -97,6 +97,9 @@ static void comparing(void)
 	slot.efd = 99;
 	T(syscall(SYS_kcmp, me, me, KCMP_EPOLL_TFD, p[0], &slot));
 	T(syscall(SYS_kcmp, me, me, KCMP_EPOLL_TFD, p[0], 8L));
+	T(syscall(SYS_kcmp, 0, me, KCMP_VM, 0L, 0L));
+	CHILD("another user", if (!geteuid()) { MUST(setresgid(1, 1, 1)); MUST(setresuid(1, 1, 1));
+	      T(syscall(SYS_kcmp, getpid(), me, KCMP_VM, 0L, 0L)); });
 	slot.efd = ep;
 	T(syscall(SYS_kcmp, me, me, KCMP_EPOLL_TFD, 99L, &slot));
 	pid_t child = fork();
