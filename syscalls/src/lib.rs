@@ -46,6 +46,7 @@ pub mod poll;
 pub mod prctl;
 pub mod process;
 pub mod proof;
+pub mod ptrace;
 pub mod record;
 pub mod rlimit;
 pub mod row;

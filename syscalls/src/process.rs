@@ -4,6 +4,7 @@
 use bevor_abi::Errno;
 use bevor_abi::errno::{E2BIG, EBADF, ECHILD, EFAULT, EINVAL, ENOENT, EOPNOTSUPP};
 use bevor_abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
+use bevor_abi::ptrace::PTRACE_O_TRACEEXIT;
 use bevor_abi::resource::Rusage;
 use bevor_abi::sched::{
     CLONE_CLEAR_SIGHAND, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_THREAD, CLONE_VFORK,
@@ -19,7 +20,7 @@ use bevor_kernel::block::Source;
 use bevor_kernel::clone::{self, Request};
 use bevor_kernel::exec::{self, Program};
 use bevor_kernel::group::Usage;
-use bevor_kernel::signal::{Detail, Info};
+use bevor_kernel::signal::{Detail, Info, send};
 use bevor_kernel::tree::ExitStatus;
 use bevor_kernel::wait::{self, Found, Options, Which};
 use bevor_kernel::{Block, Ctx, Restart, Stop, SysResult, exit, limits};
@@ -207,7 +208,11 @@ pub fn execveat(
 /// Never returns.
 pub fn exit(ctx: &mut Ctx<'_>, status: i32) -> SysResult {
     let task = ctx.task().clone();
-    exit::end_task(&task, ctx.machine, exited(status));
+    if task.ptrace.wants(PTRACE_O_TRACEEXIT) {
+        ctx.machine.ending = Some(exited(status));
+    } else {
+        exit::end_task(&task, ctx.machine, exited(status));
+    }
     Err(Stop::NoReturn)
 }
 
@@ -217,7 +222,12 @@ pub fn exit(ctx: &mut Ctx<'_>, status: i32) -> SysResult {
 /// Never returns.
 pub fn exit_group(ctx: &mut Ctx<'_>, status: i32) -> SysResult {
     let task = ctx.task().clone();
-    exit::exit_group(&task, ctx.machine, exited(status));
+    if task.ptrace.wants(PTRACE_O_TRACEEXIT) {
+        send::group_exit(&task.group, exited(status));
+        ctx.machine.ending = Some(exited(status));
+    } else {
+        exit::exit_group(&task, ctx.machine, exited(status));
+    }
     Err(Stop::NoReturn)
 }
 
@@ -254,6 +264,7 @@ pub fn wait4(
         keep: false,
         all: options & __WALL != 0,
         clone: options & __WCLONE != 0,
+        own: options & __WNOTHREAD != 0,
     };
     let Some(found) = look(ctx, &which, wanted, options)? else { return Ok(0) };
     if status.0 != 0 {
@@ -305,6 +316,7 @@ pub fn waitid(
         keep: options & WNOWAIT != 0,
         all: options & __WALL != 0,
         clone: options & __WCLONE != 0,
+        own: options & __WNOTHREAD != 0,
     };
     let found = look(ctx, &which, wanted, options)?;
     if rusage.0 != 0

@@ -8,9 +8,10 @@ use bevor_abi::time::Timespec;
 use bevor_base::clock::monotonic_ns;
 use bevor_kernel::group::ThreadGroup;
 use bevor_kernel::pid::Pid;
+use bevor_kernel::ptrace;
 use bevor_kernel::signal::{
-    self, Action, AltStack, Detail, Info, NSIG, SIG_IGN, SIGCONT, SIGKILL, SIGSEGV, SIGSTOP,
-    UNBLOCKABLE, bit, deliver, send,
+    self, Action, AltStack, Detail, Info, NSIG, SIG_IGN, SIGCONT, SIGKILL, SIGSEGV, UNBLOCKABLE,
+    bit, deliver, send,
 };
 use bevor_kernel::{Block, Ctx, Restart, Stop, SysResult, Task};
 use bevor_memory::UserAddr;
@@ -237,12 +238,15 @@ pub fn rt_sigtimedwait(
     Err(block.into())
 }
 
-/// `restart_syscall(2)`: calls restart without it, so there is never one to go on with.
+/// `restart_syscall(2)`: goes on with a wait that was interrupted while its task was traced. Other
+/// calls go on without it.
 ///
 /// # Errors
 /// `EINTR`.
-pub fn restart_syscall(_ctx: &mut Ctx<'_>) -> SysResult {
-    Err(EINTR.into())
+pub fn restart_syscall(ctx: &mut Ctx<'_>) -> SysResult {
+    let (call, block) = *ctx.machine.restart.take().ok_or(EINTR)?;
+    ptrace::arch::set_call(ctx.machine, call);
+    Err(block.into())
 }
 
 /// `rt_sigreturn(2)`.
@@ -448,11 +452,13 @@ fn send_to_thread(
     };
     if signo != 0 {
         let from = task.group.pid.number_or_zero(target.group.pid.namespace());
-        if signo == SIGKILL || signo == SIGSTOP || signo == SIGCONT {
+        if signo == SIGKILL {
             send::try_to_group(&target.group, info(from, cred.ruid))?;
-            task.kernel.report_continued(&target.group);
         } else {
             send::try_to_task(&target, info(from, cred.ruid))?;
+        }
+        if signo == SIGCONT {
+            task.kernel.report_continued(&target.group);
         }
     }
     Ok(0)

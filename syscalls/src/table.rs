@@ -153,7 +153,7 @@ syscalls! {
     98 getrusage(who: RusageWho, usage: Out<Rusage>) => full clock::getrusage;
     99 sysinfo(info: Out<Sysinfo>) => full system::sysinfo;
     100 times(buf: Out<Tms>) => full clock::times;
-    101 ptrace(request: PtraceRequest, pid: Pid, addr: Word, data: Word) => later;
+    101 ptrace(request: PtraceRequest, pid: Pid, addr: Word, data: Word) => partial ptrace::ptrace "no hardware breakpoints (ENOSPC), no PTRACE_SINGLEBLOCK (EIO), programs of filters are not shown (EMEDIUMTYPE)";
     102 getuid() => full credentials::getuid;
     103 syslog(action: SyslogAction, buf: Addr, len: Int) => partial system::syslog "a fixed log of one line";
     104 getgid() => full credentials::getgid;

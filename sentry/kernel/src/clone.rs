@@ -7,11 +7,13 @@ use crate::ipc::IpcNamespace;
 use crate::limits::{self, Limits};
 use crate::ns::{Namespaces, PlainNamespace, UtsNamespace};
 use crate::pid::{Pid, PidNamespace};
+use crate::ptrace;
 use crate::signal::{AltStack, SIGCHLD, TaskSignals};
 use crate::task::{Machine, Task, TaskFuture, TaskParts};
 use crate::tree::Node;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSPC, EPERM};
+use bevor_abi::ptrace::{PTRACE_EVENT_VFORK_DONE, PTRACE_O_TRACEVFORKDONE};
 use bevor_abi::sched::{
     CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS,
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME,
@@ -89,6 +91,9 @@ pub fn clone(ctx: &mut Ctx<'_>, request: &Request, pidfd: PidfdMaker) -> SysResu
         *child.vfork.lock() = Some(queue.clone());
         queue
     });
+    if parent.ptrace.is_active() {
+        ctx.machine.event = ptrace::born(&parent, &child, flags, request.exit_signal);
+    }
     child.schedule();
     match vfork {
         Some(queue) => Err(Stop::from(vfork_wait(child.pid().id, value, &queue))),
@@ -106,14 +111,19 @@ fn vfork_wait(child: u64, value: u64, queue: &WaitQueue) -> Block {
         .with_progress(Progress::Numbers(vec![child, value]))
 }
 
-fn vfork_again(ctx: &Ctx<'_>, block: &Block) -> SysResult {
+fn vfork_again(ctx: &mut Ctx<'_>, block: &Block) -> SysResult {
     let Progress::Numbers(numbers) = &block.progress else { return Err(EINVAL.into()) };
     let [child, value] = numbers[..] else { return Err(EINVAL.into()) };
     let child_task = ctx.kernel().tree.lock().tasks.get(&child).cloned();
     let waits = child_task.and_then(|task| task.vfork.lock().clone());
     match waits {
         Some(queue) => Err(Stop::from(vfork_wait(child, value, &queue))),
-        None => Ok(value),
+        None => {
+            if ctx.task().ptrace.wants(PTRACE_O_TRACEVFORKDONE) {
+                ctx.machine.event = Some((PTRACE_EVENT_VFORK_DONE, value));
+            }
+            Ok(value)
+        }
     }
 }
 
@@ -319,6 +329,7 @@ fn link(parent: &Arc<Task>, child: &Arc<Task>, request: &Request) -> Result<(), 
     let node = Node {
         group: child.group.clone(),
         parent: parent_id,
+        made_by: if flags & CLONE_PARENT != 0 { parent_node.made_by } else { parent.pid().id },
         children: Vec::new(),
         pgrp: parent_node.pgrp.clone(),
         session: parent_node.session.clone(),

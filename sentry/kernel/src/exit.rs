@@ -2,6 +2,7 @@
 
 use crate::group::{Ended, ThreadGroup};
 use crate::kernel::Kernel;
+use crate::ptrace;
 use crate::signal::{self, Info, SA_NOCLDWAIT, SIG_IGN, SIGCHLD, SIGCONT, SIGKILL};
 use crate::task::{Machine, Task};
 use crate::tree::{ExitStatus, Tree};
@@ -80,6 +81,7 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     if task.pid().id != task.group.id() {
         task.pid().end(status.wait_word());
     }
+    ptrace::task_ended(&mut tree, task, task.pid().id, status);
     // Files close without the tree's lock; descriptors may be other tasks' pidfds.
     drop(tree);
     // Mapped files first, as on Linux: their watchers hear in this order.
@@ -94,7 +96,7 @@ pub fn end_task(task: &Arc<Task>, machine: &mut Machine, status: ExitStatus) {
     machine.files = crate::fd::FdTable::new();
     if last {
         tree = task.kernel.tree.lock();
-        end_group(&task.kernel, &mut tree, &task.group, task, status);
+        end_group(&task.kernel, &mut tree, &task.group, status);
         drop(tree);
     } else {
         // An `execve` in another thread may wait for this one.
@@ -129,13 +131,7 @@ pub fn vfork_done(task: &Task) {
     }
 }
 
-fn end_group(
-    kernel: &Arc<Kernel>,
-    tree: &mut Tree,
-    group: &Arc<ThreadGroup>,
-    task: &Task,
-    status: ExitStatus,
-) {
+fn end_group(kernel: &Arc<Kernel>, tree: &mut Tree, group: &Arc<ThreadGroup>, status: ExitStatus) {
     let id = group.id();
     if group.is_init() {
         kill_namespace(tree, group);
@@ -143,7 +139,7 @@ fn end_group(
     orphan_children(tree, id);
     let Some(node) = tree.nodes.get_mut(&id) else { return };
     node.zombie = Some(status);
-    let (parent, exit_signal) = (node.parent, node.exit_signal);
+    let parent = node.parent;
     hang_up(tree, id);
     group.exit_wait.wake(Ready::IN);
     kernel.session_leader_ended(tree, group);
@@ -152,6 +148,18 @@ fn end_group(
         group.container.process_ended(group, status);
         return;
     }
+    if ptrace::hidden_end(tree, id, parent, status) {
+        return;
+    }
+    end_awaits_parent(tree, id, status);
+}
+
+/// A process has ended, and its parent is to wait for it: tells that. The zombie goes at once if the
+/// parent does not want to.
+pub(crate) fn end_awaits_parent(tree: &mut Tree, id: u64, status: ExitStatus) {
+    let Some(node) = tree.nodes.get(&id) else { return };
+    let (parent, exit_signal) = (node.parent, node.exit_signal);
+    let uid = node.group.cred().map_or(0, |cred| cred.ruid);
     let (code, value) = status.child_info();
     let autoreap = tree.nodes.get(&parent).is_some_and(|parent| {
         let action = parent.group.handlers().get(SIGCHLD);
@@ -164,7 +172,6 @@ fn end_group(
                 .get(&parent)
                 .is_some_and(|parent| parent.group.handlers().get(SIGCHLD).handler == SIG_IGN);
         let signo = if ignored { 0 } else { exit_signal };
-        let uid = task.cred().ruid;
         notify_exit(tree, node, code, value, signo, uid);
     }
     if autoreap {

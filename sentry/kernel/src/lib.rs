@@ -35,6 +35,7 @@ pub mod ns;
 pub mod nsfs;
 pub mod oom;
 pub mod pid;
+pub mod ptrace;
 pub mod seccomp;
 pub mod session;
 pub mod signal;

@@ -197,6 +197,7 @@ fn insert(kernel: &Kernel, task: &Arc<Task>, pid: Arc<Pid>, tty: Option<Arc<dyn 
     }
     let node = Node {
         group,
+        made_by: 0,
         parent: 0,
         children: Vec::new(),
         pgrp: pid.clone(),

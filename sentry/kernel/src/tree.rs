@@ -6,9 +6,10 @@
 
 use crate::group::ThreadGroup;
 use crate::pid::Pid;
+use crate::ptrace::Traced;
 use crate::task::Task;
 use bevor_vfs::tty::Terminal;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// How a process ended, or what it reports to `wait` (`wait(2)`).
@@ -71,6 +72,8 @@ pub struct Node {
     pub group: Arc<ThreadGroup>,
     /// Its parent, 0 for none (a container's init).
     pub parent: u64,
+    /// The thread that made it, while that is one of its parent's.
+    pub made_by: u64,
     /// Its children, oldest first.
     pub children: Vec<u64>,
     /// Its process group.
@@ -111,6 +114,8 @@ pub struct Tree {
     pub nodes: HashMap<u64, Node>,
     /// The terminals that control a session, by their number.
     pub terminals: HashMap<u64, TtyUse>,
+    /// Traced tasks by [`Pid::id`], until their tracer has awaited their end.
+    pub tracees: BTreeMap<u64, Traced>,
 }
 
 impl Tree {
@@ -159,6 +164,7 @@ impl Tree {
     pub fn adopt(&mut self, parent: u64, child: u64) {
         if let Some(node) = self.nodes.get_mut(&child) {
             let old = std::mem::replace(&mut node.parent, parent);
+            node.made_by = 0;
             if let Some(old) = self.nodes.get_mut(&old) {
                 old.children.retain(|&id| id != child);
             }
@@ -174,6 +180,7 @@ impl Tree {
         if let Some(status) = node.zombie {
             node.group.pid.end(status.wait_word());
         }
+        self.tracees.remove(&id);
         node.group.exit_wait.wake(bevor_base::Ready::ALL);
         if let Some(parent) = self.nodes.get_mut(&node.parent) {
             parent.children.retain(|&child| child != id);

@@ -4,10 +4,12 @@ use super::{Loaded, Privileges, Program};
 use crate::block::{Block, ObjectKind, Restart, Stop, SysResult};
 use crate::ctx::Ctx;
 use crate::exit;
+use crate::ptrace;
 use crate::signal::{AltStack, SIGKILL, send};
 use crate::task::Task;
 use crate::tree::ExitStatus;
 use bevor_abi::Errno;
+use bevor_abi::cap::CAP_SYS_PTRACE;
 use bevor_abi::errno::{EAGAIN, ENOMEM};
 use bevor_abi::prctl::{ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, READ_IMPLIES_EXEC};
 use bevor_base::WaitQueue;
@@ -26,7 +28,11 @@ const CLEARED_IF_SECURE: u32 =
 pub fn prepare(ctx: &Ctx<'_>, program: Program<'_>) -> Result<Loaded, Errno> {
     let task = ctx.task();
     let allow = ctx.kernel().config.allow_suid;
-    let may_gain = allow && !task.no_new_privs.load(Ordering::Relaxed);
+    // Who traces a program with privileges would have them, too.
+    let trusted = task
+        .tracer()
+        .is_none_or(|tracer| tracer.cred().has_cap_in(CAP_SYS_PTRACE, &task.cred().user_ns));
+    let may_gain = allow && trusted && !task.no_new_privs.load(Ordering::Relaxed);
     let privileges = Privileges { may_gain };
     let account = ctx.mm().account();
     let loaded =
@@ -83,6 +89,7 @@ fn commit(ctx: &mut Ctx<'_>, task: &Arc<Task>, loaded: Loaded) -> SysResult {
     };
     let mut thread = space.clone().new_thread().map_err(refused)?;
     thread.set_fp_state(&FpState::default()).map_err(refused)?;
+    let old = task.pid();
     take_over_leadership(task);
     task.group.signals.lock().execing = None;
 
@@ -107,6 +114,7 @@ fn commit(ctx: &mut Ctx<'_>, task: &Arc<Task>, loaded: Loaded) -> SysResult {
     loaded.mm.inherit_policy(&ctx.machine.mm);
     drop(task.set_mm(Some(loaded.mm.clone())));
     ctx.machine.mm = loaded.mm;
+    let call = ctx.regs().syscall_nr();
     ctx.machine.context = loaded.context;
 
     let handlers = task.group.handlers().after_exec();
@@ -129,6 +137,11 @@ fn commit(ctx: &mut Ctx<'_>, task: &Arc<Task>, loaded: Loaded) -> SysResult {
     }
     exit::vfork_done(task);
     ctx.refresh_answers();
+    ctx.machine.restart = None;
+    if task.ptrace.is_active() {
+        ptrace::arch::show_call(ctx.machine, call);
+        ptrace::executed(task, ctx.machine, &old);
+    }
     // A kill that came meanwhile went to the old thread.
     task.sched.set_attention();
     Err(Stop::NoReturn)
@@ -144,4 +157,5 @@ fn take_over_leadership(task: &Arc<Task>) {
     let old = task.set_pid(leader.clone());
     tree.tasks.remove(&old.id);
     tree.tasks.insert(leader.id, task.clone());
+    ptrace::new_leader(&mut tree, old.id, &leader);
 }

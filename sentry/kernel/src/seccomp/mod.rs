@@ -21,6 +21,7 @@ use crate::tree::ExitStatus;
 use bevor_abi::Errno;
 use bevor_abi::conv::{low_u32, sign_extend};
 use bevor_abi::errno::{EBUSY, EINVAL, ENOMEM, ENOSYS, ESRCH};
+use bevor_abi::ptrace::{PTRACE_EVENT_SECCOMP, PTRACE_O_SUSPEND_SECCOMP, PTRACE_O_TRACESECCOMP};
 use bevor_abi::seccomp::{
     SECCOMP_MODE_DISABLED, SECCOMP_MODE_FILTER, SECCOMP_MODE_STRICT, SECCOMP_RET_ACTION_FULL,
     SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_THREAD,
@@ -221,6 +222,9 @@ pub fn attach(
 /// Looks at a call before it is served. `None`: it is to be served.
 #[cold]
 pub(crate) fn enter(ctx: &mut Ctx<'_>) -> Option<SysResult> {
+    if ctx.task().ptrace.wants(PTRACE_O_SUSPEND_SECCOMP) {
+        return None;
+    }
     if let Some(block) = ctx.resumed() {
         let asked = ctx.task().seccomp.asked(waits_for(block)?)?;
         return answered(ctx, &asked);
@@ -284,7 +288,10 @@ fn filtered(ctx: &mut Ctx<'_>) -> Option<SysResult> {
             send::force(&task, trap(&data, rest));
             Some(Err(Stop::NoReturn))
         }
-        SECCOMP_RET_TRACE => ask_tracer(ctx, rest),
+        SECCOMP_RET_TRACE => {
+            drop(filters);
+            ask_tracer(ctx, rest)
+        }
         SECCOMP_RET_USER_NOTIF => {
             let by = by?;
             let notifier = by.notifier.as_ref();
@@ -323,8 +330,15 @@ fn trap(data: &SeccompData, errno: u32) -> Info {
 }
 
 /// `SECCOMP_RET_TRACE` (`PTRACE_EVENT_SECCOMP`): the tracer decides. `None`: the call is made.
-fn ask_tracer(ctx: &Ctx<'_>, message: u32) -> Option<SysResult> {
-    let _ = (ctx, message);
+fn ask_tracer(ctx: &mut Ctx<'_>, message: u32) -> Option<SysResult> {
+    if std::mem::take(&mut ctx.machine.asked) {
+        return None;
+    }
+    if ctx.task().ptrace.wants(PTRACE_O_TRACESECCOMP) {
+        // Once the tracer has let the task go on, the filters are asked again.
+        ctx.machine.event = Some((PTRACE_EVENT_SECCOMP, message.into()));
+        return Some(Err(Stop::NoReturn));
+    }
     // Without a tracer that wants to be asked.
     Some(Err(ENOSYS.because("a filter wants a tracer asked").into()))
 }

@@ -5,6 +5,7 @@ use super::{Action, AltStack, Detail, Info, SA_ONSTACK, SA_RESTORER};
 use crate::task::{Machine, Task};
 use bevor_abi::Errno;
 use bevor_abi::errno::EFAULT;
+use bevor_abi::nr::SYS_restart_syscall;
 use bevor_memory::UserAddr;
 use bevor_platform::{FpState, UserRegs};
 
@@ -155,6 +156,68 @@ pub fn rewind_syscall(machine: &mut Machine) {
     context.full = true;
     context.regs.rax = context.regs.orig_rax;
     context.regs.rip = context.regs.rip.wrapping_sub(2);
+}
+
+/// The call that was interrupted returned that it shall be made again; the registers say how
+/// (a traced task; its tracer may have changed them). No handler runs.
+pub fn restart_by_registers(machine: &mut Machine) {
+    if !in_call(machine) {
+        return;
+    }
+    let context = &mut machine.context;
+    match error_of(context.regs.rax) {
+        RESTART_SYS | RESTART_NO_INTR | RESTART_NO_HAND => rewind_syscall(machine),
+        RESTART_BLOCK => {
+            context.full = true;
+            context.regs.rax = SYS_restart_syscall;
+            context.regs.rip = context.regs.rip.wrapping_sub(2);
+        }
+        _ => {}
+    }
+}
+
+/// The same, when a handler runs; `true`: it returns `EINTR`.
+pub fn interrupt_by_registers(machine: &mut Machine, sa_restart: bool) -> bool {
+    if !in_call(machine) {
+        return false;
+    }
+    match error_of(machine.context.regs.rax) {
+        RESTART_SYS if sa_restart => rewind_syscall(machine),
+        RESTART_NO_INTR => rewind_syscall(machine),
+        RESTART_SYS | RESTART_NO_HAND | RESTART_BLOCK => {
+            machine.context.full = true;
+            machine.set_return(bevor_abi::errno::EINTR.as_return());
+            return true;
+        }
+        _ => {}
+    }
+    false
+}
+
+/// What an interrupted call returns to the code above.
+pub fn set_interrupted(machine: &mut Machine, restart: crate::block::Restart) {
+    use crate::block::Restart;
+    let errno = match restart {
+        Restart::Sys => RESTART_SYS,
+        Restart::NoIntr | Restart::Killable => RESTART_NO_INTR,
+        Restart::NoHand => RESTART_NO_HAND,
+        Restart::SameDeadline => RESTART_BLOCK,
+        Restart::Never => i64::from(bevor_abi::errno::EINTR.0),
+    };
+    machine.set_return((-errno).cast_unsigned());
+}
+
+const RESTART_SYS: i64 = 512;
+const RESTART_NO_INTR: i64 = 513;
+const RESTART_NO_HAND: i64 = 514;
+const RESTART_BLOCK: i64 = 516;
+
+const fn in_call(machine: &Machine) -> bool {
+    crate::ptrace::arch::call_number(&machine.context.regs) >= 0
+}
+
+const fn error_of(result: u64) -> i64 {
+    result.cast_signed().wrapping_neg()
 }
 
 fn low_u32(value: u64) -> u32 {

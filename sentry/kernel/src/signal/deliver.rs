@@ -5,6 +5,7 @@ use super::{
     SIGKILL, SIGSEGV, SYNCHRONOUS, UNBLOCKABLE, arch, bit, default_action, send,
 };
 use crate::block::Restart;
+use crate::ptrace::{self, Stopped};
 use crate::task::{Flow, Machine, Task};
 use crate::tree::{ExitStatus, JobEvent};
 use bevor_abi::errno::EINTR;
@@ -15,7 +16,13 @@ use std::sync::Arc;
 #[must_use]
 pub fn has_work(task: &Task) -> bool {
     let group = task.group.signals.lock();
-    if group.exiting.is_some() || group.stopped.is_some() || must_yield(task, group.execing) {
+    if group.exiting.is_some() || must_yield(task, group.execing) {
+        return true;
+    }
+    let stopped = group.stopped.is_some();
+    if task.ptrace.is_active() && ptrace::has_trap(task, stopped)
+        || stopped && !task.ptrace.is_active()
+    {
         return true;
     }
     let signals = task.signals.lock();
@@ -81,6 +88,11 @@ pub fn take(task: &Task, allowed: u64) -> Option<Info> {
 
 /// Acts on everything pending: pushes handler frames, stops, or decides that the task ends.
 pub fn work(task: &Arc<Task>, machine: &mut Machine) -> Flow {
+    work_on(task, machine, None)
+}
+
+/// Like [`work`], beginning with a signal that the task's tracer lets through.
+pub fn work_on(task: &Arc<Task>, machine: &mut Machine, mut given: Option<Info>) -> Flow {
     let mut handler = false;
     task.kernel.report_continued(&task.group);
     loop {
@@ -92,12 +104,25 @@ pub fn work(task: &Arc<Task>, machine: &mut Machine) -> Flow {
             if must_yield(task, group.execing) {
                 return Flow::Exit(ExitStatus::Exited(0));
             }
-            if group.stopped.is_some() {
+            if group.stopped.is_some() && !task.ptrace.is_active() {
                 return Flow::Stop;
             }
         }
-        let blocked = task.signals.lock().blocked;
-        let Some(info) = take(task, !blocked | UNBLOCKABLE) else { break };
+        let info = match given.take() {
+            Some(info) => info,
+            None => {
+                let traced = task.ptrace.is_active();
+                if traced && let Some(stop) = ptrace::pending_trap(task) {
+                    return Flow::Trap(stop);
+                }
+                let blocked = task.signals.lock().blocked;
+                let Some(info) = take(task, !blocked | UNBLOCKABLE) else { break };
+                if traced && info.signo != SIGKILL {
+                    return Flow::Trap(Stopped::signal(info));
+                }
+                info
+            }
+        };
         let action = task.group.handlers().get(info.signo);
         match action.handler {
             SIG_IGN => {}
@@ -105,7 +130,7 @@ pub fn work(task: &Arc<Task>, machine: &mut Machine) -> Flow {
                 _ if is_protected(task, &info) => {}
                 DefaultAction::Ignore | DefaultAction::Continue => {}
                 DefaultAction::Stop => {
-                    if stop(task, info.signo) {
+                    if stop(task, info.signo) && !task.ptrace.is_active() {
                         return Flow::Stop;
                     }
                 }
@@ -125,8 +150,15 @@ pub fn work(task: &Arc<Task>, machine: &mut Machine) -> Flow {
                     );
                 }
                 handler = true;
+                if task.ptrace.has(ptrace::flag::STEP) {
+                    // The step was into the handler.
+                    return Flow::Trap(Stopped::event(task, 0));
+                }
             }
         }
+    }
+    if std::mem::take(&mut machine.restarting) {
+        arch::restart_by_registers(machine);
     }
     // A call that put a mask in place for its wait (`sigsuspend`, `ppoll`) has ended by now,
     // unless it is about to go on waiting.
@@ -170,24 +202,29 @@ fn stop(task: &Arc<Task>, signo: i32) -> bool {
     if signo != super::SIGSTOP && tree.is_orphaned(&node.pgrp.clone(), None) {
         return false;
     }
+    let threads = task.group.threads.lock().clone();
     {
         let mut signals = task.group.signals.lock();
         if signals.exiting.is_some() || signals.pending.mask() & bit(SIGCONT) != 0 {
             return false;
         }
         signals.stopped = Some(signo);
+        for other in &threads {
+            other.ptrace.set(ptrace::flag::GROUP_STOP);
+        }
     }
     if let Some(node) = tree.nodes.get_mut(&task.group.id()) {
         node.job_event = Some(JobEvent::Stopped(signo));
     }
     if let Some(node) = tree.nodes.get(&task.group.id()) {
-        send::notify_parent(&tree, node, 5, signo, send::child_stop_signal(&tree, node));
+        if !ptrace::traced_by(&tree, task.group.id(), node.parent) {
+            send::notify_parent(&tree, node, 5, signo, send::child_stop_signal(&tree, node));
+        }
         if task.group.is_init() {
             task.group.container.init_changed(JobEvent::Stopped(signo));
         }
     }
     drop(tree);
-    let threads = task.group.threads.lock().clone();
     for other in threads.iter().filter(|other| !Arc::ptr_eq(other, task)) {
         other.notify();
     }
@@ -197,9 +234,12 @@ fn stop(task: &Arc<Task>, signo: i32) -> bool {
 /// Pushes a handler's frame; `false` if the stack cannot take it.
 fn handle(task: &Arc<Task>, machine: &mut Machine, info: &Info, action: Action) -> bool {
     let nr = machine.context.regs.syscall_nr();
-    if settle_interrupted(machine, action.flags & SA_RESTART != 0)
-        && let Some(observe) = task.kernel.config.on_interrupt
-    {
+    let restarts = action.flags & SA_RESTART != 0;
+    let mut interrupted = settle_interrupted(machine, restarts);
+    if std::mem::take(&mut machine.restarting) {
+        interrupted |= arch::interrupt_by_registers(machine, restarts);
+    }
+    if interrupted && let Some(observe) = task.kernel.config.on_interrupt {
         observe(nr);
     }
     if action.flags & SA_RESETHAND != 0 {

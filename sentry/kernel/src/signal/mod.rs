@@ -10,6 +10,7 @@ mod pending;
 pub mod send;
 
 pub use arch::restore_frame;
+pub(crate) use arch::set_interrupted;
 pub use info::{Detail, Info};
 pub use pending::Pending;
 
@@ -22,6 +23,8 @@ pub const NSIG: i32 = 64;
 pub const SIGKILL: i32 = 9;
 /// `SIGSTOP`.
 pub const SIGSTOP: i32 = 19;
+/// `SIGTRAP`.
+pub const SIGTRAP: i32 = 5;
 /// `SIGCONT`.
 pub const SIGCONT: i32 = 18;
 /// `SIGCHLD`.

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::group::ThreadGroup;
 use crate::limits;
+use crate::ptrace::flag;
 use crate::task::Task;
 use crate::tree::{ExitStatus, JobEvent, Node};
 use bevor_abi::Errno;
@@ -30,6 +31,9 @@ pub fn to_task(task: &Arc<Task>, info: Info) {
 /// `EAGAIN` when a queued signal would exceed `RLIMIT_SIGPENDING`.
 pub fn try_to_task(task: &Arc<Task>, info: Info) -> Result<(), Errno> {
     prepare(&task.group, info.signo);
+    if info.signo == SIGKILL {
+        task.ptrace.note_kill();
+    }
     let group = task.group.signals.lock();
     let mut signals = task.signals.lock();
     let blocked = signals.blocked | signals.saved.unwrap_or(0);
@@ -61,6 +65,9 @@ pub fn to_group(group: &Arc<ThreadGroup>, info: Info) {
 pub fn try_to_group(group: &Arc<ThreadGroup>, info: Info) -> Result<(), Errno> {
     prepare(group, info.signo);
     if info.signo == SIGKILL {
+        for task in group.threads.lock().iter() {
+            task.ptrace.note_kill();
+        }
         group_exit(group, ExitStatus::Signaled { signo: SIGKILL, core: false });
         return Ok(());
     }
@@ -105,6 +112,12 @@ pub fn force(task: &Arc<Task>, info: Info) {
     }
     signals.pending.push(info);
     drop(signals);
+    task.notify();
+}
+
+/// Puts a signal that was taken back into the task's queue.
+pub(crate) fn put_back(task: &Arc<Task>, info: Info) {
+    task.signals.lock().pending.push(info);
     task.notify();
 }
 
@@ -191,6 +204,15 @@ fn prepare(group: &Arc<ThreadGroup>, signo: i32) {
     let threads = group.threads.lock().clone();
     let mut signals = group.signals.lock();
     signals.pending.discard(cancelled);
+    if signo == SIGCONT {
+        for task in threads.iter().filter(|task| task.ptrace.is_active()) {
+            task.ptrace.clear(flag::GROUP_STOP);
+            if task.ptrace.has(flag::SEIZED) {
+                task.ptrace.set(flag::NOTIFY);
+                task.notify();
+            }
+        }
+    }
     for task in &threads {
         task.signals.lock().pending.discard(cancelled);
     }
@@ -213,6 +235,10 @@ pub fn resume(group: &Arc<ThreadGroup>, info: Info) {
 /// Whether a signal vanishes when sent: ignored and not blocked (a blocked one stays pending, its
 /// action may change), or meant for an init that has no handler for it.
 fn is_dropped(task: &Arc<Task>, signo: i32, blocked: u64) -> bool {
+    // A tracer may want to know even of those.
+    if task.ptrace.is_active() && signo != SIGKILL {
+        return false;
+    }
     let handlers = task.group.handlers();
     if bit(signo) & blocked == 0 && handlers.ignores(signo) {
         return true;

@@ -23,6 +23,7 @@ impl Task {
         let parent = tree.nodes.get(&node.parent).map(|parent| parent.group.pid.clone());
         Answers {
             enabled: !self.kernel.config.observe_every_call
+                && !self.ptrace.is_active()
                 && self.seccomp.surely_allows(&ANSWERED_CALLS),
             pid: number(self.group.pid.number_or_zero(&ns)),
             tid: number(self.pid().number_or_zero(&ns)),

@@ -1,14 +1,17 @@
 //! The one hand-written future of every task: run the guest, await its next event, serve it.
 
+use super::traced::Then;
 use super::{Machine, Task, reload};
 use crate::block::{Block, ObjectKind, Restart, Source, Stop};
 use crate::ctx::Ctx;
 use crate::executor::Worker;
 use crate::exit;
 use crate::oom;
+use crate::ptrace::{self, Stopped};
 use crate::signal::{self, Info, SIGKILL};
 use crate::tree::ExitStatus;
 use bevor_abi::errno::{ENOSYS, ERESTARTSYS};
+use bevor_abi::ptrace::PTRACE_O_TRACEEXIT;
 use bevor_abi::time::Timespec;
 use bevor_base::timer::{Timed, TimerId};
 use bevor_base::{Ready, Registration, WaitQueue, Wakeable};
@@ -21,7 +24,7 @@ use std::sync::atomic::Ordering;
 const RESTART_DELAY_NS: u64 = 1_000_000;
 
 /// What the task does next.
-enum Step {
+pub(super) enum Step {
     /// Enter the guest, after looking at signals.
     Enter,
     /// The guest is running; an event is awaited.
@@ -30,12 +33,14 @@ enum Step {
     Waiting(Box<Waiting>),
     /// Stopped by job control, perhaps in a waiting call.
     Stopped(Option<Box<Waiting>>),
+    /// Stopped for its tracer.
+    Traced(Box<Then>),
     /// Ended.
     Dead,
 }
 
 /// A waiting call and its registrations, which end when it goes on.
-struct Waiting {
+pub(super) struct Waiting {
     block: Block,
     _registrations: Vec<Registration>,
     timer: Option<TimerId>,
@@ -56,7 +61,7 @@ enum Saved {
 }
 
 /// How a look at pending signals ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Flow {
     /// Nothing more to do; `handler` tells whether a handler's frame was pushed.
     Go {
@@ -65,14 +70,16 @@ pub enum Flow {
     },
     /// The process is stopped: park.
     Stop,
+    /// The task is traced: it stops for this.
+    Trap(Stopped),
     /// The task must end with this status.
     Exit(ExitStatus),
 }
 
 /// State machine of a task.
 pub struct TaskFuture {
-    machine: Machine,
-    step: Step,
+    pub(super) machine: Machine,
+    pub(super) step: Step,
 }
 
 impl Timed for Task {
@@ -110,6 +117,7 @@ impl TaskFuture {
                 Step::Guest => Some(self.serve_event(task)),
                 Step::Waiting(waiting) => self.go_on(task, waiting),
                 Step::Stopped(waiting) => self.stopped(task, waiting),
+                Step::Traced(then) => self.traced(task, then),
                 Step::Dead => return,
             };
             match next {
@@ -125,18 +133,21 @@ impl TaskFuture {
             self.refresh_answers(task);
             match signal::deliver::work(task, &mut self.machine) {
                 Flow::Go { .. } => {}
-                Flow::Stop => return Some(Step::Stopped(None)),
-                Flow::Exit(status) => return self.exit(task, status),
+                flow => return Some(self.follow(task, flow)),
             }
         }
-        let Some(thread) = self.machine.thread.as_deref_mut() else {
+        if self.machine.thread.is_none() {
             return self.exit(task, ExitStatus::Signaled { signo: SIGKILL, core: false });
-        };
+        }
         if !worker.can_resume() {
             self.step = Step::Enter;
             task.requeue();
             return None;
         }
+        if task.ptrace.is_active() {
+            self.machine.prepare_step(task);
+        }
+        let Some(thread) = self.machine.thread.as_deref_mut() else { return Some(Step::Enter) };
         self.step = Step::Guest;
         task.sched.enter_guest();
         if task.sched.attention() {
@@ -173,7 +184,13 @@ impl TaskFuture {
     fn serve_event(&mut self, task: &Arc<Task>) -> Step {
         let machine = &mut self.machine;
         let Some(thread) = machine.thread.as_deref_mut() else { return Step::Enter };
-        match thread.take_event(&mut machine.context) {
+        let event = thread.take_event(&mut machine.context);
+        let traced = task.ptrace.is_active();
+        if std::mem::take(&mut machine.stepping) {
+            ptrace::arch::end_step(&mut machine.context);
+        }
+        match event {
+            Event::Syscall if traced => return self.traced_call(task),
             Event::Syscall => {
                 if let Some(site) = thread.patch_candidate() {
                     let mm = &machine.mm;
@@ -225,7 +242,7 @@ impl TaskFuture {
 
     /// Calls the handler of the current system call; `waiting` is what it waited with. The old
     /// registrations stay until the handler has looked, so that no wake-up falls in between.
-    fn syscall(
+    pub(super) fn syscall(
         &mut self,
         task: &Arc<Task>,
         waiting: Option<Box<Waiting>>,
@@ -238,12 +255,22 @@ impl TaskFuture {
         if let Err(Stop::Block(block)) = result {
             let nr = i32::try_from(self.machine.context.regs.syscall_nr()).unwrap_or(-1);
             task.waiting_in.store(nr, Ordering::Relaxed);
-            return Self::wait(task, *block, waiting);
+            let step = Self::wait(task, *block, waiting);
+            return match step {
+                Step::Waiting(waiting) if self.machine.event.is_some() => {
+                    self.event_stop(task, Then::Wait(waiting))
+                }
+                step => step,
+            };
         }
         if let Some(waiting) = waiting
             && waiting.finish(task).restart == Restart::Killable
         {
             task.sched.set_attention();
+        }
+        let traced = task.ptrace.is_active();
+        if traced && self.machine.event.is_some() {
+            return self.event_stop(task, Then::Return(Self::result_of(&result)));
         }
         match result {
             Ok(value) => self.machine.set_return(value),
@@ -251,7 +278,13 @@ impl TaskFuture {
             Err(Stop::Errno(errno)) => self.machine.set_return(errno.as_return()),
             Err(Stop::NoReturn | Stop::Block(_)) => {}
         }
-        if self.machine.thread.is_none() { Step::Dead } else { Step::Enter }
+        if self.machine.thread.is_none() {
+            Step::Dead
+        } else if traced {
+            self.leave_call(task)
+        } else {
+            Step::Enter
+        }
     }
 
     /// The handler sent its own task a signal that must act before the call goes on.
@@ -385,9 +418,12 @@ impl TaskFuture {
             drop(waiting.finish(task));
             self.machine.set_return(done);
             task.sched.set_attention();
-            return Step::Enter;
+            return if task.ptrace.is_active() { self.leave_call(task) } else { Step::Enter };
         }
         self.write_left(&waiting.block);
+        if task.ptrace.is_active() {
+            return self.interrupt_traced(task, *waiting);
+        }
         self.machine.interrupted = Some(waiting.block.restart);
         let flow = signal::deliver::work(task, &mut self.machine);
         self.machine.interrupted = None;
@@ -403,6 +439,7 @@ impl TaskFuture {
             // Nothing ran: the call goes on waiting where it was, with the same deadline.
             Flow::Go { handler: false } => Step::Waiting(waiting),
             Flow::Stop => Step::Stopped(Some(waiting)),
+            Flow::Trap(stop) => self.trap_in_wait(task, *waiting, stop),
         }
     }
 
@@ -418,7 +455,7 @@ impl TaskFuture {
 
     /// Job control has stopped the process; `waiting` is the call it was stopped in.
     fn stopped(&mut self, task: &Arc<Task>, waiting: Option<Box<Waiting>>) -> Option<Step> {
-        if !task.group.is_stopped() || signal::deliver::must_end(task) {
+        if !task.group.is_stopped() || signal::deliver::must_end(task) || task.ptrace.is_active() {
             task.sched.set_attention();
             return Some(match waiting {
                 Some(waiting) => {
@@ -435,14 +472,17 @@ impl TaskFuture {
         Some(std::mem::replace(&mut self.step, Step::Dead))
     }
 
-    fn exit(&mut self, task: &Arc<Task>, status: ExitStatus) -> Option<Step> {
+    pub(super) fn exit(&mut self, task: &Arc<Task>, status: ExitStatus) -> Option<Step> {
+        if task.ptrace.wants(PTRACE_O_TRACEEXIT) {
+            return Some(self.exit_traced(task, status));
+        }
         exit::end_task(task, &mut self.machine, status);
         Some(Step::Dead)
     }
 }
 
 impl Waiting {
-    fn finish(mut self, task: &Task) -> Block {
+    pub(super) fn finish(mut self, task: &Task) -> Block {
         task.waiting_in.store(-1, Ordering::Relaxed);
         if let Some(timer) = self.timer.take() {
             task.kernel.timers.disarm(timer);

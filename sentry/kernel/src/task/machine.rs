@@ -1,8 +1,9 @@
 //! The part of a task that system calls change under the polling worker: platform thread,
 //! registers, and the memory and descriptors it runs with.
 
-use crate::block::Restart;
+use crate::block::{Block, Restart};
 use crate::fd::FdTable;
+use crate::tree::ExitStatus;
 use bevor_memory::MemoryManager;
 use bevor_platform::{Context, Thread};
 use std::sync::Arc;
@@ -19,6 +20,19 @@ pub struct Machine {
     pub files: Arc<FdTable>,
     /// Set while a waiting call has been interrupted and the signal code has not decided yet.
     pub interrupted: Option<Restart>,
+    /// The registers hold what a system call returned, which may be that it is to be made again: the
+    /// signal code looks (a traced task, whose tracer may have changed them).
+    pub restarting: bool,
+    /// The wait that `restart_syscall` goes on with, and the call it was begun by.
+    pub restart: Option<Box<(u64, Block)>>,
+    /// A traced task stops for this `PTRACE_EVENT_*`, with its message, before its call returns.
+    pub event: Option<(u32, u64)>,
+    /// A traced task is to end with this status, after it has stopped for that.
+    pub ending: Option<ExitStatus>,
+    /// Its tracer has just let a call go on that a filter wanted it to be asked about.
+    pub asked: bool,
+    /// The trap flag is its tracer's, not the guest's.
+    pub stepping: bool,
 }
 
 impl Machine {
@@ -30,7 +44,19 @@ impl Machine {
         mm: Arc<MemoryManager>,
         files: Arc<FdTable>,
     ) -> Self {
-        Self { thread: Some(thread), context, mm, files, interrupted: None }
+        Self {
+            thread: Some(thread),
+            context,
+            mm,
+            files,
+            interrupted: None,
+            restarting: false,
+            restart: None,
+            event: None,
+            ending: None,
+            asked: false,
+            stepping: false,
+        }
     }
 
     /// Sets the value the interrupted system call returns.

@@ -8,6 +8,7 @@ mod future;
 mod machine;
 mod reload;
 mod sched;
+mod traced;
 
 pub use future::{Flow, TaskFuture};
 pub use machine::Machine;
@@ -19,6 +20,7 @@ use crate::group::{ThreadGroup, Usage};
 use crate::kernel::Kernel;
 use crate::ns::Namespaces;
 use crate::pid::Pid;
+use crate::ptrace::Tracee;
 use crate::seccomp::Seccomp;
 use crate::signal::TaskSignals;
 use bevor_abi::cap::CAP_IPC_LOCK;
@@ -52,6 +54,8 @@ pub struct Task {
     namespaces: RwLock<Arc<Namespaces>>,
     /// Signals.
     pub signals: Mutex<TaskSignals>,
+    /// What it knows of being traced.
+    pub ptrace: Tracee,
     comm: Mutex<[u8; 16]>,
     kicker: RwLock<Option<Arc<dyn Kick>>>,
     /// `set_tid_address(2)`.
@@ -207,6 +211,7 @@ impl Task {
             cred: RwLock::new(parts.cred),
             namespaces: RwLock::new(parts.namespaces),
             signals: Mutex::new(parts.signals),
+            ptrace: Tracee::default(),
             comm: Mutex::new(parts.comm),
             kicker: RwLock::new(Some(parts.kicker)),
             clear_child_tid: AtomicU64::new(0),

@@ -28,6 +28,8 @@ const SLOTS: u64 = REGION_LEN / trampoline::LEN;
 const TRAPS_BEFORE: u8 = 8;
 /// How many sites are remembered before the counts are thrown away.
 const MAX_COUNTS: usize = 4096;
+/// Trap number of a debug exception.
+const DEBUG_TRAP: u64 = 1;
 
 /// A region of the platform's trampoline file, shared by an address space and its forks.
 #[derive(Debug)]
@@ -199,6 +201,13 @@ impl Patches {
         }
         let start = regs.rip - regs.rip % trampoline::LEN;
         if let Some((after, patched)) = state.trampolines.get(&start) {
+            // A step into the trampoline is half of the original instruction: it goes on until the call
+            // has been made.
+            let step =
+                matches!(event, Event::Exception { signo: libc::SIGTRAP, trapno: DEBUG_TRAP, .. });
+            if step && regs.rip - start < trampoline::TAIL {
+                return true;
+            }
             regs.rip = match regs.rip - start {
                 trampoline::TAIL => *after,
                 at if at == trampoline::TAIL + patched.moved_len => patched.back,

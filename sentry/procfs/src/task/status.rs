@@ -23,7 +23,10 @@ pub fn name(subject: &Subject) -> String {
 /// Letter and word of its state.
 fn state(subject: &Subject, task: Option<&Arc<Task>>) -> (char, &'static str) {
     let Some(task) = task else { return ('Z', "zombie") };
-    if subject.group.is_stopped() {
+    if task.ptrace.is_in_stop() {
+        return ('t', "tracing stop");
+    }
+    if subject.group.is_stopped() && !task.ptrace.is_active() {
         ('T', "stopped")
     } else if task.sched.is_parked() {
         ('S', "sleeping")
@@ -45,12 +48,14 @@ pub fn status(subject: &Subject) -> Result<String, Errno> {
     let task = subject.task().ok();
     let (letter, word) = state(subject, task.as_ref());
     let (parent, ..) = relations(subject);
+    let tracer = task.as_ref().and_then(|task| task.tracer());
+    let tracer = tracer.map_or(0, |tracer| subject.number(&tracer.pid()));
     let mut out = String::new();
     // Writing to a String cannot fail, here and below.
     let _ = write!(
         out,
         "Name:\t{}\nUmask:\t{:04o}\nState:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\n\
-         PPid:\t{parent}\nTracerPid:\t0\n",
+         PPid:\t{parent}\nTracerPid:\t{tracer}\n",
         name(subject),
         task.as_ref().map_or(0, |task| task.fs().umask()),
         subject.number(&subject.group.pid),

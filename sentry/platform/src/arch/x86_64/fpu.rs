@@ -68,6 +68,35 @@ pub const fn initial() -> [u8; HEADER_END] {
     image
 }
 
+/// Where the kernel tells tracers of the enabled features, in the legacy area.
+const SW_FEATURES: usize = 464;
+/// Tile configuration and data: never enabled for guests.
+const AMX: u64 = 0b11 << 17;
+
+impl FpState {
+    /// The image with the features the guest has at the place where tracers look for them (gdb).
+    #[must_use]
+    pub fn named(mut self) -> Vec<u8> {
+        let features = XSAVE.features & !AMX;
+        if let Some(place) = self.xsave.get_mut(SW_FEATURES..SW_FEATURES + 8) {
+            place.copy_from_slice(&features.to_le_bytes());
+        }
+        self.xsave
+    }
+
+    /// Whether a tracer may set this image: known features only, nothing reserved.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let Some(header) = self.xsave.get(HEADER..HEADER_END) else { return false };
+        let (present, rest) = header.split_at(8);
+        let present = present.try_into().map_or(0, u64::from_le_bytes);
+        let mxcsr = word(&self.xsave, MXCSR);
+        present & !XSAVE.features == 0
+            && rest.iter().all(|&byte| byte == 0)
+            && mxcsr & !XSAVE.mxcsr_mask == 0
+    }
+}
+
 /// An image of the host's length that XRSTOR accepts, whatever a guest made of `state`.
 pub fn loadable(state: &FpState) -> Vec<u8> {
     let host = *XSAVE;
