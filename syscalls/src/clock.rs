@@ -151,12 +151,15 @@ pub fn clock_settime(ctx: &mut Ctx<'_>, clock_id: i32, time: UserAddr) -> SysRes
 ///
 /// # Errors
 /// `EPERM`, `EINVAL`, `EFAULT`.
-pub fn settimeofday(ctx: &mut Ctx<'_>, time: UserAddr, _zone: UserAddr) -> SysResult {
+pub fn settimeofday(ctx: &mut Ctx<'_>, time: UserAddr, zone: UserAddr) -> SysResult {
     if time.0 != 0 {
         let time = ctx.mm().read::<Timeval>(time)?;
         if !time.is_valid() {
             return Err(EINVAL.into());
         }
+    }
+    if zone.0 != 0 {
+        ctx.mm().read::<Timezone>(zone)?;
     }
     Err(EPERM.into())
 }

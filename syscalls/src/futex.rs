@@ -416,7 +416,7 @@ pub fn futex_requeue(
     nr_wake: i32,
     nr_requeue: i32,
 ) -> SysResult {
-    if flags != 0 {
+    if flags != 0 || waiters.is_null() {
         return Err(EINVAL.into());
     }
     let pair: Vec<FutexWaitv> = ctx.mm().read_array(waiters, 2)?;

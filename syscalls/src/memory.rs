@@ -4,7 +4,7 @@
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_SYS_NICE;
 use bevor_abi::conv::low_u32;
-use bevor_abi::errno::{EACCES, EBADF, EINVAL, EPERM, ESRCH};
+use bevor_abi::errno::{EACCES, EBADF, EINVAL, EOVERFLOW, EPERM, ESRCH};
 use bevor_abi::mman::{
     MADV_COLD, MADV_COLLAPSE, MADV_HUGEPAGE, MADV_NORMAL, MADV_PAGEOUT, MADV_WILLNEED,
     MAP_ANONYMOUS, MAP_NONBLOCK, MAP_SHARED, MAP_SHARED_VALIDATE, MLOCK_ONFAULT, PROT_EXEC,
@@ -13,6 +13,7 @@ use bevor_abi::mman::{
 use bevor_abi::prctl::READ_IMPLIES_EXEC;
 use bevor_kernel::{Ctx, SysResult};
 use bevor_memory::{Holder, IoVecs, MemoryManager, MmapArgs, UserAddr, copy_between};
+use bevor_vfs::FileType;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,6 +38,9 @@ pub fn mmap(
         if len == 0 {
             return Err(EINVAL.into());
         }
+        if file.path().dentry.kind() == FileType::Regular && !fits_a_file(offset, len) {
+            return Err(EOVERFLOW.because("beyond the longest file").into());
+        }
         if !file.flags().readable() {
             return Err(EACCES.because("the file is not open for reading").into());
         }
@@ -49,6 +53,11 @@ pub fn mmap(
     };
     let args = MmapArgs { addr: addr.0, len, prot, flags, file, opened, offset, name: None };
     Ok(ctx.mm().mmap(args)?)
+}
+
+/// Whether any file is long enough for `len` bytes from `offset`.
+fn fits_a_file(offset: u64, len: u64) -> bool {
+    offset.checked_add(len).is_some_and(|end| i64::try_from(end).is_ok())
 }
 
 /// With the personality `READ_IMPLIES_EXEC`, what can be read can be executed.
@@ -146,7 +155,7 @@ pub fn mseal(ctx: &mut Ctx<'_>, addr: UserAddr, len: u64, flags: u64) -> SysResu
 /// `process_madvise(2)`: advice about another process's memory, as far as it goes.
 ///
 /// # Errors
-/// `EBADF`, `EFAULT`, `EINVAL`, `EPERM`, `ESRCH`, and those of [`madvise`].
+/// `EACCES`, `EBADF`, `EFAULT`, `EINVAL`, `EPERM`, `ESRCH`, and those of [`madvise`].
 pub fn process_madvise(
     ctx: &mut Ctx<'_>,
     pidfd: i32,
@@ -165,7 +174,7 @@ pub fn process_madvise(
     };
     let target = ctx.kernel().tree.lock().task(&pid).cloned().ok_or(ESRCH)?;
     if !ctx.task().may_inspect(&target) {
-        return Err(EPERM.into());
+        return Err(EACCES.into());
     }
     let mm = target.mm().ok_or(ESRCH)?;
     let known = u32::try_from(advice).map_err(|_| EINVAL)?;

@@ -2,7 +2,7 @@
 //! `_exit(2)`, `wait4(2)`, `waitid(2)`.
 
 use bevor_abi::Errno;
-use bevor_abi::errno::{E2BIG, EBADF, ECHILD, EFAULT, EINVAL, ENOENT, EOPNOTSUPP};
+use bevor_abi::errno::{E2BIG, EAGAIN, EBADF, ECHILD, EFAULT, EINVAL, ENOENT, EOPNOTSUPP};
 use bevor_abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
 use bevor_abi::ptrace::PTRACE_O_TRACEEXIT;
 use bevor_abi::resource::Rusage;
@@ -93,6 +93,8 @@ pub fn clone3(ctx: &mut Ctx<'_>, args: UserAddr, size: usize) -> SysResult {
         return Err(EINVAL.into());
     }
     if args.flags & bevor_abi::sched::CLONE_INTO_CGROUP != 0 {
+        let cgroup = i32::try_from(args.cgroup).map_err(|_| EINVAL)?;
+        ctx.file(cgroup)?;
         return Err(EOPNOTSUPP.because("CLONE_INTO_CGROUP").into());
     }
     if (args.stack == 0) != (args.stack_size == 0) {
@@ -294,6 +296,7 @@ pub fn waitid(
         return Err(EINVAL.into());
     }
     let mut options = options;
+    let mut nonblocking = false;
     let which = match id_type {
         P_ALL => Which::Any,
         P_PID if id > 0 => process_of(ctx, id),
@@ -301,7 +304,8 @@ pub fn waitid(
         P_PGID if id > 0 => group_of(ctx, id),
         P_PIDFD if id >= 0 => {
             let file = ctx.file(id)?;
-            if file.nonblocking() {
+            if file.nonblocking() && options & WNOHANG == 0 {
+                nonblocking = true;
                 options |= WNOHANG;
             }
             let pid = crate::pidfd::pid_of(&file).ok_or(EBADF)?;
@@ -319,6 +323,9 @@ pub fn waitid(
         own: options & __WNOTHREAD != 0,
     };
     let found = look(ctx, &which, wanted, options)?;
+    if found.is_none() && nonblocking {
+        return Err(EAGAIN.into());
+    }
     if rusage.0 != 0
         && let Some(found) = &found
     {

@@ -2,10 +2,10 @@
 
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_IPC_LOCK;
-use bevor_abi::errno::{EEXIST, EINVAL, EPERM};
+use bevor_abi::errno::{EEXIST, EINVAL, ENOMEM, EPERM};
 use bevor_abi::ipc::{
-    IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, SHM_EXEC, SHM_INFO, SHM_LOCK, SHM_RDONLY, SHM_REMAP,
-    SHM_RND, SHM_STAT, SHM_STAT_ANY, SHM_UNLOCK, SHMMNI, ShmInfo, Shmid64Ds, Shminfo64,
+    IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, SHM_EXEC, SHM_HUGETLB, SHM_INFO, SHM_LOCK, SHM_RDONLY,
+    SHM_REMAP, SHM_RND, SHM_STAT, SHM_STAT_ANY, SHM_UNLOCK, SHMMNI, ShmInfo, Shmid64Ds, Shminfo64,
 };
 use bevor_abi::mman::{
     MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE,
@@ -25,7 +25,7 @@ const MAX_PAGES: u64 = MAX_LEN / PAGE_SIZE;
 /// `shmget(2)`.
 ///
 /// # Errors
-/// `EACCES`, `EEXIST`, `EINVAL`, `ENOENT`, `ENOMEM`, `ENOSPC`.
+/// `EACCES`, `EEXIST`, `EINVAL`, `ENOENT`, `ENOMEM`, `ENOSPC`, `EPERM`.
 pub fn shmget(ctx: &mut Ctx<'_>, key: i32, len: u64, flags: u32) -> SysResult {
     let (namespace, cred) = (ipc::namespace(ctx), ctx.task().cred());
     let account = ctx.mm().account();
@@ -43,6 +43,10 @@ pub fn shmget(ctx: &mut Ctx<'_>, key: i32, len: u64, flags: u32) -> SysResult {
             let in_pages = len.checked_next_multiple_of(PAGE_SIZE).filter(|&len| len <= MAX_LEN);
             if len == 0 || in_pages.is_none() {
                 return Err(EINVAL.because("size of the segment"));
+            }
+            if flags & SHM_HUGETLB != 0 {
+                let why = if cred.has_cap(CAP_IPC_LOCK) { ENOMEM } else { EPERM };
+                return Err(why.because("no huge pages"));
             }
             let permissions = Permissions::new(key, flags, seq, &cred);
             Segment::new(id, permissions, len, cpid, &ctx.kernel().memory, account)

@@ -8,11 +8,12 @@ use crate::landlock;
 use bevor_abi::Errno;
 use bevor_abi::cap::CAP_NET_ADMIN;
 use bevor_abi::errno::{
-    EADDRINUSE, EAFNOSUPPORT, EAGAIN, EALREADY, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINVAL,
-    EISCONN, EMSGSIZE, ENETUNREACH, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE, EPROTONOSUPPORT,
-    ESOCKTNOSUPPORT,
+    EACCES, EADDRINUSE, EAFNOSUPPORT, EAGAIN, EALREADY, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINVAL,
+    EISCONN, EMSGSIZE, ENETUNREACH, ENOBUFS, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE,
+    EPROTONOSUPPORT, ESOCKTNOSUPPORT,
 };
 use bevor_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
+use bevor_abi::inet::{IPPROTO_ICMP, IPPROTO_ICMPV6};
 use bevor_abi::landlock::{
     LANDLOCK_ACCESS_NET_BIND_TCP, LANDLOCK_ACCESS_NET_CONNECT_TCP,
     LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET,
@@ -65,6 +66,10 @@ fn kind_of(family: u16, kind: u32, protocol: i32) -> Result<Kind, Errno> {
         0 | 4 | 6..=10 => return Err(ESOCKTNOSUPPORT.into()),
         _ => return Err(EINVAL.into()),
     };
+    let ping = if family == AF_INET { IPPROTO_ICMP } else { IPPROTO_ICMPV6 };
+    if family != AF_UNIX && sort == Kind::Datagram && u32::try_from(protocol) == Ok(ping) {
+        return Err(EACCES.because("no group may ping (net.ipv4.ping_group_range)"));
+    }
     let fits = match (family, sort) {
         (AF_UNIX, _) => matches!(protocol, 0 | 1),
         (_, Kind::Stream) => matches!(protocol, 0 | 6),
@@ -398,6 +403,7 @@ pub fn accept4(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: UserAddr, flags:
         return hosted::accept(ctx, &file, socket, (addr, len), flags);
     }
     let socket = of(&file)?;
+    ctx.has_room_for_file()?;
     match socket.accept() {
         Ok(accepted) => {
             let peer = accepted.peer().unwrap_or_default();
@@ -632,6 +638,9 @@ fn outgoing(ctx: &Ctx<'_>, header: &Msghdr) -> Result<Outgoing, Errno> {
     }
     let vecs = ctx.mm().read_iovecs(UserAddr(header.msg_iov), count)?;
     let name = (header.msg_name != 0).then_some((UserAddr(header.msg_name), header.msg_namelen));
+    if i32::try_from(header.msg_controllen).is_err() {
+        return Err(ENOBUFS.because("more control data than any socket takes"));
+    }
     let control = (header.msg_control != 0 && header.msg_controllen != 0)
         .then_some((UserAddr(header.msg_control), header.msg_controllen));
     Ok(Outgoing { vecs, name, control })

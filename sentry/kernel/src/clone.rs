@@ -12,6 +12,7 @@ use crate::signal::{AltStack, SIGCHLD, TaskSignals};
 use crate::task::{Machine, Task, TaskFuture, TaskParts};
 use crate::tree::Node;
 use bevor_abi::Errno;
+use bevor_abi::cap::{CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN};
 use bevor_abi::errno::{EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSPC, EPERM};
 use bevor_abi::ptrace::{PTRACE_EVENT_VFORK_DONE, PTRACE_O_TRACEVFORKDONE};
 use bevor_abi::sched::{
@@ -36,8 +37,6 @@ pub const NEW_NAMESPACES: u64 = CLONE_NEWNS
     | CLONE_NEWNET
     | CLONE_NEWTIME;
 
-/// `CAP_SYS_ADMIN`.
-const CAP_SYS_ADMIN: u32 = 21;
 /// Deepest nesting of user and pid namespaces.
 const MAX_NESTING: u32 = 32;
 
@@ -142,6 +141,22 @@ fn check_flags(request: &Request) -> Result<(), Errno> {
     if valid { Ok(()) } else { Err(EINVAL.into()) }
 }
 
+/// Whether the caller may choose its child's ids in the innermost `count` namespaces.
+fn may_choose_ids(
+    cred: &Credentials,
+    innermost: &Arc<PidNamespace>,
+    count: usize,
+) -> Result<(), Errno> {
+    let namespaces = std::iter::successors(Some(innermost), |ns| ns.parent.as_ref());
+    for ns in namespaces.take(count) {
+        let may = [CAP_SYS_ADMIN, CAP_CHECKPOINT_RESTORE];
+        if !may.iter().any(|&cap| cred.has_cap_in(cap, &ns.user_ns)) {
+            return Err(EPERM.because("needs CAP_CHECKPOINT_RESTORE for set_tid"));
+        }
+    }
+    Ok(())
+}
+
 fn make(
     ctx: &mut Ctx<'_>,
     parent: &Arc<Task>,
@@ -158,6 +173,7 @@ fn make(
         namespaces.pid_for_children.clone()
     };
     let namespaces = Arc::new(namespaces);
+    may_choose_ids(&cred, &pid_ns, request.set_tid.len())?;
     let pid = Pid::allocate_with(&pid_ns, &request.set_tid)?;
     let group = if flags & CLONE_THREAD != 0 {
         parent.group.clone()

@@ -98,6 +98,14 @@ impl<'a> Ctx<'a> {
         self.machine.files.install(file, close_on_exec, 0, limit)
     }
 
+    /// Whether [`Ctx::install`] will find a descriptor, unless another thread is faster.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn has_room_for_file(&self) -> Result<(), Errno> {
+        self.machine.files.has_room(self.task.group.limits.soft(limits::NOFILE))
+    }
+
     /// The wait this call comes back from; `None` on the first call.
     #[must_use]
     pub const fn resumed(&self) -> Option<&'a Block> {

@@ -125,6 +125,15 @@ impl FdTable {
         files.find(|file| file.id() == id).cloned()
     }
 
+    /// Whether a number below `limit` is free.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn has_room(&self, limit: u64) -> Result<(), Errno> {
+        let index = self.slots.read().free_from(0);
+        if index as u64 >= limit.min(u64::from(NR_OPEN)) { Err(EMFILE.into()) } else { Ok(()) }
+    }
+
     /// Installs `file` at the lowest free number, at least `low`, below `limit`.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::host;
 use crate::kernel::Kernel;
 use crate::limits::{self, Limits};
 use bevor_abi::Errno;
-use bevor_abi::errno::{EFAULT, EINVAL, ELIBBAD, ELOOP, ENOEXEC, ENOMEM};
+use bevor_abi::errno::{EFAULT, EINVAL, ELIBBAD, ELOOP, ENOEXEC, ENOMEM, EPERM};
 use bevor_abi::prctl::ADDR_NO_RANDOMIZE;
 use bevor_base::Credentials;
 use bevor_memory::{Account, IoDst, Layout, MemoryManager, MmapArgs, UserAddr};
@@ -367,6 +367,9 @@ impl Privileges {
         };
         new.ambient = ambient;
         new.permitted = (new.inheritable & inheritable) | (permitted & new.bounding) | ambient;
+        if file_caps.is_some_and(|(wanted, _, all)| all && wanted & !new.permitted != 0) {
+            return Err(EPERM.because("a capability of the file cannot be had"));
+        }
         new.effective = if effective { new.permitted } else { ambient };
         new.securebits &= !KEEP_CAPS;
         new.suid = new.euid;

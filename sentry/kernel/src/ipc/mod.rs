@@ -184,11 +184,20 @@ pub struct Table<T> {
     most: u32,
     seq: u32,
     last_index: Option<u32>,
+    /// Every index below is taken.
+    first_free: u32,
 }
 
 impl<T> Table<T> {
     fn new(most: u32) -> Self {
-        Self { objects: BTreeMap::new(), keys: HashMap::new(), most, seq: 0, last_index: None }
+        Self {
+            objects: BTreeMap::new(),
+            keys: HashMap::new(),
+            most,
+            seq: 0,
+            last_index: None,
+            first_free: 0,
+        }
     }
 
     /// The object of this id.
@@ -260,7 +269,9 @@ impl<T> Table<T> {
                 return Err(ENOENT.into());
             }
         }
-        let index = (0..self.most).find(|index| !self.objects.contains_key(index)).ok_or(ENOSPC)?;
+        let mut indexes = self.first_free..self.most;
+        let index = indexes.find(|index| !self.objects.contains_key(index)).ok_or(ENOSPC)?;
+        self.first_free = index;
         let seq = if self.last_index.is_some_and(|last| index <= last) {
             (self.seq + 1) % SEQUENCES
         } else {
@@ -289,12 +300,18 @@ impl<T> Table<T> {
         let index = index_of(id).ok()?;
         self.objects.get(&index).filter(|found| found.0 == id)?;
         self.forget_key(id);
+        self.first_free = self.first_free.min(index);
         self.objects.remove(&index).map(|found| found.1)
     }
 
     /// Takes out every object `gone` says has ended by itself.
     pub fn sweep(&mut self, gone: impl Fn(&T) -> bool) {
+        let before = self.objects.len();
         self.objects.retain(|_, found| !gone(&found.1));
+        if self.objects.len() == before {
+            return;
+        }
+        self.first_free = 0;
         let objects = &self.objects;
         self.keys.retain(|_, index| objects.contains_key(index));
     }

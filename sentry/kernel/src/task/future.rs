@@ -10,6 +10,7 @@ use crate::oom;
 use crate::ptrace::{self, Stopped};
 use crate::signal::{self, Info, SIGKILL};
 use crate::tree::ExitStatus;
+use bevor_abi::Errno;
 use bevor_abi::errno::{ENOSYS, ERESTARTSYS};
 use bevor_abi::ptrace::PTRACE_O_TRACEEXIT;
 use bevor_abi::time::Timespec;
@@ -420,7 +421,12 @@ impl TaskFuture {
             task.sched.set_attention();
             return if task.ptrace.is_active() { self.leave_call(task) } else { Step::Enter };
         }
-        self.write_left(&waiting.block);
+        if let Err(errno) = self.write_left(&waiting.block) {
+            drop(waiting.finish(task));
+            self.machine.set_return(errno.as_return());
+            task.sched.set_attention();
+            return if task.ptrace.is_active() { self.leave_call(task) } else { Step::Enter };
+        }
         if task.ptrace.is_active() {
             return self.interrupt_traced(task, *waiting);
         }
@@ -443,14 +449,15 @@ impl TaskFuture {
         }
     }
 
-    /// Tells an interrupted sleeper how much was left (`nanosleep(2)`).
-    fn write_left(&self, block: &Block) {
+    /// Tells an interrupted sleeper how much was left (`nanosleep(2)`); with a bad address it sleeps
+    /// no longer.
+    fn write_left(&self, block: &Block) -> Result<(), Errno> {
         if let (Some(at), Some(deadline_ns)) = (block.write_left, block.deadline_ns) {
             let left = deadline_ns.saturating_sub(bevor_base::clock::monotonic_ns());
             let left = Timespec::from_ns(left.cast_signed());
-            // A bad address shows as an unchanged buffer: the call is interrupted all the same.
-            let _ = self.machine.mm.write(UserAddr(at), &left);
+            self.machine.mm.write(UserAddr(at), &left)?;
         }
+        Ok(())
     }
 
     /// Job control has stopped the process; `waiting` is the call it was stopped in.

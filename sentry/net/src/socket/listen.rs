@@ -5,8 +5,8 @@ use crate::addr::Addr;
 use crate::socket::{Socket, State, reachable};
 use bevor_abi::Errno;
 use bevor_abi::errno::{
-    EAGAIN, EALREADY, ECONNABORTED, ECONNREFUSED, EINPROGRESS, EINVAL, EISCONN, EOPNOTSUPP,
-    EPROTOTYPE,
+    EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EALREADY, ECONNABORTED, ECONNREFUSED, EINPROGRESS, EINVAL,
+    EISCONN, EOPNOTSUPP, EPROTOTYPE,
 };
 use bevor_abi::socket::AF_UNIX;
 use bevor_base::{Ready, WaitQueue};
@@ -85,13 +85,16 @@ impl Socket {
     /// `listen(2)`.
     ///
     /// # Errors
-    /// `EOPNOTSUPP`, `EINVAL` (connected, or an unbound unix socket).
+    /// `EADDRINUSE`, `EOPNOTSUPP`, `EINVAL` (connected, or an unbound unix socket).
     pub fn listen(&self, backlog: i32) -> Result<(), Errno> {
         if !self.kind.connects() {
             return Err(EOPNOTSUPP.into());
         }
         if self.family != AF_UNIX {
             self.autobind()?;
+            if self.somebody_listens() {
+                return Err(EADDRINUSE.into());
+            }
         }
         let mut state = self.state.lock();
         if state.connected || state.name.is_none() {
@@ -107,6 +110,20 @@ impl Socket {
         }
         state.peer_cred = Some(self.cred);
         Ok(())
+    }
+
+    /// Whether another socket listens at its port, and does not share it (`SO_REUSEPORT`).
+    fn somebody_listens(&self) -> bool {
+        !self.options.lock().reuse_port && self.others_here().any(|other| other.is_listening())
+    }
+
+    /// Other internet sockets at its address.
+    fn others_here(&self) -> impl Iterator<Item = Arc<Self>> + '_ {
+        let here = match self.local() {
+            Addr::Inet(local) => self.ns.find_port(self.transport(), local),
+            _ => Vec::new(),
+        };
+        here.into_iter().filter(move |other| !std::ptr::eq(&raw const **other, self))
     }
 
     /// Takes a connection.
@@ -202,6 +219,10 @@ impl Socket {
             return Ok(());
         }
         self.specialise(addr);
+        let same = |other: Arc<Self>| other.peer().is_ok_and(|peer| peer == *addr);
+        if self.family != AF_UNIX && self.others_here().any(same) {
+            return Err(Errno::from(EADDRNOTAVAIL).into());
+        }
         let mut listener = target.state.lock();
         let Some(backlog) = &listener.backlog else {
             return Err(Errno::from(ECONNREFUSED).into());

@@ -21,6 +21,10 @@ impl Socket {
     /// Where a message goes, and whether it came from there: `None` if nobody is there.
     fn destination(&self, to: Option<&Destination>) -> Result<Option<Arc<Channel>>, Errno> {
         let mut state = self.state.lock();
+        if state.reset && self.family == AF_UNIX && self.kind == Kind::Stream {
+            // The error is for the next receive.
+            return Err(EPIPE.into());
+        }
         if let Some(code) = state.error.take() {
             return Err(code.into());
         }
