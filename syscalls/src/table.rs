@@ -399,7 +399,7 @@ syscalls! {
     432 fsmount(fd: Fd, flags: FsmountFlags, attributes: MountAttrs) => full mount_api::fsmount;
     433 fspick(dir: AtFd, path: Path, flags: FspickFlags) => full mount_api::fspick;
     434 pidfd_open(pid: Pid, flags: PidfdFlags) => full pidfd::pidfd_open;
-    435 clone3(args: In<CloneArgs>, size: Size) => full process::clone3;
+    435 clone3(args: In<CloneArgs>, size: Size) => partial process::clone3 "no CLONE_INTO_CGROUP";
     436 close_range(first: Uint, last: Uint, flags: CloseRangeFlags) => full open::close_range;
     437 openat2(dir: AtFd, path: Path, how: In<OpenHow>, size: Size) => full open::openat2;
     438 pidfd_getfd(pidfd: Fd, target: Fd, flags: Hex) => full pidfd::pidfd_getfd;
