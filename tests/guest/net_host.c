@@ -122,12 +122,13 @@ static void streams(int family)
 	T(setsockopt(s[1], SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value));
 	child = MUST(fork());
 	if (child == 0) {
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 2; i++)
 			usleep(30000), MUST(write(s[0], "abc", 3));
 		_exit(0);
 	}
 	T(recv(s[1], buf, sizeof buf, 0));
 	MUST(waitpid(child, &status, 0));
+	MUST(write(s[0], "abc", 3));
 	value = 1;
 	T(setsockopt(s[1], SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value));
 	T(recv(s[1], buf, sizeof buf, 0));
