@@ -154,12 +154,12 @@ else:
         if word == b'end':
             break
     _, user, _ = struct.unpack('iII', c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    differs('client', os.getuid(), 65534, user)
+    differs('client', os.getuid(), os.getuid() or 65534, user)
     c.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     c.send(b'go on')
     word, control, flags, _ = c.recvmsg(100, 1000)
     _, user, _ = struct.unpack('iII', control[0][2])
-    differs('sender', os.getuid(), 65534, user)
+    differs('sender', os.getuid(), os.getuid() or 65534, user)
     print(word, [entry[:2] for entry in control], flags)
     c.send(b'go on')
     word, control, flags, _ = c.recvmsg(100, 1000)
