@@ -79,7 +79,7 @@ pub fn launch(plan: Plan<'_>) -> Result<Sandbox, Failure> {
     })
     .map_err(|error| refused(&error, by_root))?;
     if !by_root {
-        // Without it the sentry cannot make files of huge pages, and does without.
+        // Without it the sentry cannot make files of large folios, and does without.
         let _ = privileges::map_own_identity(sentry.pid);
     }
     send(sentry_pipe, &plan.sentry)?;

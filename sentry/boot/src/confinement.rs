@@ -5,18 +5,18 @@ use std::os::fd::OwnedFd;
 
 use bevor_confine::tables::{Features, KILLED, Role, rows};
 use bevor_confine::{
-    FilterError, Landlock, Options, Threads, Values, compile, empty_root, huge_page_files, install,
-    privileges,
+    FilterError, Landlock, Options, Threads, Values, compile, empty_root, install,
+    large_folio_files, privileges,
 };
 
 use crate::config::{Net, PlatformKind, SentryConfig};
 
-/// Files of huge pages a sentry has: one for each of its first containers.
+/// Files of large folios a sentry has: one for each of its first containers.
 const LARGE_FILES: usize = 4;
 
 /// The first walls: namespaces (the network's stays the caller's with `--net host`), an empty root, no identity, no capability, no path, no signal to
 /// outsiders. Afterwards the process has nothing left to give up but host calls. Made before the
-/// platform: stubs get these walls too. Returns files of huge pages, as far as the host has them.
+/// platform: stubs get these walls too. Returns files of large folios, as far as the host has them.
 ///
 /// # Errors
 /// The step and the host's refusal.
@@ -28,7 +28,7 @@ pub fn leave_the_host(config: &SentryConfig) -> io::Result<Vec<OwnedFd>> {
     let limit = privileges::raise_descriptor_limit().map_err(step("descriptor limit"))?;
     bevor_vfs::gofer::limit_descriptors(limit);
     privileges::enter_namespaces(config.net != Net::Host).map_err(step("namespaces"))?;
-    let large = huge_page_files(LARGE_FILES).unwrap_or_default();
+    let large = large_folio_files(LARGE_FILES).unwrap_or_default();
     empty_root().map_err(step("empty root"))?;
     if config.by_root {
         privileges::become_nobody().map_err(step("identity"))?;

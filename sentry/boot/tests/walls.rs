@@ -143,7 +143,7 @@ fn inside() -> ExitCode {
     std::io::stdin().read_exact(&mut [0]).expect("an order to go on");
     let has_huge_pages = fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap_or(false);
     let large = leave_the_host(&config).expect("the host lets go");
-    assert!(!has_huge_pages || !large.is_empty(), "no files of huge pages");
+    assert!(!has_huge_pages || !large.is_empty(), "no files of large folios");
     for file in large {
         File::from(file).set_len(1 << 34).expect("a file taken along can be used");
     }

@@ -17,8 +17,8 @@ pub mod tables;
 pub use filter::{FilterError, Foreign, Options, Values, compile, ip_within};
 pub use host::{
     Child, Landlock, LandlockRights, MountTree, Namespaces, Spawn, Threads, cover, empty_root,
-    exit_now, failed_step, forget_own_code, give_heap_back, huge_page_files, inherited, install,
-    landlock_abi, pivot_into, private_mounts, probe, report_refused_calls, spawn, uncover,
+    exit_now, failed_step, forget_own_code, give_heap_back, inherited, install, landlock_abi,
+    large_folio_files, pivot_into, private_mounts, probe, report_refused_calls, spawn, uncover,
     use_one_heap,
 };
 #[doc(hidden)]

@@ -21,7 +21,7 @@ pub enum Place {
 /// Room left around a fresh allocation, bytes.
 const ROOM: u64 = 1 << 30;
 /// Size and alignment of a huge page, bytes.
-pub(crate) const HUGE: u64 = 2 << 20;
+const HUGE: u64 = 2 << 20;
 
 /// Pages with equal reference counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +84,30 @@ impl Extents {
         self.free.take(offset, len);
         self.insert_run(offset, Run { len, refs: 1, charged, committed: false });
         Some(offset)
+    }
+
+    /// Takes `len` bytes of holes behind everything that was ever taken, from byte `end` on: right there
+    /// if what ends there is still allocated, else where a huge page begins. `None` without room.
+    pub(crate) fn alloc_at_end(&mut self, len: u64, end: u64) -> Option<u64> {
+        let before = self.runs.range(..end).next_back();
+        let follows = before.is_some_and(|(&start, run)| start + run.len == end);
+        let offset = if follows { end } else { end.checked_next_multiple_of(HUGE)? };
+        if !self.free.contains(offset, len) {
+            return None;
+        }
+        self.free.take(offset, len);
+        self.insert_run(offset, Run { len, refs: 1, charged: true, committed: false });
+        Some(offset)
+    }
+
+    /// The free bytes around a run just freed, as far as the huge pages reach in which it lies.
+    pub(crate) fn free_around(&self, offset: u64, len: u64) -> Range<u64> {
+        let end = offset + len;
+        let floor =
+            self.runs.range(..offset).next_back().map_or(0, |(&start, run)| start + run.len);
+        let ceiling = self.runs.range(end..).next().map_or(u64::MAX, |(&start, _)| start);
+        let huge_end = end.checked_next_multiple_of(HUGE).unwrap_or(end);
+        floor.max(offset & !(HUGE - 1))..ceiling.min(huge_end)
     }
 
     /// Takes `len` committed bytes with old content, if the stock has a run of that length.

@@ -50,13 +50,15 @@ pub struct AllocOpts {
 
 /// One memfd of guest memory. All of it is mapped in the sentry at a fixed base.
 ///
-/// Lock order: the state lock is a leaf; `Account` is atomic.
+/// Lock order: `end`, then `state`, a leaf; `Account` is atomic.
 pub struct MemoryFile {
     id: u64,
     fd: Arc<OwnedFd>,
     window: Window,
     account: Arc<Account>,
     medium: Medium,
+    /// Length of a file of folios, bytes.
+    end: Mutex<u64>,
     state: Mutex<Extents>,
 }
 
@@ -65,8 +67,8 @@ pub struct MemoryFile {
 enum Medium {
     /// Memory: a page that is not in memory was never written.
     Memory,
-    /// Memory in huge pages where the host has some. A part of one is not kept for reuse.
-    Huge,
+    /// Memory in folios, as large as the host finds some, that end with the file: see `large`.
+    Folios,
     /// A file of the host's, whose pages may be on its disk, which may be full.
     Disk,
 }
@@ -88,19 +90,22 @@ impl MemoryFile {
         Self::on(fd, Medium::Disk, account)
     }
 
-    /// Makes a file of `fd`, an empty file in memory nobody else uses, whose pages are huge ones.
+    /// Makes a file of `fd`, an empty file in memory nobody else uses, whose folios are as large as its
+    /// length allows.
     ///
     /// # Errors
-    /// The host refused to size or map it.
-    pub(crate) fn of_huge_pages(fd: OwnedFd, account: Arc<Account>) -> Result<Arc<Self>, Errno> {
-        Self::on(fd, Medium::Huge, account)
+    /// The host refused to map it.
+    pub(crate) fn of_folios(fd: OwnedFd, account: Arc<Account>) -> Result<Arc<Self>, Errno> {
+        Self::on(fd, Medium::Folios, account)
     }
 
     fn on(fd: OwnedFd, medium: Medium, account: Arc<Account>) -> Result<Arc<Self>, Errno> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut failure = ENOMEM.into();
         for size in SIZES {
-            let mapped = host::truncate(fd.as_fd(), size)
+            // Folios must not go beyond what is allocated: such a file grows with that.
+            let len = if medium == Medium::Folios { 0 } else { size };
+            let mapped = host::truncate(fd.as_fd(), len)
                 .and_then(|()| Window::map(fd.as_fd(), 0, size, true));
             match mapped {
                 Ok(window) => {
@@ -110,6 +115,7 @@ impl MemoryFile {
                         window,
                         account,
                         medium,
+                        end: Mutex::new(0),
                         state: Mutex::new(Extents::new(size)),
                     }));
                 }
@@ -175,6 +181,27 @@ impl MemoryFile {
                 Err(ENOMEM.because("memory file is full"))
             }
         }
+    }
+
+    /// Allocates `len` bytes of zeros at the end of a file of folios, which grows by them. What was freed
+    /// is not used again: folios would reach into what lies around it.
+    ///
+    /// # Errors
+    /// As [`MemoryFile::alloc`], and the host's.
+    pub(crate) fn alloc_at_end(self: &Arc<Self>, len: u64) -> Result<FileRange, Errno> {
+        let mut end = self.end.lock();
+        self.account.charge(len)?;
+        let Some(offset) = self.state.lock().alloc_at_end(len, *end) else {
+            self.account.uncharge(len);
+            return Err(ENOMEM.because("memory file is full"));
+        };
+        let range = FileRange { file: Arc::clone(self), offset, len };
+        let grown = host::truncate(self.fd.as_fd(), offset + len);
+        if grown.is_ok() {
+            *end = offset + len;
+        }
+        drop(end);
+        grown.map(|()| range)
     }
 
     /// Allocates `len` committed bytes of any content, if the stock has them and the limit allows.
@@ -260,8 +287,10 @@ impl MemoryFile {
 
     /// Makes freed pages available again: in the stock, or as holes.
     fn reuse(&self, run: &Freed) {
-        if self.medium != Medium::Memory {
-            return self.punch_and_recycle(run.offset, run.len);
+        match self.medium {
+            Medium::Memory => {}
+            Medium::Disk => return self.punch_and_recycle(run.offset, run.len),
+            Medium::Folios => return self.punch_around(run),
         }
         let room = STOCK_LIMIT.saturating_sub(self.state.lock().stock_bytes());
         if run.committed && run.len <= room {
@@ -296,6 +325,17 @@ impl MemoryFile {
                 true => self.punch_and_recycle(offset, len),
             }
             at += count;
+        }
+    }
+
+    /// Punches a freed run, and the free parts of folios that reached out of it.
+    fn punch_around(&self, run: &Freed) {
+        // What is allocated meanwhile lies beyond this end.
+        let end = *self.end.lock();
+        let hole = self.state.lock().free_around(run.offset, run.len);
+        let len = hole.end.min(end).saturating_sub(hole.start);
+        if let Err(error) = host::punch_hole(self.fd.as_fd(), hole.start, len) {
+            tracing::error!(%error, ?hole, "cannot punch a hole");
         }
     }
 

@@ -1,20 +1,25 @@
-//! Pages for long contents: a memory file of huge pages, and what is set aside of it.
+//! Pages for long contents: a memory file of large folios, and what is set aside of it.
 //!
-//! The host makes a huge page in a tenth of the time its small pages take, and both sides map it at
-//! once. It also commits all of it: it is used where contents are known to be long.
+//! The host makes a folio of many pages in a fraction of the time single ones take, and maps it at
+//! once. How large it makes them goes by the file's length: a folio does not reach beyond its end
+//! (`huge=within_size` of tmpfs). So pages are taken at the end, a unit at a time, and the file grows
+//! with them. Huge pages would be no faster, cost more where little is used, and on hosts that have
+//! given free ones back to a hypervisor must be fetched from there.
 
 use crate::account::Account;
-use crate::extents::{HUGE, Place};
-use crate::file::{AllocOpts, FileRange, MemoryFile};
+use crate::file::{FileRange, MemoryFile};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+/// Bytes set aside at once, and their alignment in contents.
+pub(crate) const UNIT: u64 = 256 << 10;
+
 /// Bytes an account keeps free of pages that are merely set aside.
 const LEFT_FREE: u64 = 64 << 20;
 
-/// Files of huge pages: one for each of the first accounts that want one.
+/// Files of large folios: one for each of the first accounts that want one.
 #[derive(Default)]
 pub(crate) struct LargeFiles(Mutex<Files>);
 
@@ -25,7 +30,7 @@ struct Files {
 }
 
 impl LargeFiles {
-    /// Files of `unused`, empty and used by nobody else, whose pages are huge where the host has any.
+    /// Files of `unused`, empty and used by nobody else, whose folios are as large as their length allows.
     pub(crate) fn of(unused: Vec<OwnedFd>) -> Self {
         Self(Mutex::new(Files { unused, used: Vec::new() }))
     }
@@ -36,7 +41,7 @@ impl LargeFiles {
         if let Some(file) = files.used.iter().find(|file| Arc::ptr_eq(file.account(), account)) {
             return Some(Arc::clone(file));
         }
-        let file = MemoryFile::of_huge_pages(files.unused.pop()?, Arc::clone(account)).ok()?;
+        let file = MemoryFile::of_folios(files.unused.pop()?, Arc::clone(account)).ok()?;
         files.used.push(Arc::clone(&file));
         Some(file)
     }
@@ -52,25 +57,12 @@ impl LargeFiles {
         self.0.lock().used.retain(|file| !Arc::ptr_eq(file.account(), account));
     }
 
-    /// Sets a huge page aside for the contents from byte `at`, following the pages `before` it if
-    /// those end where one begins. `None` when the account is short of memory.
-    pub(crate) fn set_aside(
-        &self,
-        account: &Arc<Account>,
-        at: u64,
-        before: Option<&FileRange>,
-    ) -> Option<Ahead> {
+    /// Sets a unit aside for the contents from byte `at`. `None` when the account is short of memory.
+    pub(crate) fn set_aside(&self, account: &Arc<Account>, at: u64) -> Option<Ahead> {
         if account.room() < LEFT_FREE {
             return None;
         }
-        let file = self.for_account(account)?;
-        let end = before.filter(|pages| Arc::ptr_eq(pages.file(), &file));
-        let end = end.map(|pages| pages.offset() + pages.len());
-        let place = match end.filter(|end| end.is_multiple_of(HUGE)) {
-            Some(end) => Place::StartingAt(end),
-            None => Place::Fresh(0),
-        };
-        let pages = file.alloc(HUGE, AllocOpts { place, ..AllocOpts::default() }).ok()?;
+        let pages = self.for_account(account)?.alloc_at_end(UNIT).ok()?;
         Some(Ahead { at, pages })
     }
 }

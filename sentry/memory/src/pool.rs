@@ -32,8 +32,8 @@ impl MemoryPool {
         Self::with_large_files(Vec::new())
     }
 
-    /// As [`MemoryPool::new`]; long contents lie in `large`, files in memory whose pages are huge ones,
-    /// empty and used by nobody else. One serves one account.
+    /// As [`MemoryPool::new`]; long contents lie in `large`, files in memory with large folios, empty
+    /// and used by nobody else. One serves one account.
     #[must_use]
     pub fn with_large_files(large: Vec<OwnedFd>) -> Arc<Self> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);

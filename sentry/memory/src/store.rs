@@ -3,11 +3,11 @@
 use crate::account::Account;
 use crate::addr::{PAGE_SIZE, page_ceil, page_floor};
 use crate::era::{Era, Pinned};
-use crate::extents::{HUGE, Place};
+use crate::extents::Place;
 use crate::file::{AllocOpts, FileRange, MemoryFile};
 use crate::host;
 use crate::io::{IoDst, IoSrc};
-use crate::large::{Ahead, LargeFiles};
+use crate::large::{Ahead, LargeFiles, UNIT};
 use crate::mappable::{BackingRun, MappingSet, next_mappable_id};
 use crate::pool::MemoryPool;
 use crate::rangemap::{Piece, RangeMap};
@@ -483,17 +483,16 @@ impl Content {
     fn make_pages(&mut self, gap: &Range<u64>, why: Purpose) -> Result<FileRange, Errno> {
         let mut end = gap.end;
         if why == Purpose::Bytes {
-            if gap.start.is_multiple_of(HUGE) && self.is_long(gap) {
-                let before = self.extents.prev_before(gap.start).map(|(_, pages)| pages);
+            if gap.start.is_multiple_of(UNIT) && self.is_long(gap) {
                 let account = Arc::clone(self.file.account());
-                self.ahead = self.large.set_aside(&account, gap.start, before);
+                self.ahead = self.large.set_aside(&account, gap.start);
             }
             if let Some(pages) = self.ahead.as_mut().and_then(|ahead| ahead.take(gap)) {
                 self.ahead.take_if(|ahead| ahead.is_empty());
                 return Ok(pages);
             }
-            let next = (gap.start & !(HUGE - 1)) + HUGE;
-            if !gap.start.is_multiple_of(HUGE) && next < end {
+            let next = (gap.start & !(UNIT - 1)) + UNIT;
+            if !gap.start.is_multiple_of(UNIT) && next < end {
                 end = next;
             }
         }
@@ -508,15 +507,15 @@ impl Content {
         self.file.alloc(end - gap.start, AllocOpts { place, ..AllocOpts::default() })
     }
 
-    /// Whether a gap should begin with a huge page: all of it is wanted, or so many bytes went before
+    /// Whether a unit should be set aside for a gap: all of it is wanted, or so many bytes went before
     /// that it will be.
     fn is_long(&self, gap: &Range<u64>) -> bool {
-        let end = gap.start + HUGE;
+        let end = gap.start + UNIT;
         if gap.end >= end {
             return true;
         }
-        gap.start >= HUGE
-            && self.extents.covers(gap.start - HUGE..gap.start)
+        gap.start >= UNIT
+            && self.extents.covers(gap.start - UNIT..gap.start)
             && self.extents.next_from(gap.start).is_none_or(|(start, _)| start >= end)
     }
 

@@ -9,7 +9,7 @@ mod spawn;
 
 pub use landlock::{Landlock, LandlockRights, abi as landlock_abi};
 pub use mounts::{
-    MountTree, cover, empty_root, huge_page_files, pivot_into, private_mounts, uncover,
+    MountTree, cover, empty_root, large_folio_files, pivot_into, private_mounts, uncover,
 };
 pub use report::report_refused_calls;
 pub use spawn::{Child, Namespaces, Spawn, failed_step, spawn};

@@ -148,18 +148,18 @@ pub fn uncover(path: &CStr) -> io::Result<()> {
     super::check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) })
 }
 
-/// Empty files without a name in a tmpfs of their own, whose pages are huge ones wherever the host
-/// finds some. Shared memory gets none by default (`shmem_enabled`); a mount says so for itself.
+/// Empty files without a name in a tmpfs of their own, with folios as large as a file's length
+/// allows. Shared memory has single pages by default (`shmem_enabled`); a mount says so for itself.
 ///
 /// # Errors
 /// `EPERM` outside a mount namespace of our own; `EINVAL` on hosts without huge pages.
-pub fn huge_page_files(count: usize) -> io::Result<Vec<OwnedFd>> {
+pub fn large_folio_files(count: usize) -> io::Result<Vec<OwnedFd>> {
     const CLOEXEC: libc::c_uint = 1; // FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC
     // SAFETY: a NUL-terminated name.
     let context = unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), CLOEXEC) };
     let context = super::owned(context)?;
     configure(&context, libc::FSCONFIG_SET_STRING, Some((c"size", c"0")))?;
-    configure(&context, libc::FSCONFIG_SET_STRING, Some((c"huge", c"always")))?;
+    configure(&context, libc::FSCONFIG_SET_STRING, Some((c"huge", c"within_size")))?;
     configure(&context, libc::FSCONFIG_CMD_CREATE, None)?;
     // Guests run programs out of such pages: executable mappings are wanted.
     let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;

@@ -216,7 +216,7 @@ fn what_is_set_aside_is_given_back() {
     let sandbox = Sandbox::with_large_files(1 << 30);
     let store = store(&sandbox, u64::MAX);
     let piece = vec![9; 32 * P as usize];
-    let len = (4 << 20) + 32 * P;
+    let len = (1 << 20) + 32 * P;
     for at in (0..len).step_by(piece.len()) {
         write(&store, at, &piece).unwrap();
     }

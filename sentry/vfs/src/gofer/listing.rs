@@ -345,6 +345,12 @@ impl Listing {
         names
     }
 
+    /// The attributes it gives the entry at a position of the index.
+    fn attr(&self, position: usize) -> Option<WireAttr> {
+        let (_, place) = self.index.get(position)?;
+        self.entries.at(usize_of_u32(*place))?.attr
+    }
+
     /// Keeps the listing of a directory for the look-up that is to come; gives it back if there is,
     /// or was, an inode of that directory.
     fn keep_below(
@@ -513,6 +519,29 @@ impl Listings {
         }
     }
 
+    /// Gives the inode of a directory that lacks one its listing, if nothing has changed since
+    /// `as_of`; else gives it back.
+    fn give(
+        &self,
+        dir: &Arc<GoferInode>,
+        listing: Arc<Listing>,
+        as_of: u64,
+    ) -> Result<(), Arc<Listing>> {
+        let mut remembered = dir.remembered.lock();
+        // Who changes a name counts it first, and then looks for a listing to note it in.
+        if remembered.listing.is_some() || self.changes() != as_of {
+            return Err(listing);
+        }
+        remembered.listing = Some(listing);
+        remembered.is_descent = true;
+        let is_queued = std::mem::replace(&mut remembered.is_queued, true);
+        drop(remembered);
+        if !is_queued {
+            self.directories.lock().push_back(Arc::downgrade(dir));
+        }
+        Ok(())
+    }
+
     /// The entries of a directory, if they are known.
     pub(super) fn kept(&self, dir: &GoferInode) -> Option<Arc<Listing>> {
         dir.remembered.lock().listing.clone().filter(|listing| listing.is_current())
@@ -679,7 +708,14 @@ impl Listings {
             else {
                 continue;
             };
-            unwanted.extend(parent.1.keep_below(at, node, below).err());
+            let Err(below) = parent.1.keep_below(at, node, below) else { continue };
+            let attr = parent.1.attr(at);
+            let inode = attr.and_then(|attr| dir.fs.live(&attr));
+            let unused = match &inode {
+                Some(inode) => self.give(inode, below, as_of).err(),
+                None => Some(below),
+            };
+            unwanted.push((unused, inode));
         }
         drop(unwanted);
         let mut remembered = dir.remembered.lock();
@@ -701,7 +737,11 @@ impl Listings {
             let old = oldest.as_ref().and_then(|oldest| {
                 let mut remembered = oldest.remembered.lock();
                 remembered.is_queued = false;
-                remembered.listing.take()
+                let old = remembered.listing.take();
+                // Who reads it again goes down the tree once more.
+                remembered.is_descent |=
+                    old.as_ref().is_some_and(|listing| listing.marks.lock().is_read);
+                old
             });
             // Dropping either may talk to the gofer.
             MutexGuard::unlocked(&mut directories, || drop((old, oldest)));
