@@ -726,11 +726,17 @@ impl Listings {
         let is_queued = std::mem::replace(&mut remembered.is_queued, true);
         drop(remembered);
         drop(old);
-        let mut directories = self.directories.lock();
         if !is_queued {
-            directories.push_back(Arc::downgrade(dir));
+            self.directories.lock().push_back(Arc::downgrade(dir));
         }
-        while self.tally.bytes.load(Ordering::Acquire) > MAX_BYTES
+        self.keep_at_most(MAX_BYTES);
+        Ok(Some(listing))
+    }
+
+    /// Forgets the oldest listings until the others take no more than `bytes`.
+    pub(super) fn keep_at_most(&self, bytes: usize) {
+        let mut directories = self.directories.lock();
+        while self.tally.bytes.load(Ordering::Acquire) > bytes
             && let Some(oldest) = directories.pop_front()
         {
             let oldest = oldest.upgrade();
@@ -746,6 +752,5 @@ impl Listings {
             // Dropping either may talk to the gofer.
             MutexGuard::unlocked(&mut directories, || drop((old, oldest)));
         }
-        Ok(Some(listing))
     }
 }

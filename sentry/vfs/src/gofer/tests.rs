@@ -713,6 +713,34 @@ fn who_goes_down_a_tree_gets_more_of_it_at_once() {
 }
 
 #[test]
+fn who_goes_down_a_known_tree_again_gets_more_of_it_at_once() {
+    let fixture = trees();
+    let task = &fixture.task;
+    let count = 24 + 20 * 5;
+    task.list("/").unwrap();
+    read_tree(task, "/a");
+    assert_eq!(read_tree(task, "/b"), count);
+    let root = task.fs.root.dentry.inode().clone();
+    let root = root.as_any().downcast_ref::<crate::gofer::GoferInode>().unwrap();
+    // Changes before and after the listing that brings those below.
+    root.fs.listings.keep_at_most(0);
+    task.put("/b/2/1/early", b"").unwrap();
+    task.list("/b").unwrap();
+    task.put("/b/2/1/late", b"").unwrap();
+    task.rename("/b/3/1/0", "/b/1/2/moved", 0).unwrap();
+    fixture.unlink("/b/0/0/1");
+    assert_eq!(read_tree(task, "/b"), count + 2 - 1);
+    for path in ["/b/2/1/early", "/b/2/1/late", "/b/1/2/moved", "/b/3/1", "/b/0/0"] {
+        fixture.agrees(path);
+    }
+    // No change: nothing more is asked.
+    root.fs.listings.keep_at_most(0);
+    task.list("/b").unwrap();
+    fixture.client.shutdown();
+    assert_eq!(read_tree(task, "/b"), count + 2 - 1);
+}
+
+#[test]
 fn listings_of_what_is_below_follow_changes() {
     let fixture = trees();
     let task = &fixture.task;
