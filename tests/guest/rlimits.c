@@ -27,7 +27,6 @@ int main(void)
 	show(RLIMIT_CPU);
 	show(RLIMIT_FSIZE);
 	show(RLIMIT_AS);
-	show(RLIMIT_NOFILE);
 	limit = (struct rlimit){ 10, 5 };
 	T(setrlimit(RLIMIT_NOFILE, &limit));
 	limit = (struct rlimit){ 50, 60 };
