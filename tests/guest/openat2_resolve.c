@@ -5,7 +5,12 @@
 static long openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
 	struct open_how how = { flags, mode, resolve };
-	return syscall(SYS_openat2, dir, path, &how, sizeof how);
+	/* A rename or mount anywhere meanwhile makes Linux ask for another try. */
+	for (int tries = 0;; tries++) {
+		long fd = syscall(SYS_openat2, dir, path, &how, sizeof how);
+		if (fd >= 0 || errno != EAGAIN || how.resolve & RESOLVE_CACHED || tries == 10000)
+			return fd;
+	}
 }
 
 int main(void)
