@@ -2,29 +2,13 @@
  * devpts. bevor-test: user=both */
 #include "t.h"
 #include "terminal.h"
+#include "pty_pair.h"
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
-#include <termios.h>
-
-static int master, slave;
-static char name[64];
-static struct termios initial;
-
-static void open_pair(void)
-{
-	master = MUST(posix_openpt(O_RDWR | O_NOCTTY));
-	grantpt(master);
-	unlockpt(master);
-	ptsname_r(master, name, sizeof name);
-	slave = MUST(open(name, O_RDWR | O_NOCTTY));
-	tcgetattr(slave, &initial);
-}
-
-static void close_pair(void) { close(slave); close(master); }
 
 static void put(const char *text) { write(master, text, strlen(text)); sleep_ms(10); }
 

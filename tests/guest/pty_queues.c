@@ -1,24 +1,8 @@
 /* What terminals hold: the longest lines, full queues, how much is asked for. bevor-test: user=both */
 #include "t.h"
 #include "terminal.h"
+#include "pty_pair.h"
 #include <sys/ioctl.h>
-#include <termios.h>
-
-static int master, slave;
-static char name[64];
-static struct termios initial;
-
-static void open_pair(void)
-{
-	master = MUST(posix_openpt(O_RDWR | O_NOCTTY));
-	grantpt(master);
-	unlockpt(master);
-	ptsname_r(master, name, sizeof name);
-	slave = MUST(open(name, O_RDWR | O_NOCTTY));
-	tcgetattr(slave, &initial);
-}
-
-static void close_pair(void) { close(slave); close(master); }
 
 /* Reads from the slave with a large buffer; prints the length and the ends. */
 static void ends(const char *what)

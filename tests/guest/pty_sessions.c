@@ -1,24 +1,8 @@
 /* Terminals and sessions: background groups, hang-ups, window sizes, TIOCSTI. bevor-test: user=both */
 #include "t.h"
 #include "terminal.h"
+#include "pty_pair.h"
 #include <sys/ioctl.h>
-#include <termios.h>
-
-static int master, slave;
-static char name[64];
-static struct termios initial;
-
-static void open_pair(void)
-{
-	master = MUST(posix_openpt(O_RDWR | O_NOCTTY));
-	grantpt(master);
-	unlockpt(master);
-	ptsname_r(master, name, sizeof name);
-	slave = MUST(open(name, O_RDWR | O_NOCTTY));
-	tcgetattr(slave, &initial);
-}
-
-static void close_pair(void) { close(slave); close(master); }
 
 static volatile int winch, hup, cont;
 static void count(int sig, siginfo_t *i, void *c) { if (sig == SIGWINCH) winch++; if (sig == SIGHUP) hup++; if (sig == SIGCONT) cont++; }

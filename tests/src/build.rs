@@ -59,6 +59,8 @@ pub fn compile(
         "guest/mnt.h",
         "guest/errors.h",
         "guest/terminal.h",
+        "guest/provoke.h",
+        "guest/pty_pair.h",
         "random/operations.h",
         "random/symbols.h",
     ]
