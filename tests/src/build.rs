@@ -61,6 +61,8 @@ pub fn compile(
         "guest/terminal.h",
         "guest/provoke.h",
         "guest/pty_pair.h",
+        "guest/landlock.h",
+        "guest/seccomp.h",
         "random/operations.h",
         "random/symbols.h",
     ]
