@@ -1,13 +1,11 @@
 /* Descriptors of processes and of single threads: what they tell (PIDFD_GET_INFO), how they end. bevor-test: user=both waits=reloaded kernel=6.16 */
 #include "t.h"
-#include <poll.h>
+#include "pidfd.h"
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/vfs.h>
 
 #define THREAD O_EXCL
-#define SELF_THREAD (-10000)
-#define SELF_PROCESS (-10001)
 
 struct info {
 	uint64_t mask, cgroupid;
@@ -18,19 +16,6 @@ struct info {
 enum { PID = 1, CREDS = 2, CGROUPID = 4, EXIT = 8, COREDUMP = 16 };
 #define GET_INFO_OF(size) _IOC(_IOC_READ | _IOC_WRITE, 0xff, 11, size)
 #define GET_INFO GET_INFO_OF(sizeof(struct info))
-
-static int open_pid(pid_t pid, unsigned flags) { return syscall(SYS_pidfd_open, pid, flags); }
-static int send_to(int fd, int sig, siginfo_t *info, unsigned flags)
-{
-	return syscall(SYS_pidfd_send_signal, fd, sig, info, flags);
-}
-
-static void look(const char *what, int fd)
-{
-	struct pollfd p = { fd, POLLIN };
-	poll(&p, 1, 0);
-	out("%s: %x\n", what, p.revents);
-}
 
 /* Prints what a pidfd tells when asked for `mask`, but for control groups. */
 static void tell(const char *what, int fd, uint64_t mask, pid_t pid, pid_t tgid)
@@ -106,37 +91,10 @@ static void information(void)
 	});
 }
 
-static pthread_barrier_t step;
-static pid_t tid;
 static int by_thread;
-static volatile int got_tid, hits;
-
-static void on_signal(int sig, siginfo_t *info, void *context)
-{
-	got_tid = gettid();
-	hits = info->si_code;
-}
-
-static void *thread(void *arg)
-{
-	tid = gettid();
-	pthread_barrier_wait(&step);
-	T(send_to(SELF_THREAD, SIGUSR1, NULL, 0));
-	CHECK(got_tid == gettid());
-	V(hits);
-	pthread_barrier_wait(&step);
-	pthread_barrier_wait(&step);
-	return NULL;
-}
-
 static void threads(void)
 {
-	pthread_t id;
-	handle(SIGUSR1, on_signal, 0);
-	pthread_barrier_init(&step, NULL, 2);
-	pthread_create(&id, NULL, thread, NULL);
-	pthread_barrier_wait(&step);
-	pthread_barrier_wait(&step);
+	pthread_t id = start_thread();
 	T(open_pid(tid, 0));
 	int fd = MUST(open_pid(tid, THREAD));
 	out("flags %o cloexec %d\n", fcntl(fd, F_GETFL) & ~O_LARGEFILE, fcntl(fd, F_GETFD));

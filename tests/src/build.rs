@@ -63,6 +63,7 @@ pub fn compile(
         "guest/pty_pair.h",
         "guest/landlock.h",
         "guest/seccomp.h",
+        "guest/pidfd.h",
         "random/operations.h",
         "random/symbols.h",
     ]

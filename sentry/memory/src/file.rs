@@ -334,6 +334,10 @@ impl MemoryFile {
         let end = *self.end.lock();
         let hole = self.state.lock().free_around(run.offset, run.len);
         let len = hole.end.min(end).saturating_sub(hole.start);
+        // Nothing lies beyond the end: a run the host had no room for was never in the file.
+        if len == 0 {
+            return;
+        }
         if let Err(error) = host::punch_hole(self.fd.as_fd(), hole.start, len) {
             tracing::error!(%error, ?hole, "cannot punch a hole");
         }
