@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use zerocopy::FromBytes;
 
 use crate::strace::shape::{Direction, Layout, Shape};
+use crate::strace::wait_status;
 
 /// A value a handler takes from an argument register.
 pub trait FromReg {
@@ -125,6 +126,8 @@ args! {
     InSet: Shape::SigSet(Direction::In);
     /// Signal set the call writes.
     OutSet: Shape::SigSet(Direction::Out);
+    /// How a child ended or stopped, which the call writes.
+    OutStatus: Shape::Struct(Direction::Out, wait_status::LAYOUT);
 }
 
 /// A structure the call reads.

@@ -11,8 +11,8 @@
 
 use crate::args::{
     Addr, AtFd, Dev, Fd, Gid, Hex, In, InBuf, InList, InMsg, InSet, InSock, InVec, Int, Long, Mode,
-    Out, OutBuf, OutList, OutMsg, OutSet, OutSock, OutVec, Path, Pid, Sig, Size, Text, Texts, Uid,
-    Uint, Ulong, Word,
+    Out, OutBuf, OutList, OutMsg, OutSet, OutSock, OutStatus, OutVec, Path, Pid, Sig, Size, Text,
+    Texts, Uid, Uint, Ulong, Word,
 };
 use crate::row::syscalls;
 use crate::sets::{
@@ -113,7 +113,7 @@ syscalls! {
     58 vfork() => full process::vfork;
     59 execve(path: Path, argv: Texts, envp: Addr) => full process::execve;
     60 exit(status: Int) => full process::exit;
-    61 wait4(pid: Pid, status: Out<i32>, options: WaitOptions, usage: Out<Rusage>) => full process::wait4;
+    61 wait4(pid: Pid, status: OutStatus, options: WaitOptions, usage: Out<Rusage>) => full process::wait4;
     62 kill(pid: Pid, signal: Sig) => full signal::kill;
     63 uname(buf: Out<Utsname>) => full system::uname;
     64 semget(key: IpcKey, nsems: Int, flags: IpcFlags) => full sem::semget;

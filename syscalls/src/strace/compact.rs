@@ -3,6 +3,7 @@
 //! `Itimerspec { it_interval: Timespec { tv_sec: 1, tv_nsec: 0 }, pad0: 0 }` becomes
 //! `{it_interval={tv_sec=1, tv_nsec=0}}`.
 
+use super::fields;
 use super::text::quote;
 
 /// Longest list of numbers shown in full.
@@ -26,7 +27,7 @@ fn value<'a>(rest: &'a str, out: &mut String) -> &'a str {
     let end = rest.find([',', ' ', ']', '}']).unwrap_or(rest.len());
     let (word, after) = rest.split_at(end);
     if let Some(fields) = after.strip_prefix(" { ") {
-        return structure(fields, out);
+        return structure(word, fields, out);
     }
     match word.parse::<u64>() {
         Ok(number) if number >= HEX_FROM => out.push_str(&format!("{number:#x}")),
@@ -35,8 +36,13 @@ fn value<'a>(rest: &'a str, out: &mut String) -> &'a str {
     after
 }
 
+/// The word a value begins with: all of it, if it is a number.
+fn scalar(value: &str) -> &str {
+    value.split([',', ' ']).next().unwrap_or(value)
+}
+
 /// Copies fields up to and including the closing brace, leaving out padding.
-fn structure<'a>(mut rest: &'a str, out: &mut String) -> &'a str {
+fn structure<'a>(kind: &str, mut rest: &'a str, out: &mut String) -> &'a str {
     out.push('{');
     let mut first = true;
     while let Some((name, after)) = rest.split_once(": ") {
@@ -46,7 +52,12 @@ fn structure<'a>(mut rest: &'a str, out: &mut String) -> &'a str {
         }
         out.push_str(name);
         out.push('=');
+        let number = out.len();
         rest = value(after, out);
+        if let Some(words) = fields::shown(kind, name, scalar(after)) {
+            out.truncate(number);
+            out.push_str(&words);
+        }
         if is_padding(name) {
             out.truncate(mark);
         } else {
@@ -123,7 +134,7 @@ mod tests {
         );
         assert_eq!(
             short(&SigeventT { sigev_value: 1 << 40, ..SigeventT::default() }),
-            "{sigev_value=0x10000000000, sigev_signo=0, sigev_notify=0, sigev_tid=0}"
+            "{sigev_value=0x10000000000, sigev_signo=0, sigev_notify=SIGEV_SIGNAL, sigev_tid=0}"
         );
     }
 

@@ -281,7 +281,7 @@ fn option_names(level: u32) -> Option<&'static Names> {
 }
 
 /// Appends a register by the names of its sets.
-fn show_named(named: Named, reg: u64, out: &mut String) {
+pub(super) fn show_named(named: Named, reg: u64, out: &mut String) {
     let [first, others @ ..] = named.names else {
         return push(out, reg);
     };

@@ -4,12 +4,14 @@
 
 mod compact;
 mod dispatch;
+mod fields;
 pub mod format;
 pub mod shape;
 mod sockaddr;
 mod summary;
 mod text;
 mod trace;
+pub mod wait_status;
 
 pub use dispatch::{Sink, dispatch, finish, install};
 pub use format::Peek;
