@@ -34,6 +34,8 @@ const MADV_POPULATE_READ: i32 = 22;
 const MADV_POPULATE_WRITE: i32 = 23;
 const MADV_DONTNEED_LOCKED: i32 = 24;
 const MADV_COLLAPSE: i32 = 25;
+const MADV_GUARD_INSTALL: i32 = 102;
+const MADV_GUARD_REMOVE: i32 = 103;
 
 const MS_ASYNC: u32 = 1;
 const MS_INVALIDATE: u32 = 2;
@@ -195,7 +197,13 @@ impl MemoryManager {
 }
 
 fn is_known(advice: i32) -> bool {
-    matches!(advice, MADV_NORMAL..=MADV_DONTNEED | MADV_FREE..=MADV_COLLAPSE)
+    matches!(
+        advice,
+        MADV_NORMAL..=MADV_DONTNEED
+            | MADV_FREE..=MADV_COLLAPSE
+            | MADV_GUARD_INSTALL
+            | MADV_GUARD_REMOVE
+    )
 }
 
 /// Whether an advice loses contents, here or in children.
@@ -208,6 +216,7 @@ fn is_discard(advice: i32) -> bool {
             | MADV_REMOVE
             | MADV_DONTFORK
             | MADV_WIPEONFORK
+            | MADV_GUARD_INSTALL
     )
 }
 
@@ -233,6 +242,7 @@ impl State {
         let covered = self.vmas.covers(range.clone());
         self.check_map_count(2)?;
         self.update_vmas(range, |vma| {
+            let lock = lock && !vma.flags.contains(VmFlags::DROPPABLE);
             vma.flags.set(VmFlags::LOCKED, lock);
             vma.flags.set(VmFlags::LOCKONFAULT, lock && on_fault);
         });
@@ -362,6 +372,9 @@ impl State {
             MADV_DONTFORK => (VmFlags::empty(), VmFlags::DONTFORK),
             MADV_DOFORK => (VmFlags::DONTFORK, VmFlags::empty()),
             MADV_DONTDUMP => (VmFlags::empty(), VmFlags::DONTDUMP),
+            MADV_DODUMP | MADV_KEEPONFORK if vma.flags.contains(VmFlags::DROPPABLE) => {
+                return Err(EINVAL.because("memory that may be dropped is not inherited or dumped"));
+            }
             MADV_DODUMP => (VmFlags::DONTDUMP, VmFlags::empty()),
             MADV_MERGEABLE => (VmFlags::empty(), VmFlags::MERGEABLE),
             MADV_UNMERGEABLE => (VmFlags::MERGEABLE, VmFlags::empty()),
@@ -377,6 +390,14 @@ impl State {
                     (VmFlags::WIPEONFORK, VmFlags::empty())
                 }
             }
+            MADV_GUARD_INSTALL => {
+                if locked {
+                    return Err(EINVAL.because("MADV_GUARD_INSTALL in locked memory"));
+                }
+                self.unmap_pages(part.clone());
+                (VmFlags::empty(), VmFlags::GUARD)
+            }
+            MADV_GUARD_REMOVE => (VmFlags::GUARD, VmFlags::empty()),
             MADV_DONTNEED | MADV_DONTNEED_LOCKED => {
                 if locked && advice == MADV_DONTNEED {
                     return Err(EINVAL.because("MADV_DONTNEED of locked memory"));

@@ -164,6 +164,9 @@ impl State {
             changed = true;
         }
         let Some((vma_start, vma)) = self.vmas.get(page) else { return Err(FaultError::MAPERR) };
+        if vma.is_guard() {
+            return Err(FaultError::MAPERR);
+        }
         let allowed = match access {
             Access::Read => vma.is_accessible() || force,
             Access::Write => vma.prot.write || (force && !vma.is_shared()),
@@ -234,7 +237,8 @@ impl State {
         if self.reserved_in(&(new_start..start)).is_some() {
             return Err(FaultError::MAPERR);
         }
-        let grown = Vma { len: more, ..vma.clone() };
+        let flags = vma.flags - VmFlags::GUARD;
+        let grown = Vma { len: more, flags, ..vma.clone() };
         self.insert_vma(new_start, grown);
         Ok(())
     }
@@ -250,6 +254,9 @@ impl State {
                 .collect();
             for (vma_start, vma) in areas {
                 let part = gap.start.max(vma_start)..gap.end.min(vma_start + vma.len());
+                if vma.is_guard() {
+                    continue;
+                }
                 if how != Populate::Demand && !vma.is_accessible() {
                     continue;
                 }

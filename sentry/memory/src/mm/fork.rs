@@ -114,6 +114,9 @@ impl State {
             .map(|(start, vma)| {
                 let mut vma = vma.clone();
                 vma.flags -= VmFlags::LOCKED | VmFlags::LOCKONFAULT;
+                if vma.flags.contains(VmFlags::WIPEONFORK) {
+                    vma.flags -= VmFlags::GUARD;
+                }
                 (start, vma)
             })
             .collect::<RangeMap<Vma>>();

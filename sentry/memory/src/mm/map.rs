@@ -14,6 +14,7 @@ use std::sync::Arc;
 const MAP_SHARED: u32 = 0x01;
 const MAP_PRIVATE: u32 = 0x02;
 const MAP_SHARED_VALIDATE: u32 = 0x03;
+const MAP_DROPPABLE: u32 = 0x08;
 const MAP_TYPE: u32 = 0x0f;
 const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
@@ -288,6 +289,12 @@ impl State {
                     MAP_SHARED if args.flags & MAP_GROWSDOWN != 0 => {
                         return Err(EINVAL.because("shared mappings do not grow down"));
                     }
+                    MAP_DROPPABLE if args.flags & MAP_LOCKED != 0 => {
+                        return Err(EINVAL.because("what is locked cannot be dropped"));
+                    }
+                    MAP_DROPPABLE => {
+                        flags |= VmFlags::DROPPABLE | VmFlags::WIPEONFORK | VmFlags::DONTDUMP;
+                    }
                     MAP_SHARED | MAP_PRIVATE => {}
                     _ => return Err(EINVAL.because("neither MAP_SHARED nor MAP_PRIVATE")),
                 }
@@ -335,7 +342,7 @@ impl State {
             }
         };
         flags |= self.default_flags;
-        flags.set(VmFlags::LOCKED, locked);
+        flags.set(VmFlags::LOCKED, locked && !flags.contains(VmFlags::DROPPABLE));
         flags.set(VmFlags::GROWSDOWN, args.flags & MAP_GROWSDOWN != 0);
         flags.set(VmFlags::NORESERVE, args.flags & MAP_NORESERVE != 0);
         Ok(Vma { len, prot, flags, source, opened: args.opened.clone(), name: args.name.clone() })

@@ -73,7 +73,7 @@ impl State {
         if vma.is_sealed() {
             return Err(EPERM.because("sealed (mseal)"));
         }
-        let vma_end = vma_start + vma.len();
+        let vma_end = self.unguarded_end(addr).unwrap_or(vma_start + vma.len());
         self.check_map_count(4)?;
         if !fixed && !keep_old && old_len >= new_len {
             if old_len > new_len {
@@ -159,6 +159,26 @@ impl State {
         Ok(to)
     }
 
+    /// Where the area around `addr` would end if no guard lay in it.
+    fn unguarded_end(&self, addr: u64) -> Option<u64> {
+        let (start, vma) = self.vmas.get(addr)?;
+        let mut whole = vma.clone();
+        let mut after_guard = vma.is_guard();
+        whole.flags -= VmFlags::GUARD;
+        while let Some((_, next)) = self.vmas.get(start + whole.len()) {
+            if !after_guard && !next.is_guard() {
+                break;
+            }
+            after_guard = next.is_guard();
+            let mut next = next.clone();
+            next.flags -= VmFlags::GUARD;
+            if whole.try_join(next).is_err() {
+                break;
+            }
+        }
+        Some(start + whole.len())
+    }
+
     fn unmap_target(&mut self, addr: u64, len: u64) -> Result<(), Errno> {
         if addr < self.layout.min {
             return Err(bevor_abi::errno::EPERM.because("below vm.mmap_min_addr"));
@@ -173,6 +193,7 @@ impl State {
     fn piece_of(&self, vma: &Vma, vma_start: u64, addr: u64, len: u64) -> Vma {
         let mut piece = vma.clone();
         piece.len = len;
+        piece.flags -= VmFlags::GUARD;
         if let Source::File { offset, .. } = &mut piece.source {
             *offset = vma.file_offset(addr - vma_start);
         }
@@ -204,6 +225,9 @@ impl State {
             self.insert_vma(shift(start), vma);
         }
         if keep_old {
+            for (_, vma) in self.vmas.within_mut(from.clone()) {
+                vma.flags -= VmFlags::GUARD;
+            }
             self.vmas.merge_range(&from);
         }
         self.forget_patches(&from);

@@ -2,7 +2,7 @@
 
 use super::MemoryManager;
 use super::residency::Rss;
-use super::vma::VmFlags;
+use super::vma::{VmFlags, Vma};
 use crate::mappable::MapName;
 use crate::rangemap::Piece;
 use bevor_platform::Prot;
@@ -76,7 +76,7 @@ impl MemoryManager {
         let areas: Vec<_> =
             self.state.read().vmas.iter().map(|(start, vma)| (start, vma.clone())).collect();
         // Names are looked up without the lock: files take their own.
-        areas
+        without_guards(areas)
             .into_iter()
             .map(|(start, vma)| MapEntry {
                 range: start..start + vma.len(),
@@ -167,4 +167,23 @@ impl MemoryManager {
     pub fn mapped_bytes(&self) -> u64 {
         self.state.read().totals.mapped
     }
+}
+
+/// The areas as if no guard lay in them.
+fn without_guards(areas: Vec<(u64, Vma)>) -> Vec<(u64, Vma)> {
+    let mut shown: Vec<(u64, Vma)> = Vec::with_capacity(areas.len());
+    let mut after_guard = false;
+    for (start, mut vma) in areas {
+        let guard = vma.is_guard();
+        vma.flags -= VmFlags::GUARD;
+        let vma = match shown.last_mut() {
+            Some((at, before)) if (guard || after_guard) && *at + before.len() == start => {
+                before.try_join(vma).err()
+            }
+            _ => Some(vma),
+        };
+        shown.extend(vma.map(|vma| (start, vma)));
+        after_guard = guard;
+    }
+    shown
 }

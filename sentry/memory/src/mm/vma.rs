@@ -43,6 +43,11 @@ bitflags! {
         const MERGEABLE = 1 << 14;
         /// Cannot be unmapped, moved or given other rights (`mseal(2)`).
         const SEALED = 1 << 15;
+        /// Whoever touches it dies (`MADV_GUARD_INSTALL`): it has no pages, and no line of its own in
+        /// `/proc/<pid>/maps`.
+        const GUARD = 1 << 16;
+        /// Pages may be dropped at any time (`MAP_DROPPABLE`); here they never are.
+        const DROPPABLE = 1 << 17;
     }
 }
 
@@ -78,6 +83,10 @@ impl Vma {
 
     pub(crate) fn is_sealed(&self) -> bool {
         self.flags.contains(VmFlags::SEALED)
+    }
+
+    pub(crate) fn is_guard(&self) -> bool {
+        self.flags.contains(VmFlags::GUARD)
     }
 
     pub(crate) fn is_anon(&self) -> bool {

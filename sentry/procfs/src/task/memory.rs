@@ -220,6 +220,7 @@ fn flags(entry: &MapEntry) -> String {
         (entry.flags.contains(VmFlags::MAYEXEC), "me "),
         (entry.flags.contains(VmFlags::GROWSDOWN), "gd "),
         (entry.flags.contains(VmFlags::LOCKED), "lo "),
+        (entry.flags.contains(VmFlags::DROPPABLE), "dp "),
     ];
     table.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect()
 }
