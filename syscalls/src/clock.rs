@@ -77,6 +77,13 @@ pub fn cpu_clock(ctx: &Ctx<'_>, clock_id: i32) -> Option<Source> {
     }
 }
 
+/// Whether a negative clock id names the CPU time of the calling thread.
+#[must_use]
+pub fn is_of_caller(ctx: &Ctx<'_>, clock_id: i32) -> bool {
+    let (number, per_thread) = (!(clock_id >> 3), clock_id & 4 != 0);
+    clock_id < 0 && per_thread && (number == 0 || number == ctx.task().tid())
+}
+
 /// Whether a clock id names a clock at all.
 #[must_use]
 pub fn is_known(ctx: &Ctx<'_>, clock_id: i32) -> bool {

@@ -25,6 +25,8 @@ const FUTEX_UNLOCK_PI: u32 = 7;
 const FUTEX_TRYLOCK_PI: u32 = 8;
 const FUTEX_WAIT_BITSET: u32 = 9;
 const FUTEX_WAKE_BITSET: u32 = 10;
+const FUTEX_WAIT_REQUEUE_PI: u32 = 11;
+const FUTEX_CMP_REQUEUE_PI: u32 = 12;
 const FUTEX_LOCK_PI2: u32 = 13;
 const FUTEX_PRIVATE_FLAG: u32 = 128;
 const FUTEX_CLOCK_REALTIME: u32 = 256;
@@ -52,8 +54,10 @@ pub fn futex(
     let private = op & FUTEX_PRIVATE_FLAG != 0;
     let realtime = op & FUTEX_CLOCK_REALTIME != 0;
     let command = op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
-    let takes_clock =
-        matches!(command, FUTEX_WAIT | FUTEX_WAIT_BITSET | FUTEX_LOCK_PI2 | FUTEX_LOCK_PI);
+    let takes_clock = matches!(
+        command,
+        FUTEX_WAIT | FUTEX_WAIT_BITSET | FUTEX_LOCK_PI2 | FUTEX_LOCK_PI | FUTEX_WAIT_REQUEUE_PI
+    );
     if realtime && !takes_clock {
         return Err(ENOSYS.into());
     }
@@ -97,6 +101,16 @@ pub fn futex(
         }
         FUTEX_TRYLOCK_PI => lock_pi(ctx, addr, private, None, true),
         FUTEX_UNLOCK_PI => unlock_pi(ctx, addr, private),
+        FUTEX_WAIT_REQUEUE_PI => {
+            let deadline = absolute_deadline(ctx, timeout, realtime)?;
+            wait_requeue_pi(ctx, addr, addr2, private, value, deadline)
+        }
+        FUTEX_CMP_REQUEUE_PI => {
+            if value != 1 || count2.cast_signed() < 0 {
+                return Err(EINVAL.into());
+            }
+            requeue_pi(ctx, (addr, addr2), private, count2, value3)
+        }
         _ => Err(ENOSYS.because("futex operation").into()),
     }
 }
@@ -295,6 +309,66 @@ fn unlock_pi(ctx: &Ctx<'_>, addr: UserAddr, private: bool) -> SysResult {
             Ok(0)
         })
         .map_err(Into::into)
+}
+
+/// Waits to be moved to the lock at `lock`, and then for that.
+fn wait_requeue_pi(
+    ctx: &Ctx<'_>,
+    addr: UserAddr,
+    lock: UserAddr,
+    private: bool,
+    value: u32,
+    deadline: Option<u64>,
+) -> SysResult {
+    let table = &ctx.kernel().futexes;
+    let waiter = match resumed_waiter(ctx) {
+        Some(waiter) => waiter,
+        None => table.wait_for_move(ctx.mm(), addr, lock, private, value, ctx.task().tid())?,
+    };
+    if waiter.is_woken() || ctx.timed_out() {
+        let woken = table.finish(&waiter);
+        return if woken { Ok(0) } else { Err(ETIMEDOUT.into()) };
+    }
+    // A signal makes it wait again, which fails with EAGAIN if the word has changed: so it has, by
+    // custom, when the waiter was moved.
+    Err(block_on(&waiter, deadline).restarting(Restart::NoIntr).into())
+}
+
+/// Moves who waits at the first word to the lock at the second; gives it to the first of them if it
+/// is free.
+fn requeue_pi(
+    ctx: &Ctx<'_>,
+    words: (UserAddr, UserAddr),
+    private: bool,
+    nr_requeue: u32,
+    expected: u32,
+) -> SysResult {
+    let ns = ctx.task().pid().namespace().clone();
+    let mm = ctx.mm().clone();
+    let lock = words.1;
+    let take = |tid: i32, others: bool| loop {
+        let word = mm.load_u32(lock)?;
+        let owner = word & FUTEX_TID_MASK;
+        if owner == tid.cast_unsigned() {
+            return Err(EDEADLK.into());
+        }
+        if owner != 0 && ns.find(owner.cast_signed()).is_none() {
+            return Err(ESRCH.because("the owner of the futex is gone"));
+        }
+        let new = match owner {
+            0 => {
+                tid.cast_unsigned()
+                    | word & FUTEX_OWNER_DIED
+                    | if others { FUTEX_WAITERS } else { 0 }
+            }
+            _ => word | FUTEX_WAITERS,
+        };
+        if mm.cas_u32(lock, word, new)? == word {
+            return Ok(owner == 0);
+        }
+    };
+    let table = &ctx.kernel().futexes;
+    Ok(table.requeue_pi(&mm, words, private, nr_requeue, expected, take)?.into())
 }
 
 /// `futex_waitv(2)`.

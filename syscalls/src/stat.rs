@@ -81,7 +81,7 @@ pub fn newfstatat(
     out: UserAddr,
     flags: u32,
 ) -> SysResult {
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE) != 0 {
         return Err(EINVAL.into());
     }
     let start = start_maybe_null(ctx, dirfd, path, flags)?;

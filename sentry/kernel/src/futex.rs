@@ -26,6 +26,17 @@ pub enum Key {
     Shared(u64, u64),
 }
 
+/// What a waiter waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// To be woken.
+    Plain,
+    /// For a priority-inheriting futex to be its own.
+    Lock,
+    /// To be moved to the priority-inheriting futex of this key (`FUTEX_WAIT_REQUEUE_PI`).
+    Moved(Key),
+}
+
 /// Somebody waiting on a futex word.
 #[derive(Debug)]
 pub struct Waiter {
@@ -37,6 +48,7 @@ pub struct Waiter {
     key: Mutex<Key>,
     /// Thread id for priority-inheriting futexes.
     tid: i32,
+    kind: Kind,
     /// Woken with it.
     pub queue: WaitQueue,
 }
@@ -126,19 +138,106 @@ impl FutexTable {
         if mm.load_u32(addr)? != value {
             return Err(EAGAIN.into());
         }
-        let waiter = self.make_waiter(key, bitset, tid);
+        let waiter = self.make_waiter(key, bitset, tid, Kind::Plain);
         bucket.entry(key).or_default().push_back(waiter.clone());
         drop(bucket);
         Ok(waiter)
     }
 
-    fn make_waiter(&self, key: Key, bitset: u32, tid: i32) -> Arc<Waiter> {
+    /// Queues a waiter that [`FutexTable::requeue_pi`] will move to the lock at `lock`, if the word
+    /// still holds `value`.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it does not; `EFAULT`, `EINVAL` also if both words are one.
+    pub fn wait_for_move(
+        &self,
+        mm: &MemoryManager,
+        addr: UserAddr,
+        lock: UserAddr,
+        private: bool,
+        value: u32,
+        tid: i32,
+    ) -> Result<Arc<Waiter>, Errno> {
+        let (key, to) = (key(mm, addr, private)?, key(mm, lock, private)?);
+        if key == to {
+            return Err(EINVAL.because("a futex and its lock are one word"));
+        }
+        mm.load_u32(addr)?;
+        let mut bucket = self.bucket(&key).lock();
+        if mm.load_u32(addr)? != value {
+            return Err(EAGAIN.into());
+        }
+        let waiter = self.make_waiter(key, u32::MAX, tid, Kind::Moved(to));
+        bucket.entry(key).or_default().push_back(waiter.clone());
+        Ok(waiter)
+    }
+
+    /// `FUTEX_CMP_REQUEUE_PI`: gives the lock to the first waiter if `take` says it was free, and
+    /// moves up to `nr_requeue` others, or all of them, to the lock's queue. `take` gets the first
+    /// waiter's thread id and whether more wait for the lock or will. Answers how many were woken
+    /// or moved.
+    ///
+    /// # Errors
+    /// `EAGAIN` if the word does not hold `expected`; `EFAULT`, `EINVAL`, and what `take` says.
+    pub fn requeue_pi(
+        &self,
+        mm: &MemoryManager,
+        (from, to): (UserAddr, UserAddr),
+        private: bool,
+        nr_requeue: u32,
+        expected: u32,
+        take: impl FnOnce(i32, bool) -> Result<bool, Errno>,
+    ) -> Result<u32, Errno> {
+        let (from_key, to_key) = (key(mm, from, private)?, key(mm, to, private)?);
+        if from_key == to_key {
+            return Err(EINVAL.because("a futex and its lock are one word"));
+        }
+        mm.load_u32(from)?;
+        mm.load_u32(to)?;
+        let (mut first, mut second) = self.lock_two(&from_key, &to_key);
+        if mm.load_u32(from)? != expected {
+            return Err(EAGAIN.into());
+        }
+        let Some(queue) = first.get(&from_key) else { return Ok(0) };
+        let most = usize::try_from(nr_requeue).unwrap_or(usize::MAX).saturating_add(1);
+        if queue.iter().take(most).any(|waiter| waiter.kind != Kind::Moved(to_key)) {
+            return Err(EINVAL.because("a waiter does not wait for this lock"));
+        }
+        let Some(top) = queue.front() else { return Ok(0) };
+        let target = second.as_deref().unwrap_or(&first);
+        let others = target.get(&to_key).is_some_and(|waiting| !waiting.is_empty())
+            || (nr_requeue > 0 && queue.len() > 1);
+        let taken = take(top.tid, others)?;
+        let mut queue = first.remove(&from_key).unwrap_or_default();
+        let mut count = 0;
+        if taken && let Some(owner) = queue.pop_front() {
+            *owner.key.lock() = to_key;
+            owner.wake();
+            count += 1;
+        }
+        // The first one counts for itself, whether it got the lock or not.
+        while count <= nr_requeue
+            && let Some(waiter) = queue.pop_front()
+        {
+            *waiter.key.lock() = to_key;
+            let target = second.as_mut().map_or(&mut *first, |second| &mut **second);
+            target.entry(to_key).or_default().push_back(waiter);
+            count += 1;
+        }
+        if !queue.is_empty() {
+            first.insert(from_key, queue);
+        }
+        Ok(count)
+    }
+
+    fn make_waiter(&self, key: Key, bitset: u32, tid: i32, kind: Kind) -> Arc<Waiter> {
         let waiter = Arc::new(Waiter {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             bitset,
             woken: AtomicBool::new(false),
             key: Mutex::new(key),
             tid,
+            kind,
             queue: WaitQueue::new(),
         });
         self.waiters.lock().insert(waiter.id, waiter.clone());
@@ -182,8 +281,7 @@ impl FutexTable {
             return Err(EINVAL.into());
         }
         let key = key(mm, addr, private)?;
-        let woken = wake_some(&mut self.bucket(&key).lock(), &key, count, bitset);
-        Ok(woken)
+        wake_some(&mut self.bucket(&key).lock(), &key, count, bitset)
     }
 
     /// Wakes `nr_wake` waiters of one word and moves up to `nr_requeue` to another. With `expected`
@@ -208,7 +306,10 @@ impl FutexTable {
         {
             return Err(EAGAIN.into());
         }
-        let woken = wake_some(&mut first, &from_key, nr_wake, u32::MAX);
+        let woken = wake_some(&mut first, &from_key, nr_wake, u32::MAX)?;
+        if first.get(&from_key).is_some_and(|queue| queue.iter().any(|w| w.kind != Kind::Plain)) {
+            return Err(EINVAL.because("waiters for a lock are not moved so"));
+        }
         let mut moved = 0;
         if from_key != to_key {
             let mut queue = first.remove(&from_key).unwrap_or_default();
@@ -246,10 +347,10 @@ impl FutexTable {
         mm.load_u32(second.0)?;
         let (mut bucket1, mut bucket2) = self.lock_two(&key1, &key2);
         let also = change()?;
-        let mut woken = wake_some(&mut bucket1, &key1, first.2, u32::MAX);
+        let mut woken = wake_some(&mut bucket1, &key1, first.2, u32::MAX)?;
         if also {
             let target = bucket2.as_mut().map_or(&mut *bucket1, |bucket| &mut **bucket);
-            woken += wake_some(target, &key2, second.2, u32::MAX);
+            woken += wake_some(target, &key2, second.2, u32::MAX)?;
         }
         Ok(woken)
     }
@@ -306,7 +407,7 @@ impl PiQueue<'_> {
 
     /// Queues the caller.
     pub fn push(&mut self, tid: i32) -> Arc<Waiter> {
-        let waiter = self.table.make_waiter(self.key, u32::MAX, tid);
+        let waiter = self.table.make_waiter(self.key, u32::MAX, tid, Kind::Lock);
         self.bucket.entry(self.key).or_default().push_back(waiter.clone());
         waiter
     }
@@ -339,8 +440,13 @@ fn remove(bucket: &mut Bucket, key: &Key, waiter: &Arc<Waiter>) {
     }
 }
 
-fn wake_some(bucket: &mut Bucket, key: &Key, count: u32, bitset: u32) -> u32 {
-    let Some(queue) = bucket.get_mut(key) else { return 0 };
+fn wake_some(bucket: &mut Bucket, key: &Key, count: u32, bitset: u32) -> Result<u32, Errno> {
+    let Some(queue) = bucket.get_mut(key) else { return Ok(0) };
+    let wanted = |waiter: &&Arc<Waiter>| waiter.bitset & bitset != 0;
+    let most = usize::try_from(count).unwrap_or(usize::MAX);
+    if queue.iter().filter(wanted).take(most).any(|waiter| waiter.kind != Kind::Plain) {
+        return Err(EINVAL.because("somebody waits for a lock there"));
+    }
     let mut woken = 0;
     queue.retain(|waiter| {
         if woken < count && waiter.bitset & bitset != 0 {
@@ -354,7 +460,7 @@ fn wake_some(bucket: &mut Bucket, key: &Key, count: u32, bitset: u32) -> u32 {
     if queue.is_empty() {
         bucket.remove(key);
     }
-    woken
+    Ok(woken)
 }
 
 /// `FUTEX_WAITERS`.

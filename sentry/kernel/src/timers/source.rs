@@ -36,7 +36,8 @@ impl Source {
     }
 
     /// How many nanoseconds it may advance in one of wall time.
-    pub(super) fn most_speed(&self) -> u64 {
+    #[must_use]
+    pub fn most_speed(&self) -> u64 {
         match self {
             Self::Wall | Self::Thread(_) => 1,
             Self::Process(group) => {
