@@ -40,12 +40,13 @@ pub fn markdown() -> String {
     let mut page = format!(
         "# System calls\n\n\
          Generated from `syscalls/src/table.rs`, from what tests saw (`syscalls/proof.txt`, written by \
-         `./test --prove`) and from the errors each call has (`syscalls/errnos.txt`); \
+         `./test --prove`) and from the errors and flags each call has (`syscalls/errnos.txt`, \
+         `syscalls/flags.txt`); \
          `UPDATE_DOCS=1 cargo test -p bevor-syscalls` rewrites it.\n\n\
          Of the {} system calls of x86-64 Linux 6.18 Bevor serves {} in full and {} in part; {} are \
          refused. A call counts as full only if tests saw it succeed, and saw every error that its \
          manual page names and a sandbox can provoke, with the host's answer and on both \
-         platforms.\n\n\
+         platforms; the most used calls only if every flag was seen, too.\n\n\
          | nr | call | support | errors seen | note |\n|---:|---|---|---|---|\n",
         ROWS.len(),
         count("full"),

@@ -1,13 +1,15 @@
 //! How far tests prove the rows of the table.
 //!
 //! `proof.txt` says what tests saw, with the host's answer and on both platforms; `errnos.txt` which
-//! errors a call has, and which of them cannot be provoked. A full row that was not seen to succeed,
-//! or one of whose errors was not seen, is shown as partial.
+//! errors a call has, `flags.txt` which flags the most used calls take, and which of both cannot be
+//! provoked. A full row that was not seen to succeed, or one of whose errors or flags was not seen,
+//! is shown as partial.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::row::{Row, Support};
+use crate::strace::shape::Shape;
 
 /// What is known of one call.
 #[derive(Debug, Default)]
@@ -18,16 +20,20 @@ pub struct Proof {
     pub errors: Vec<&'static str>,
     /// Tests that saw some of this.
     pub tests: Vec<&'static str>,
-    /// Errors it has.
+    /// Flags that were seen in calls that succeeded, as `argument=FLAG`.
+    pub flags: Vec<&'static str>,
+    /// Errors it has, and flags it takes.
     pub documented: Vec<&'static str>,
-    /// Errors it has that cannot be provoked in a sandbox, and why; `success` if it never returns.
+    /// Errors it has that cannot be provoked in a sandbox, and flags that cannot succeed there, and
+    /// why; `success` if it never returns.
     pub never: Vec<(&'static str, &'static str)>,
 }
 
 impl Proof {
-    /// Errors it has that no test saw.
+    /// Errors and flags it has that no test saw.
     pub fn unseen(&self) -> impl Iterator<Item = &'static str> {
-        self.documented.iter().filter(|error| !self.errors.contains(error)).copied()
+        let seen = |what: &&&str| self.errors.contains(what) || self.flags.contains(what);
+        self.documented.iter().filter(move |what| !seen(what)).copied()
     }
 }
 
@@ -42,6 +48,16 @@ pub fn of(name: &str) -> Option<&'static Proof> {
 /// Every call that is named in the two files.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PROOFS.keys().copied()
+}
+
+/// Whether the call has an argument of that name, or one that points to a structure, whose fields
+/// are not known here.
+#[must_use]
+pub fn takes(row: &Row, argument: &str) -> bool {
+    row.args.iter().any(|arg| {
+        arg.name.trim_start_matches("r#") == argument
+            || matches!(arg.shape, Shape::Struct(..) | Shape::List(..))
+    })
 }
 
 /// How far the call is served, as far as that is proven, and what is missing.
@@ -63,14 +79,15 @@ pub fn support(row: &Row) -> (&'static str, String) {
 
 fn read() -> BTreeMap<&'static str, Proof> {
     let mut proofs: BTreeMap<&'static str, Proof> = BTreeMap::new();
-    for (subject, text) in entries(include_str!("../errnos.txt")) {
+    let errnos = entries(include_str!("../errnos.txt"));
+    for (subject, text) in errnos.chain(entries(include_str!("../flags.txt"))) {
         match subject.split_once(" never ") {
-            Some((call, error)) => {
-                proofs.entry(call).or_default().never.push((error, text));
+            Some((call, what)) => {
+                proofs.entry(call).or_default().never.push((what, text));
             }
             None => {
-                proofs.entry(subject).or_default().documented =
-                    text.split(' ').filter(|word| !word.is_empty()).collect()
+                let words = text.split(' ').filter(|word| !word.is_empty());
+                proofs.entry(subject).or_default().documented.extend(words);
             }
         }
     }
@@ -79,8 +96,7 @@ fn read() -> BTreeMap<&'static str, Proof> {
         let proof = proofs.entry(call).or_default();
         match what {
             "ok" => proof.succeeded = true,
-            // Flags are a record to read: no row depends on them.
-            flag if flag.contains('=') => {}
+            flag if flag.contains('=') => proof.flags.push(flag),
             error => proof.errors.push(error),
         }
         for test in tests.split(' ') {

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use crate::strace::Sink;
 use crate::strace::format::Values;
-use crate::strace::shape::Shape;
+use crate::strace::shape::{Direction, Shape};
 use crate::{row, table};
 
 /// Most different arguments that are looked at: hostile programs have no end of them.
@@ -80,26 +80,42 @@ impl Recorder {
         }
         let values = Values { regs: &regs, moved: None, memory };
         for (index, (arg, reg)) in row.args.iter().zip(regs).enumerate() {
-            if !matches!(arg.shape, Shape::Named(_) | Shape::SockOpt | Shape::Protocol) {
-                continue;
-            }
-            // An option's name depends on the level before it.
-            let before = match arg.shape {
-                Shape::SockOpt => index.checked_sub(1).map_or(0, |at| regs[at]),
-                _ => 0,
-            };
-            if seen.arguments.len() >= ARGUMENTS_MAX
-                || !seen.arguments.insert((nr, index, reg, before))
-            {
-                continue;
-            }
+            let name = arg.name.trim_start_matches("r#");
             let mut shown = String::new();
-            values.show(index, arg.shape, &mut shown);
-            for word in shown.split('|').filter(|word| is_name(word)) {
-                let line = format!("{} {}={word}", row.name, arg.name.trim_start_matches("r#"));
-                if seen.lines.insert(line.clone()) {
-                    (self.sink)(&line);
+            match arg.shape {
+                Shape::Named(_) | Shape::SockOpt | Shape::Protocol => {
+                    // An option's name depends on the level before it.
+                    let before = match arg.shape {
+                        Shape::SockOpt => index.checked_sub(1).map_or(0, |at| regs[at]),
+                        _ => 0,
+                    };
+                    if seen.arguments.len() < ARGUMENTS_MAX
+                        && seen.arguments.insert((nr, index, reg, before))
+                    {
+                        values.show(index, arg.shape, &mut shown);
+                        self.words(&mut seen, row.name, name, &shown);
+                    }
                 }
+                // What is behind an address changes, so it is looked at every time.
+                Shape::Struct(Direction::In, _) | Shape::List(Direction::In, _) => {
+                    values.show(index, arg.shape, &mut shown);
+                    for field in shown.split(['{', '}', ' ', ',']) {
+                        if let Some((name, words)) = field.split_once('=') {
+                            self.words(&mut seen, row.name, name, words);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Records the names among the flags in `shown`, the argument or field `name` of `call`.
+    fn words(&self, seen: &mut Seen, call: &str, name: &str, shown: &str) {
+        for word in shown.split('|').filter(|word| is_name(word)) {
+            let line = format!("{call} {name}={word}");
+            if seen.lines.insert(line.clone()) {
+                (self.sink)(&line);
             }
         }
     }
@@ -107,5 +123,5 @@ impl Recorder {
 
 /// Whether a part of a shown argument is the name of a flag, not a number.
 fn is_name(word: &str) -> bool {
-    word.starts_with(|first: char| first.is_ascii_uppercase())
+    word.starts_with(|first: char| first.is_ascii_uppercase() || first == '_')
 }
