@@ -154,7 +154,7 @@ mod tests {
         let action = Sigaction { sa_handler: 1, sa_mask, ..Sigaction::default() };
         assert_eq!(
             short(&action),
-            "{sa_handler=1, sa_flags=0, sa_restorer=0, sa_mask=[SIGHUP SIGINT]}"
+            "{sa_handler=SIG_IGN, sa_flags=0, sa_restorer=0, sa_mask=[SIGHUP SIGINT]}"
         );
     }
 }

@@ -79,9 +79,9 @@ pub fn shown(structure: &str, field: &str, value: &str) -> Option<String> {
         }
         Form::Mode => {
             let kind = stat::FILE_TYPES.name(i64::try_from(number & 0o170_000).ok()?)?;
-            Some(format!("{kind}|{:#o}", number & 0o7777))
+            Some(format!("{kind}|0{:o}", number & 0o7777))
         }
-        Form::Octal => Some(format!("{number:#o}")),
+        Form::Octal => Some(format!("0{number:o}")),
     }
 }
 

@@ -76,7 +76,7 @@ impl<M: Peek> Values<'_, M> {
             Shape::Ulong => push(out, reg),
             Shape::Hex32 => push(out, format_args!("{:#x}", low_u32(reg))),
             Shape::Hex64 => address(reg, out),
-            Shape::Octal => push(out, format_args!("{:#o}", low_u32(reg))),
+            Shape::Octal => push(out, format_args!("0{:o}", low_u32(reg))),
             Shape::Device => {
                 let dev = u64::from(low_u32(reg));
                 push(out, format_args!("makedev({:#x}, {:#x})", major(dev), minor(dev)));

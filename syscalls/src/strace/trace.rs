@@ -2,10 +2,12 @@
 
 use bevor_abi::Errno;
 use bevor_abi::conv::as_i64;
+use bevor_abi::fcntl::{O_CREAT, O_DIRECTORY, O_TMPFILE, OPEN_FLAGS};
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::format::{Peek, Values};
+use super::shape::Shape;
 use crate::row::Row;
 
 /// How a call ended.
@@ -41,7 +43,9 @@ impl Call {
             return Self { nr, name: format!("syscall_{nr}"), row, regs, shown };
         };
         let values = Values { regs: &regs, moved: None, memory };
-        let shown = found.args.iter().enumerate().map(|(index, arg)| {
+        let args =
+            found.args.iter().enumerate().filter(|(index, _)| !is_unused(found, &regs, *index));
+        let shown = args.map(|(index, arg)| {
             (!arg.shape.is_out()).then(|| {
                 let mut text = String::new();
                 values.show(index, arg.shape, &mut text);
@@ -100,6 +104,15 @@ impl Call {
     }
 }
 
+/// Whether a mode is given where no file is made: what is in its register means nothing.
+fn is_unused(row: &Row, regs: &[u64; 6], index: usize) -> bool {
+    let [.., flags, mode] = row.args else { return false };
+    let last = index + 1 == row.args.len();
+    let opens = matches!(flags.shape, Shape::Named(named) if named.names.iter().any(|names| std::ptr::eq(*names, &OPEN_FLAGS)));
+    let made = u64::from(O_CREAT | O_TMPFILE & !O_DIRECTORY);
+    last && opens && matches!(mode.shape, Shape::Octal) && regs[index - 1] & made == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +149,7 @@ mod tests {
         let memory: &[(u64, &[u8])] = &[(0x1000, b"/tmp/a\n\0")];
         assert_eq!(
             line("openat", regs, memory, Outcome::Value(3)),
-            "openat(AT_FDCWD, \"/tmp/a\\n\", O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0o644) = 3"
+            "openat(AT_FDCWD, \"/tmp/a\\n\", O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0644) = 3"
         );
         let errno = Outcome::Failed(ENOENT.because("no such file"));
         assert!(line("openat", regs, &[], errno).ends_with("= -1 ENOENT (no such file)"));
