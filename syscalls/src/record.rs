@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
-use crate::strace::Sink;
 use crate::strace::format::Values;
 use crate::strace::shape::{Direction, Shape};
+use crate::strace::{Sink, is_end};
 use crate::{row, table};
 
 /// Most different arguments that are looked at: hostile programs have no end of them.
@@ -46,6 +46,13 @@ pub fn install(sink: Sink) {
 /// # Errors
 /// What the handler answers.
 pub fn dispatch(ctx: &mut Ctx<'_>, nr: u64, args: [u64; 6]) -> SysResult {
+    if let Some(recorder) = RECORDER.get()
+        && is_end(nr)
+    {
+        // The sandbox may be gone when it has been served.
+        recorder.succeeded(nr, args, ctx.mm());
+        return table::dispatch(ctx, nr, args);
+    }
     let result = table::dispatch(ctx, nr, args);
     if let Some(recorder) = RECORDER.get() {
         match &result {

@@ -1,5 +1,6 @@
 //! Dispatch that writes every call to a sink.
 
+use bevor_abi::nr::{SYS_exit, SYS_exit_group};
 use bevor_kernel::{Ctx, Stop, SysResult};
 use bevor_memory::{MemoryManager, UserAddr};
 use parking_lot::Mutex;
@@ -79,6 +80,11 @@ impl Tracer {
     }
 }
 
+/// Whether the call ends its caller.
+pub(crate) fn is_end(nr: u64) -> bool {
+    matches!(nr, SYS_exit | SYS_exit_group)
+}
+
 /// Serves a call and traces it; the kernel's `Dispatch` while `--strace` is on.
 ///
 /// # Errors
@@ -97,6 +103,13 @@ pub fn dispatch(ctx: &mut Ctx<'_>, nr: u64, args: [u64; 6]) -> SysResult {
         }
     };
     let first = ctx.resumed().is_none();
+    if is_end(nr) {
+        // The sandbox may be gone when it has been served.
+        if first {
+            tracer.leave(tid, &call, Outcome::NoReturn, start.elapsed(), ctx.mm());
+        }
+        return table::dispatch(ctx, nr, args);
+    }
     let result = table::dispatch(ctx, nr, args);
     let outcome = match &result {
         Ok(value) => Outcome::Value(*value),

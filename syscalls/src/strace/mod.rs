@@ -13,6 +13,7 @@ mod text;
 mod trace;
 pub mod wait_status;
 
+pub(crate) use dispatch::is_end;
 pub use dispatch::{Sink, dispatch, finish, install};
 pub use format::Peek;
 pub use trace::{Call, Outcome};
