@@ -32,7 +32,7 @@ normal sleep | sed 's/{tv_sec=[0-9]*/{SECONDS/g'
 # Attached to what runs already.
 sh -c 'while [ ! -e stop ]; do sleep 0.05; done; exit 5' & loop=$!
 strace -o attached -p $loop -e trace=exit_group 2>says & tracer=$!
-until grep -q attached says; do sleep 0.05; done
+until grep -q attached says 2> /dev/null; do sleep 0.05; done
 grep -c "TracerPid:.*[1-9]" /proc/$loop/status
 touch stop
 wait $loop; echo "status $?"

@@ -3,9 +3,11 @@
 //! Everything a test needs is copied into a folder under /var/tmp that any user
 //! may read: the clone itself may lie under a home only root can enter.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// The folders of one run.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Places {
     pub out: PathBuf,
     /// This run's own folder, world-readable, removed at the end.
     pub run: PathBuf,
+    /// What has been copied already.
+    published: Mutex<HashSet<PathBuf>>,
     /// The binary under test, as copied into the run's folder.
     pub bevor: PathBuf,
 }
@@ -42,6 +46,7 @@ impl Places {
             top,
             tests,
             run,
+            published: Mutex::default(),
         };
         make_dir(&places.run, 0o755)?;
         make_dir(&places.run.join("programs"), 0o755)?;
@@ -54,11 +59,19 @@ impl Places {
         Ok(places)
     }
 
-    /// Copies a file into the run's folder of programs and names the copy.
+    /// Copies a file into the run's folder of programs, once, and names the copy. Programs of
+    /// different folders may have one name.
     pub fn publish(&self, file: &Path) -> Result<PathBuf, String> {
         let name = file.file_name().ok_or("a program without a name")?;
-        let published = self.run.join("programs").join(name);
-        copy(file, &published)?;
+        let folder = file.parent().and_then(Path::file_name).ok_or("a program in no folder")?;
+        let folder = self.run.join("programs").join(folder);
+        let published = folder.join(name);
+        // A shell reads its script as it goes on: a copy is not touched again.
+        let mut done = self.published.lock().map_err(|error| error.to_string())?;
+        if done.insert(published.clone()) {
+            make_dir(&folder, 0o755)?;
+            copy(file, &published)?;
+        }
         Ok(published)
     }
 }
