@@ -139,7 +139,7 @@ pub struct Do {
     /// Unix sockets of the host in the folders shown inside
     #[arg(long, value_enum, default_value_t)]
     pub host_uds: HostUds,
-    /// End the sandbox after this time, with status 124
+    /// End the sandbox after this time, with status 124; it then does not stop with the program
     #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
     pub timeout: Option<Duration>,
     /// Most memory the program may use

@@ -78,6 +78,8 @@ pub struct Session {
     ended: RequestId,
     events: RequestId,
     terminal: Option<Termios>,
+    /// Whether we stop when the program does.
+    may_stop: bool,
 }
 
 /// A process of the sandbox. It is killed and reaped when dropped.
@@ -131,6 +133,7 @@ impl Session {
             ended,
             events,
             terminal: terminal.flatten(),
+            may_stop: true,
         };
         match result {
             Err(WireError::Closed) => Err(session.lost()),
@@ -188,6 +191,8 @@ impl Session {
 
     fn wait(&mut self, signals: &Signals, wishes: &Wishes) -> Result<Outcome, Failure> {
         let deadline = wishes.deadline;
+        // Stopped, nobody would keep the time: the program could go on in another process for ever.
+        self.may_stop = deadline.is_none();
         loop {
             while let Some(client) = wishes.address.as_ref().and_then(Address::accept) {
                 if self.client.send(Request::Connect, vec![client]).is_err() {
@@ -261,7 +266,9 @@ impl Session {
         match answer.result {
             Ok(Reply::Ended(ended)) => return Ok(Some(ended)),
             Ok(Reply::Event(event)) if answer.id == self.events => {
-                if let EventKind::Stopped { signo: _ } = event.kind {
+                if let EventKind::Stopped { signo: _ } = event.kind
+                    && self.may_stop
+                {
                     self.stop()?;
                 }
             }

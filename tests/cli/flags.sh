@@ -14,6 +14,7 @@ net: only lo
 elsewhere: in the sandbox alone
 hidden: 0
 timed out
+stopped, and timed out
 limited
 67108864
 40
@@ -33,5 +34,6 @@ run --net=none -- sh -c 'echo net: only $(ls /sys/class/net 2>/dev/null || cut -
 run -- sh -c 'echo x > /var/tmp/bevor-test-file && echo elsewhere: in the sandbox alone'; [ -e /var/tmp/bevor-test-file ] && echo escaped
 echo "hidden: $(run --cwd=/ -- sh -c 'ls -A /root /home /boot' 2>/dev/null | grep -v : | grep -c .)"
 run --timeout=1 -- sleep 20 2>/dev/null || echo timed out
+run --timeout=1 -- sh -c 'kill -STOP $$; sleep 20' 2>/dev/null || echo stopped, and timed out
 run --memory=64M -- python3 -c 'x = bytearray(500 << 20)' 2>/dev/null || echo limited
 run --memory=64M --pids=40 -- cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max

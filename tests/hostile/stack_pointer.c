@@ -11,6 +11,14 @@ int main(void)
 			signal(SIGSEGV, (void *)main);
 			__asm__ volatile("mov %0, %%rsp; xor %%eax, %%eax; mov %%eax, (%%rax)" ::"r"(places[i]));
 		});
+		CHILD("fork then exit", __asm__ volatile("mov %0, %%rsp; mov $57, %%eax; syscall; mov $231, %%eax; mov $5, %%edi; syscall" ::"r"(places[i])));
+		CHILD("handler on a stack that ends nowhere", {
+			stack_t stack = { (void *)places[i], 0, ~0UL };
+			struct sigaction action = { .sa_handler = (void *)main, .sa_flags = SA_ONSTACK };
+			sigaltstack(&stack, NULL);
+			sigaction(SIGUSR1, &action, NULL);
+			raise(SIGUSR1);
+		});
 		CHILD("sigreturn", __asm__ volatile("mov %0, %%rsp; mov $15, %%eax; syscall" ::"r"(places[i])));
 	}
 	return 0;

@@ -13,7 +13,7 @@ Run Bevor's tests: every program on the host kernel first, then in Bevor.
   --platform WHICH     systrap, ptrace or both (default)
   --user WHICH         root, user or both (default)
   --reload-waits       save and reload every waiting call in every sandbox
-  --seeds FIRST-LAST   only these random sequences (-k random/)
+  --seeds FIRST-LAST   only these seeds of random/ and fuzz/ (with -k)
   --prove              write syscalls/proof.txt: what guest/ and smoke/ see of the table
   --native-only        run programs on the host only, twice, and compare the two
   --second-try         run what fails once more, alone; what then passes is counted and named

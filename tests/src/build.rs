@@ -66,6 +66,11 @@ pub fn compile(
         "guest/pidfd.h",
         "random/operations.h",
         "random/symbols.h",
+        "fuzz/calls.h",
+        "fuzz/kinds.h",
+        "fuzz/objects.h",
+        "fuzz/structs.h",
+        "fuzz/values.h",
     ]
     .map(|name| places.tests.join(name));
     let stamp = program.with_extension("flags");

@@ -12,6 +12,7 @@ mod cargo_checks;
 mod case;
 mod diff;
 mod expect;
+mod fuzz;
 mod hanging;
 mod hostile;
 mod leaks;

@@ -14,7 +14,7 @@ use crate::expect::Expectations;
 use crate::places::Places;
 use crate::proof::Facts;
 use crate::report::{Report, Verdict};
-use crate::{cargo_checks, hostile, leaks, lifecycle, pyreg, random};
+use crate::{cargo_checks, fuzz, hostile, leaks, lifecycle, pyreg, random};
 
 /// Has a sandbox save and reload every waiting call.
 pub const RELOAD_WAITS: &str = "--reload-waits";
@@ -171,6 +171,15 @@ fn plan(context: &Context) -> Result<(Vec<Job>, Vec<Job>), String> {
     let random =
         if case::find(&context.places, "random")?.is_empty() { &[] } else { random::KINDS };
     for kind in random {
+        for &platform in &options.platforms {
+            for &user in &options.users {
+                together.push(Job::Check(kind.name, kind.run, platform, user));
+            }
+        }
+    }
+    for kind in
+        fuzz::KINDS.iter().filter(|kind| !options.native_only && (options.full || !kind.full))
+    {
         for &platform in &options.platforms {
             for &user in &options.users {
                 together.push(Job::Check(kind.name, kind.run, platform, user));

@@ -82,7 +82,7 @@ impl Tracer {
 
 /// Whether the call ends its caller.
 pub(crate) fn is_end(nr: u64) -> bool {
-    matches!(nr, SYS_exit | SYS_exit_group)
+    nr == SYS_exit || nr == SYS_exit_group
 }
 
 /// Serves a call and traces it; the kernel's `Dispatch` while `--strace` is on.

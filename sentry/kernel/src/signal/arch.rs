@@ -54,7 +54,12 @@ pub fn push_frame(
     let on_alt = action.flags & SA_ONSTACK != 0
         && alt_stack.flags & AltStack::DISABLE == 0
         && !alt_stack.contains(regs.rsp);
-    let top = if on_alt { alt_stack.base + alt_stack.size } else { regs.rsp - RED_ZONE };
+    let top = if on_alt {
+        alt_stack.base.checked_add(alt_stack.size)
+    } else {
+        regs.rsp.checked_sub(RED_ZONE)
+    };
+    let top = top.ok_or(EFAULT)?;
     let fp_bytes = if fp.is_empty() { 0 } else { fp.len() as u64 + 4 };
     let fp_at = top.checked_sub(fp_bytes).ok_or(EFAULT)? & !63;
     let frame = fp_at.checked_sub(FRAME_BYTES as u64).ok_or(EFAULT)?;

@@ -147,7 +147,9 @@ impl State {
         stack_pointer: Option<u64>,
     ) -> Vec<(u64, Pma)> {
         let mut chunks = self.hot.lock().chunks.clone();
-        chunks.extend(stack_pointer.map(|sp| page_floor(sp) & !(COW_CHUNK - 1)));
+        let stack = stack_pointer.map(|sp| page_floor(sp) & !(COW_CHUNK - 1));
+        // Guests put anything there.
+        chunks.extend(stack.filter(|&at| self.layout.range().contains(&at)));
         chunks.sort_unstable();
         chunks.dedup();
         let mut copies = Vec::new();
