@@ -4,6 +4,8 @@
 pub mod addr;
 pub mod channel;
 pub mod host;
+#[cfg(test)]
+mod hostile_tests;
 mod ioctl;
 pub mod namespace;
 pub mod netlink;

@@ -37,11 +37,8 @@ pub fn read(
     }
     let mut bytes = vec![0; usize::try_from(len).map_err(|_| EINVAL)?];
     ctx.mm().read_bytes(at, &mut bytes)?;
-    let mut rest = bytes.as_slice();
-    while let Ok((head, _)) = Cmsghdr::read_from_prefix(rest) {
-        let whole = usize::try_from(head.cmsg_len).map_err(|_| EINVAL)?;
-        let data = rest.get(size_of::<Cmsghdr>()..whole).ok_or(EINVAL)?;
-        let (level, kind) = (head.cmsg_level, head.cmsg_type);
+    for message in (Messages { rest: &bytes }) {
+        let Message { level, kind, data } = message?;
         match (level, socket.family) {
             (SOL_SOCKET, AF_UNIX) => take_unix(ctx, kind, data, ancillary)?,
             (SOL_SOCKET, _) => check_general(ctx, kind, data)?,
@@ -51,9 +48,35 @@ pub fn read(
             }
             _ => {}
         }
-        rest = rest.get(whole.next_multiple_of(8)..).unwrap_or_default();
     }
     Ok(())
+}
+
+/// One control message of a sender.
+#[derive(Debug)]
+struct Message<'a> {
+    level: u32,
+    kind: u32,
+    data: &'a [u8],
+}
+
+/// The control messages in a sender's bytes (`for_each_cmsghdr`); ends after one that is malformed.
+struct Messages<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<Message<'a>, Errno>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = std::mem::take(&mut self.rest);
+        let (head, _) = Cmsghdr::read_from_prefix(rest).ok()?;
+        let whole = usize::try_from(head.cmsg_len).ok();
+        let data = whole.and_then(|whole| rest.get(size_of::<Cmsghdr>()..whole));
+        let (Some(whole), Some(data)) = (whole, data) else { return Some(Err(EINVAL.into())) };
+        self.rest = rest.get(whole.next_multiple_of(8)..).unwrap_or_default();
+        Some(Ok(Message { level: head.cmsg_level, kind: head.cmsg_type, data }))
+    }
 }
 
 fn take_unix(
@@ -194,4 +217,49 @@ pub fn write(
         ctx.mm().write_bytes(UserAddr(header.msg_control), &out.bytes)?;
     }
     Ok((out.bytes.len() as u64, out.truncated))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A control message: what it claims to be long, and its data.
+    fn message() -> impl Strategy<Value = Vec<u8>> {
+        let claim =
+            prop_oneof![Just(0), 0..64_u64, Just(u64::MAX), Just(u64::MAX - 7), any::<u64>()];
+        let data = prop::collection::vec(any::<u8>(), 0..40);
+        (prop::option::weighted(0.2, claim), any::<u32>(), data).prop_map(|(claim, kind, data)| {
+            let len = claim.unwrap_or((size_of::<Cmsghdr>() + data.len()) as u64);
+            let head = Cmsghdr { cmsg_len: len, cmsg_level: SOL_SOCKET, cmsg_type: kind };
+            let mut bytes = head.as_bytes().to_vec();
+            bytes.extend(data);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+            bytes
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn any_messages_are_read_to_their_end(
+            messages in prop::collection::vec(message(), 0..6),
+            cut in 0..20_usize,
+            raw: Vec<u8>,
+        ) {
+            let mut bytes = messages.concat();
+            bytes.truncate(bytes.len() - cut.min(bytes.len()));
+            for bytes in [bytes, raw] {
+                // Each takes a head at least, so that there are no more than this.
+                let most = bytes.len() / size_of::<Cmsghdr>();
+                let all: Vec<_> = Messages { rest: &bytes }.take(most + 1).collect();
+                prop_assert!(all.len() <= most);
+                let whole = all.iter().flatten().map(|message| message.data.len());
+                prop_assert!(whole.sum::<usize>() <= bytes.len());
+                let bad = all.iter().position(Result::is_err);
+                prop_assert!(bad.is_none_or(|at| at + 1 == all.len()));
+            }
+        }
+    }
 }

@@ -60,6 +60,31 @@ fn trim_start(bytes: &[u8], is_space: impl Fn(&u8) -> bool) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn any_first_line_is_refused_or_names_an_interpreter(
+            line in prop::collection::vec(
+                prop_oneof![Just(b' '), Just(b'\t'), Just(b'\n'), Just(0), Just(b'/'), any::<u8>()],
+                0..HEAD_BYTES - 1,
+            ),
+        ) {
+            let head = [b"#!".as_slice(), &line].concat();
+            let head = head.get(..HEAD_BYTES).unwrap_or(&head);
+            let Ok(Some(script)) = parse(head) else { return Ok(()) };
+            let odd = |bytes: &[u8]| bytes.iter().any(|byte| matches!(byte, 0 | b'\n'));
+            let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+            prop_assert!(!script.interpreter.is_empty() && !odd(&script.interpreter));
+            prop_assert!(!script.interpreter.iter().any(blank));
+            if let Some(argument) = script.argument {
+                prop_assert!(!odd(&argument) && !argument.first().is_some_and(blank));
+                prop_assert!(!argument.is_empty() && !argument.last().is_some_and(blank));
+            }
+        }
+    }
 
     #[test]
     fn the_rest_of_the_line_is_one_argument() {

@@ -75,6 +75,23 @@ impl DevPtsOptions {
 #[cfg(test)]
 mod tests {
     use super::DevPtsOptions;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn any_options_are_refused_or_shown_as_they_are(
+            text in "((uid|gid|mode|ptmxmode|max|newinstance|x)?=?-?[0-9]{0,11},?){0,4}",
+            raw: Vec<u8>,
+        ) {
+            let _refused = DevPtsOptions::default().parse(&raw);
+            let Ok(options) = DevPtsOptions::default().parse(text.as_bytes()) else { return Ok(()) };
+            let shown = options.text();
+            let again = DevPtsOptions::default().parse(shown.as_bytes()).map(|again| again.text());
+            prop_assert_eq!(again.ok(), Some(shown));
+        }
+    }
 
     #[test]
     fn options_are_read_and_shown() {

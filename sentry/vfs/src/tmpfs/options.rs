@@ -151,6 +151,48 @@ impl TmpfsOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// A list that is nearly right: known keys, odd values.
+    fn list() -> impl Strategy<Value = String> {
+        let key = prop::sample::select(vec![
+            "size",
+            "nr_blocks",
+            "nr_inodes",
+            "mode",
+            "uid",
+            "gid",
+            "huge",
+            "mpol",
+            "inode64",
+            "x",
+            "",
+        ]);
+        let value = prop_oneof![
+            "[0-9]{0,21}[kKmMgGtTpPeE%]?",
+            "[0-7]{1,12}",
+            "-?[0-9]{1,3}",
+            "(never|always|\\PC{0,6})",
+        ];
+        let part = (key, prop_oneof![Just("="), Just(""), Just("==")], value)
+            .prop_map(|(key, equals, value)| [key, equals, &value].concat());
+        prop::collection::vec(part, 0..5).prop_map(|parts| parts.join(","))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn any_options_are_refused_or_shown_as_they_are(text in list(), total: u64, raw: Vec<u8>) {
+            let _refused = TmpfsOptions::parse(&raw);
+            let _refused = TmpfsOptions::check(text.as_bytes());
+            let Ok(options) = TmpfsOptions::parse(text.as_bytes()) else { return Ok(()) };
+            let (_, _) = (options.size_bytes(total), options.max_inodes(total));
+            let shown = options.text();
+            let again = TmpfsOptions::parse(shown.as_bytes()).map(|again| again.text());
+            prop_assert_eq!(again.ok(), Some(shown));
+        }
+    }
 
     #[test]
     fn options_are_read_and_shown() {
