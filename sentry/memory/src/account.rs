@@ -32,6 +32,10 @@ pub struct Account {
     hits: AtomicU64,
     hook: OnceLock<LimitHook>,
     address_spaces: Mutex<Vec<Weak<MemoryManager>>>,
+    /// How often untouched pages have been taken back.
+    reclaims: AtomicU64,
+    /// Held while that is done, by one thread at a time: the last one that found any.
+    last_found: Mutex<u64>,
 }
 
 impl Account {
@@ -45,6 +49,8 @@ impl Account {
             hits: AtomicU64::new(0),
             hook: OnceLock::new(),
             address_spaces: Mutex::new(Vec::new()),
+            reclaims: AtomicU64::new(0),
+            last_found: Mutex::new(0),
         }
     }
 
@@ -65,6 +71,27 @@ impl Account {
     /// The address spaces it pays for.
     pub(crate) fn address_spaces(&self) -> Vec<Arc<MemoryManager>> {
         self.address_spaces.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// How many reclaims have ended: ask before a charge, for [`Account::make_room`].
+    pub(crate) fn reclaims(&self) -> u64 {
+        self.reclaims.load(Ordering::Acquire)
+    }
+
+    /// Takes untouched pages back after a charge did not fit that was tried when `seen` reclaims had
+    /// ended. Whether it is worth another try: also if somebody else has found pages meanwhile, who
+    /// may have left none for us. Call it without any memory manager's lock.
+    pub(crate) fn make_room(&self, seen: u64) -> bool {
+        let mut last_found = self.last_found.lock();
+        if *last_found > seen {
+            return true;
+        }
+        let found = self.reclaim() > 0;
+        let ended = self.reclaims.fetch_add(1, Ordering::Release) + 1;
+        if found {
+            *last_found = ended;
+        }
+        found
     }
 
     /// Changes the limit, bytes. What is charged already stays charged.

@@ -251,6 +251,7 @@ impl PageStore {
             // Fills at most this much in one go, so that a short source wastes little.
             let chunk = (end - at).min(4 << 20);
             let mut state = self.state.write();
+            let seen = state.file.account().reclaims();
             let (size, is_fresh) = (state.size, state.extents.get(at).is_none());
             let filled = self.fill(&mut state, at..at + chunk, Purpose::Bytes).or_else(|error| {
                 // The page at hand may be there, or fit alone.
@@ -260,7 +261,7 @@ impl PageStore {
             if let Err(error) = filled {
                 let account = Arc::clone(state.file.account());
                 drop(state);
-                if error == ENOMEM && account.reclaim() > 0 {
+                if error == ENOMEM && account.make_room(seen) {
                     continue;
                 }
                 failure = Some(error);

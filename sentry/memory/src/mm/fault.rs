@@ -201,12 +201,22 @@ impl State {
         for size in [chunk, COW_CHUNK, PAGE_SIZE] {
             let start = (page & !(size - 1)).max(bounds.start);
             let end = ((page & !(size - 1)) + size).min(bounds.end);
+            if size > PAGE_SIZE && !self.has_room_for(start..end) {
+                // What filled the gaps before this page would leave none for it.
+                continue;
+            }
             result = self.populate(start..end, Populate::Demand);
             if result.is_ok() {
                 break;
             }
         }
         result.map_err(FaultError::from_errno)
+    }
+
+    /// Whether all of `range` that is not mapped yet could be charged now.
+    fn has_room_for(&self, range: Range<u64>) -> bool {
+        let missing: u64 = self.pmas.gaps(range).iter().map(|gap| gap.end - gap.start).sum();
+        missing <= self.file.account().room()
     }
 
     /// Grows the stack that begins above `page` down to it.

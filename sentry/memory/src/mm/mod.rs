@@ -322,8 +322,9 @@ impl MemoryManager {
         mut f: impl FnMut() -> Result<R, E>,
     ) -> Result<R, E> {
         loop {
+            let seen = self.account.reclaims();
             match f() {
-                Err(error) if is_short(&error) && self.account.reclaim() > 0 => {}
+                Err(error) if is_short(&error) && self.account.make_room(seen) => {}
                 result => return result,
             }
         }
