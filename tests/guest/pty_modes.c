@@ -249,6 +249,33 @@ static void waiting(void)
 	close_pair();
 }
 
+/* Settings that are locked stay as they are. */
+static void locking(void)
+{
+	open_pair();
+	struct termios locked, set;
+	memset(&locked, 0xff, sizeof locked);
+	T(ioctl(slave, TIOCGLCKTRMIOS, &locked));
+	out("locked at first: %x %x %x %x %x\n", locked.c_iflag, locked.c_oflag, locked.c_cflag, locked.c_lflag, locked.c_cc[VINTR]);
+	memset(&locked, 0, sizeof locked);
+	locked.c_lflag = ECHO | ICANON;
+	locked.c_cc[VINTR] = 1;
+	if (ioctl(master, TIOCSLCKTRMIOS, &locked)) {
+		out("locking: %s\n", errname(errno));
+		return;
+	}
+	ioctl(slave, TCGETS, &set);
+	set.c_lflag = 0;
+	set.c_cc[VINTR] = 'i', set.c_cc[VQUIT] = 'q';
+	T(ioctl(slave, TCSETS, &set));
+	ioctl(slave, TCGETS, &set);
+	out("after: %x %x %x\n", set.c_lflag, set.c_cc[VINTR], set.c_cc[VQUIT]);
+	T(ioctl(slave, TIOCGLCKTRMIOS, &locked));
+	out("locked: %x %x\n", locked.c_lflag, locked.c_cc[VINTR]);
+	close(slave);
+	close(master);
+}
+
 static void commands(void)
 {
 	int n = 7;
@@ -685,6 +712,7 @@ int main(void)
 	flow_and_packets();
 	waiting();
 	commands();
+	locking();
 	timeouts();
 	closing();
 	sessions();

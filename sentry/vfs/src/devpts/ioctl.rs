@@ -14,9 +14,9 @@ use bevor_abi::fcntl::O_CLOEXEC;
 use bevor_abi::ioctl::{
     FIONREAD, TCFLSH, TCGETA, TCGETS, TCGETS2, TCSBRK, TCSBRKP, TCSETA, TCSETAF, TCSETAW, TCSETS,
     TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2, TCXONC, TIOCCBRK, TIOCEXCL, TIOCGDEV, TIOCGETD,
-    TIOCGEXCL, TIOCGPKT, TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCGSOFTCAR, TIOCGWINSZ, TIOCNXCL,
-    TIOCOUTQ, TIOCPKT, TIOCSBRK, TIOCSETD, TIOCSIG, TIOCSPGRP, TIOCSPTLCK, TIOCSSOFTCAR, TIOCSTI,
-    TIOCSWINSZ, TIOCVHANGUP,
+    TIOCGEXCL, TIOCGLCKTRMIOS, TIOCGPKT, TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCGSOFTCAR,
+    TIOCGWINSZ, TIOCNXCL, TIOCOUTQ, TIOCPKT, TIOCSBRK, TIOCSETD, TIOCSIG, TIOCSLCKTRMIOS,
+    TIOCSPGRP, TIOCSPTLCK, TIOCSSOFTCAR, TIOCSTI, TIOCSWINSZ, TIOCVHANGUP,
 };
 use bevor_abi::signal::{SIGINT, SIGQUIT, SIGTSTP, Signal};
 use bevor_abi::termios::{
@@ -225,6 +225,8 @@ impl Call<'_> {
                 let new: Termio = mm.read(at)?;
                 Ok(move |old: &Settings| old.with_termio(&new))
             }),
+            TIOCGLCKTRMIOS => mm.write(at, &self.pair.look(|state| state.line.locked().termios())),
+            TIOCSLCKTRMIOS => self.lock(at),
             TIOCGSOFTCAR => mm.write(at, &i32::from(current().cflag & CLOCAL != 0)),
             TIOCSSOFTCAR => self.set(false, || {
                 let local = mm.read::<i32>(at)? != 0;
@@ -246,6 +248,16 @@ impl Call<'_> {
     ) -> Result<(), Errno> {
         self.check_change()?;
         self.pair.configure(flush, read()?);
+        Ok(())
+    }
+
+    fn lock(&self, at: UserAddr) -> Result<(), Errno> {
+        if !self.caller.cred().has_cap(CAP_SYS_ADMIN) {
+            return Err(EPERM.into());
+        }
+        let locked: Termios = self.caller.mm().read(at)?;
+        let locked = Settings::none().with_termios(&locked);
+        self.pair.act(|state, _| state.line.lock(locked));
         Ok(())
     }
 

@@ -415,7 +415,7 @@ impl Pair {
             let old = *line.settings();
             let new = change(&old).for_pty();
             line.configure(new, &mut way);
-            let (before, after) = (controls_flow(&old), controls_flow(&new));
+            let (before, after) = (controls_flow(&old), controls_flow(line.settings()));
             if before != after {
                 let (set, cleared) = if after {
                     (TIOCPKT_DOSTOP, TIOCPKT_NOSTOP)

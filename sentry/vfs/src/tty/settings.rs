@@ -88,6 +88,40 @@ impl Settings {
         byte != 0 && byte == self.control(index)
     }
 
+    /// Nothing at all: no flag, no control character.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            iflag: 0,
+            oflag: 0,
+            cflag: 0,
+            lflag: 0,
+            line: 0,
+            cc: [0; CONTROL.len()],
+            ispeed: 0,
+            ospeed: 0,
+        }
+    }
+
+    /// These settings, but for what is not 0 in `locked`, which stays as in `old` (`TIOCSLCKTRMIOS`).
+    #[must_use]
+    pub fn with_locked(mut self, old: &Self, locked: &Self) -> Self {
+        let keep = |new: u32, old: u32, locked: u32| old & locked | new & !locked;
+        self.iflag = keep(self.iflag, old.iflag, locked.iflag);
+        self.oflag = keep(self.oflag, old.oflag, locked.oflag);
+        self.cflag = keep(self.cflag, old.cflag, locked.cflag);
+        self.lflag = keep(self.lflag, old.lflag, locked.lflag);
+        if locked.line != 0 {
+            self.line = old.line;
+        }
+        for ((new, old), locked) in self.cc.iter_mut().zip(old.cc).zip(locked.cc) {
+            if locked != 0 {
+                *new = old;
+            }
+        }
+        self
+    }
+
     /// What `TCGETS` shows.
     #[must_use]
     pub const fn termios(&self) -> Termios {

@@ -46,6 +46,8 @@ pub trait Outlet {
 /// The line discipline of one terminal.
 pub struct Line {
     settings: Settings,
+    /// Where it is not 0 the settings do not change.
+    locked: Settings,
     /// Bytes that mean something at present, a bit each.
     special: [u64; 4],
     /// No byte means anything: input goes straight to the queue.
@@ -78,6 +80,7 @@ impl Line {
     pub fn new(settings: Settings) -> Self {
         let mut line = Self {
             settings,
+            locked: Settings::none(),
             special: [0; 4],
             raw: false,
             queue: Queue::default(),
@@ -97,6 +100,17 @@ impl Line {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What of the settings is locked (`TIOCGLCKTRMIOS`).
+    #[must_use]
+    pub const fn locked(&self) -> &Settings {
+        &self.locked
+    }
+
+    /// Locks settings (`TIOCSLCKTRMIOS`).
+    pub fn lock(&mut self, locked: Settings) {
+        self.locked = locked;
     }
 
     /// Whether reads return whole lines.
@@ -119,6 +133,7 @@ impl Line {
 
     /// Changes the settings (`TCSETS`).
     pub fn configure(&mut self, new: Settings, out: &mut dyn Outlet) {
+        let new = new.with_locked(&self.settings, &self.locked);
         let old = std::mem::replace(&mut self.settings, new);
         if (old.lflag ^ new.lflag) & (ICANON | EXTPROC) != 0 {
             self.queue.reform(new.local(ICANON));
