@@ -5,6 +5,8 @@
 //! and leave nothing behind on the host.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::case::{self, Platform, User};
 use crate::places::make_dir;
@@ -48,6 +50,8 @@ const LONG: u64 = 8;
 const GENERATIONS: u64 = 12;
 /// Seconds one seed may take: about one and a half on an idle machine.
 const LIMIT_S: u64 = 60;
+/// Seconds by which the host's clock may be corrected meanwhile.
+const CLOCK_S: f64 = 3.0;
 /// Descriptors of the sandbox's processes where they are few.
 const FEW: u64 = 1024;
 
@@ -92,8 +96,10 @@ fn one(
     let out = context.places.out.join(&stem);
     let mut order = supervise::order(argv, &dir, user, LIMIT_S, &out);
     order.max_files = (mode == Mode::Few).then_some(FEW);
+    let before = Host::look()?;
     let outcome = supervise::run(&order)?;
     let _ = fs::remove_dir_all(&dir);
+    before.compare(&Host::look()?)?;
     let (shown, said) =
         (String::from_utf8_lossy(&outcome.stdout), String::from_utf8_lossy(&outcome.stderr));
     let reached = shown.lines().last().unwrap_or("nothing");
@@ -107,4 +113,49 @@ fn one(
         return Err(format!("status {} after `{reached}`\n{}", outcome.status, said.trim_end()));
     }
     Ok(())
+}
+
+/// What guests try to change of the host, and must not.
+struct Host {
+    /// Its name.
+    name: String,
+    /// When it was started, by its clock: the two do not move against each other.
+    started_s: f64,
+    /// Files the guests know of: mode, owner, group, links, length.
+    files: Vec<(&'static str, [u64; 5])>,
+    /// How many mounts there are.
+    mounts: usize,
+}
+
+impl Host {
+    fn look() -> Result<Self, String> {
+        let read = |path| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+        let uptime = read("/proc/uptime")?;
+        let uptime_s = uptime.split(' ').next().and_then(|text| text.parse::<f64>().ok());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut files = Vec::new();
+        for path in ["/etc/passwd", "/bin/true", "/bin/sh", "/usr", "/dev/null", "/dev/zero"] {
+            let meta = fs::metadata(path).map_err(|error| format!("{path}: {error}"))?;
+            let owner = [meta.uid(), meta.gid()].map(u64::from);
+            files.push((path, [meta.mode().into(), owner[0], owner[1], meta.nlink(), meta.len()]));
+        }
+        Ok(Self {
+            name: read("/proc/sys/kernel/hostname")?,
+            started_s: now.as_secs_f64() - uptime_s.unwrap_or_default(),
+            files,
+            mounts: read("/proc/self/mountinfo")?.lines().count(),
+        })
+    }
+
+    fn compare(&self, after: &Self) -> Result<(), String> {
+        let same = self.name == after.name
+            && self.files == after.files
+            && self.mounts == after.mounts
+            && (self.started_s - after.started_s).abs() < CLOCK_S;
+        if same {
+            Ok(())
+        } else {
+            Err("the host's name, clock, mounts or files changed".to_owned())
+        }
+    }
 }
