@@ -215,6 +215,13 @@ impl ThreadGroup {
         self.pid.own_number() == 1
     }
 
+    /// Whether it gets only the signals it handles (`SIGNAL_UNKILLABLE`): the first process of a pid
+    /// namespace, but for the program of `bevor do`, which is to feel like one outside.
+    #[must_use]
+    pub fn is_unkillable(&self) -> bool {
+        self.is_init() && (self.container.protect_init || self.pid.namespace().parent.is_some())
+    }
+
     /// CPU time and faults of all its threads, living and ended.
     #[must_use]
     pub fn total_usage(&self) -> Usage {

@@ -60,7 +60,7 @@ pub fn has_fatal(task: &Task) -> bool {
         (signals.pending.mask() | group.pending.mask()) & !signals.blocked
     };
     let handlers = task.group.handlers();
-    let protected = task.group.is_init() && task.group.container.protect_init;
+    let protected = task.group.is_unkillable();
     (1..=64).filter(|&signo| pending & bit(signo) != 0).any(|signo| {
         signo == SIGKILL
             || (!protected
@@ -181,11 +181,11 @@ fn end(task: &Arc<Task>, status: ExitStatus) -> Flow {
     Flow::Exit(status)
 }
 
-/// The init of a container survives what it does not handle, faults of its own aside.
+/// An init survives what it does not handle, faults of its own aside. `SIGKILL` and `SIGSTOP` were
+/// looked at when they were sent.
 fn is_protected(task: &Task, info: &Info) -> bool {
-    task.group.is_init()
-        && task.group.container.protect_init
-        && info.signo != SIGKILL
+    task.group.is_unkillable()
+        && !matches!(info.signo, SIGKILL | super::SIGSTOP)
         && !matches!(info.detail, super::Detail::Fault { .. } | super::Detail::Syscall { .. })
 }
 

@@ -1,8 +1,8 @@
 //! Sending signals: generation (POSIX 2.4.1) and who is told.
 
 use super::{
-    DefaultAction, Detail, Info, Pending, SIG_DFL, SIG_IGN, SIGCONT, SIGKILL, STOP_SIGNALS, bit,
-    default_action,
+    DefaultAction, Detail, Info, Pending, SIG_DFL, SIG_IGN, SIGCONT, SIGKILL, STOP_SIGNALS,
+    UNBLOCKABLE, bit, default_action,
 };
 use crate::group::ThreadGroup;
 use crate::limits;
@@ -30,6 +30,9 @@ pub fn to_task(task: &Arc<Task>, info: Info) {
 /// # Errors
 /// `EAGAIN` when a queued signal would exceed `RLIMIT_SIGPENDING`.
 pub fn try_to_task(task: &Arc<Task>, info: Info) -> Result<(), Errno> {
+    if info.signo == SIGKILL && spares(&task.group, &info) {
+        return Ok(());
+    }
     prepare(&task.group, info.signo);
     if info.signo == SIGKILL {
         task.ptrace.note_kill();
@@ -37,7 +40,7 @@ pub fn try_to_task(task: &Arc<Task>, info: Info) -> Result<(), Errno> {
     let group = task.group.signals.lock();
     let mut signals = task.signals.lock();
     let blocked = signals.blocked | signals.saved.unwrap_or(0);
-    if is_dropped(task, info.signo, blocked | signals.wanted) || group.exiting.is_some() {
+    if is_dropped(task, &info, blocked | signals.wanted) || group.exiting.is_some() {
         return Ok(());
     }
     let limit = task.group.limits.soft(limits::SIGPENDING);
@@ -63,6 +66,9 @@ pub fn to_group(group: &Arc<ThreadGroup>, info: Info) {
 /// # Errors
 /// `EAGAIN` when a queued signal would exceed `RLIMIT_SIGPENDING`.
 pub fn try_to_group(group: &Arc<ThreadGroup>, info: Info) -> Result<(), Errno> {
+    if info.signo == SIGKILL && spares(group, &info) {
+        return Ok(());
+    }
     prepare(group, info.signo);
     if info.signo == SIGKILL {
         for task in group.threads.lock().iter() {
@@ -88,7 +94,7 @@ pub fn try_to_group(group: &Arc<ThreadGroup>, info: Info) -> Result<(), Errno> {
     }
     let dropped = threads
         .first()
-        .is_none_or(|task| is_dropped(task, info.signo, if anybody_blocks { u64::MAX } else { 0 }));
+        .is_none_or(|task| is_dropped(task, &info, if anybody_blocks { u64::MAX } else { 0 }));
     if dropped {
         return Ok(());
     }
@@ -234,22 +240,31 @@ pub fn resume(group: &Arc<ThreadGroup>, info: Info) {
 
 /// Whether a signal vanishes when sent: ignored and not blocked (a blocked one stays pending, its
 /// action may change), or meant for an init that has no handler for it.
-fn is_dropped(task: &Arc<Task>, signo: i32, blocked: u64) -> bool {
+fn is_dropped(task: &Arc<Task>, info: &Info, blocked: u64) -> bool {
+    let signo = info.signo;
     // A tracer may want to know even of those.
     if task.ptrace.is_active() && signo != SIGKILL {
         return false;
+    }
+    if spares(&task.group, info) {
+        return true;
     }
     let handlers = task.group.handlers();
     if bit(signo) & blocked == 0 && handlers.ignores(signo) {
         return true;
     }
-    // An init gets only what it handles (pid_namespaces(7)), SIGKILL and SIGSTOP from outside aside.
-    task.group.is_init()
-        && task.group.container.protect_init
-        && signo != SIGKILL
+    task.group.is_unkillable()
+        && bit(signo) & UNBLOCKABLE == 0
         && handlers.get(signo).handler == SIG_DFL
         && default_action(signo) != DefaultAction::Continue
         && bit(signo) & blocked == 0
+}
+
+/// Whether `SIGKILL` or `SIGSTOP` does not reach an init: only the kernel and those outside of its
+/// namespace can end or stop it (`pid_namespaces(7)`).
+fn spares(group: &ThreadGroup, info: &Info) -> bool {
+    let inside = matches!(info.detail, Detail::Kill { pid, .. } if pid != 0);
+    bit(info.signo) & UNBLOCKABLE != 0 && inside && group.is_unkillable()
 }
 
 fn queue(pending: &mut Pending, info: Info, limit: u64) -> Result<(), Errno> {
