@@ -215,6 +215,12 @@ impl ThreadGroup {
         self.pid.own_number() == 1
     }
 
+    /// Whether it is the init of the outermost pid namespace: the program of a container.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.is_init() && self.pid.namespace().parent.is_none()
+    }
+
     /// Whether it gets only the signals it handles (`SIGNAL_UNKILLABLE`): the first process of a pid
     /// namespace, but for the program of `bevor do`, which is to feel like one outside.
     #[must_use]

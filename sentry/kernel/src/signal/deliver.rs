@@ -220,7 +220,7 @@ fn stop(task: &Arc<Task>, signo: i32) -> bool {
         if !ptrace::traced_by(&tree, task.group.id(), node.parent) {
             send::notify_parent(&tree, node, 5, signo, send::child_stop_signal(&tree, node));
         }
-        if task.group.is_init() {
+        if task.group.is_first() {
             task.group.container.init_changed(JobEvent::Stopped(signo));
         }
     }

@@ -289,7 +289,7 @@ impl crate::kernel::Kernel {
         if let Some(node) = tree.nodes.get(&group.id()) {
             notify_parent(&tree, node, 6, SIGCONT, child_stop_signal(&tree, node));
         }
-        if group.is_init() {
+        if group.is_first() {
             group.container.init_changed(JobEvent::Continued);
         }
     }
