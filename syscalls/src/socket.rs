@@ -685,6 +685,23 @@ pub fn sendmmsg(
     Ok(sent)
 }
 
+/// Takes what became of a datagram, with its beginning.
+fn take_report(ctx: &Ctx<'_>, socket: &Socket, vecs: &IoVecs) -> Result<(Taken, u64), Stop> {
+    let report = socket.take_report()?;
+    let data = report.data();
+    let room = usize::try_from(vecs.total()).unwrap_or(usize::MAX);
+    let shown = data.get(..room.min(data.len())).unwrap_or_default();
+    let bytes = IoDst::user(ctx.mm(), vecs.clone()).put(shown)?;
+    let taken = Taken {
+        bytes,
+        message: data.len(),
+        from: report.to(),
+        ancillary: Ancillary::default(),
+        report: Some(report),
+    };
+    Ok((taken, bytes as u64))
+}
+
 fn do_receive(
     ctx: &Ctx<'_>,
     file: &Arc<File>,
@@ -693,7 +710,7 @@ fn do_receive(
 ) -> Result<(Taken, u64), Stop> {
     let socket = of(file)?;
     if flags & MSG_ERRQUEUE != 0 && socket.family != AF_UNIX {
-        return Err(EAGAIN.because("no errors are queued").into());
+        return take_report(ctx, socket, vecs);
     }
     // UDP does not look at the flag.
     if flags & MSG_OOB != 0 && !is_udp(socket) {
@@ -738,7 +755,7 @@ fn do_receive(
 
 /// What a receive call returns: the bytes copied, or with `MSG_TRUNC` the length of the message.
 fn length(socket: &Socket, taken: &Taken, done: u64, flags: u32) -> u64 {
-    if flags & MSG_TRUNC != 0 && socket.kind != Kind::Stream {
+    if flags & MSG_TRUNC != 0 && socket.kind != Kind::Stream && taken.report.is_none() {
         return taken.message as u64;
     }
     done
@@ -794,6 +811,9 @@ fn receive_message(ctx: &Ctx<'_>, fd: i32, at: UserAddr, flags: u32) -> SysResul
     }
     if socket.kind != Kind::Stream && taken.message > taken.bytes {
         shown |= MSG_TRUNC;
+    }
+    if taken.report.is_some() {
+        shown |= MSG_ERRQUEUE;
     }
     let mut name_len = 0;
     if header.msg_name != 0 && socket.kind == Kind::Datagram {

@@ -1,6 +1,7 @@
 //! One direction of a connection, or the inbox of a datagram socket: a bounded queue of messages.
 
 use crate::addr::Addr;
+use crate::errors::Report;
 use crate::packet::Packet;
 use bevor_abi::Errno;
 use bevor_abi::conv::usize_of;
@@ -193,6 +194,8 @@ pub struct Taken {
     pub from: Addr,
     /// What came with it.
     pub ancillary: Ancillary,
+    /// What became of a datagram, if that was asked for (`MSG_ERRQUEUE`).
+    pub report: Option<Report>,
 }
 
 impl Channel {
@@ -392,6 +395,7 @@ impl Channel {
                 cred: first.ancillary.cred,
                 packet: first.ancillary.packet,
             },
+            report: None,
         };
         let mut index = 0;
         let mut failure = None;

@@ -3,6 +3,7 @@
 
 pub mod addr;
 pub mod channel;
+pub mod errors;
 pub mod host;
 #[cfg(test)]
 mod hostile_tests;

@@ -8,13 +8,14 @@ use crate::packet;
 use crate::socket::{Kind, Socket};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EINVAL, EOPNOTSUPP};
-use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, SOL_NETLINK};
+use bevor_abi::inet::{IP_RECVERR, IPV6_RECVERR, UDP_GRO};
+use bevor_abi::socket::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, SO_SELECT_ERR_QUEUE, SOL_NETLINK};
 use std::collections::HashMap;
 
 pub(crate) const SOL_SOCKET: u32 = 1;
 pub(crate) const IPPROTO_IP: u32 = 0;
 const IPPROTO_TCP: u32 = 6;
-const IPPROTO_UDP: u32 = 17;
+pub(crate) const IPPROTO_UDP: u32 = 17;
 const IPPROTO_UDPLITE: u32 = 136;
 pub(crate) const IPPROTO_IPV6: u32 = 41;
 
@@ -93,6 +94,16 @@ impl Options {
         bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(1)
     }
 
+    /// Whether errors make a socket readable for `POLLPRI` (`SO_SELECT_ERR_QUEUE`).
+    pub(crate) fn errors_are_urgent(&self) -> bool {
+        self.stored(SOL_SOCKET, SO_SELECT_ERR_QUEUE).is_some_and(|value| value != 0)
+    }
+
+    /// Whether datagrams sent at once come as one (`UDP_GRO`).
+    pub(crate) fn joins_datagrams(&self) -> bool {
+        self.stored(IPPROTO_UDP, UDP_GRO).is_some_and(|value| value != 0)
+    }
+
     /// The number last given for an option that is only kept.
     #[must_use]
     pub fn stored(&self, level: u32, option: u32) -> Option<i32> {
@@ -158,6 +169,11 @@ pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(),
         let value = number.accept(socket, value)?;
         options.stored.insert((level, option), value);
         drop(options);
+        if matches!((level, option), (IPPROTO_IP, IP_RECVERR) | (IPPROTO_IPV6, IPV6_RECVERR))
+            && value == 0
+        {
+            socket.reports.clear();
+        }
         if (level, option) == (SOL_SOCKET, SO_RCVLOWAT) && has_level(socket, IPPROTO_TCP) {
             socket.set_low_water(usize::try_from(value).unwrap_or(1));
         }

@@ -2,10 +2,11 @@
 //! `SO_TIMESTAMP` of `socket(7)`).
 
 use crate::addr::Addr;
-use crate::options::{IPPROTO_IP, IPPROTO_IPV6, SOL_SOCKET};
+use crate::options::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, SOL_SOCKET};
 use crate::socket::{Kind, Socket};
 use bevor_abi::Errno;
 use bevor_abi::errno::EINVAL;
+use bevor_abi::inet::{UDP_GRO, UDP_SEGMENT};
 use bevor_abi::socket::{AF_INET, AF_INET6};
 use bevor_base::clock;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -52,6 +53,10 @@ pub struct Packet {
     pub class: Option<u8>,
     /// When it arrived, if anybody wants to know.
     pub time_ns: Option<u64>,
+    /// Bytes of each of the datagrams it is to be made into (`UDP_SEGMENT`).
+    pub segment: Option<u16>,
+    /// Bytes of each of the datagrams that were put together (`UDP_GRO`).
+    pub joined: Option<u16>,
 }
 
 fn realtime_ns() -> u64 {
@@ -160,7 +165,13 @@ impl Packet {
                 self.hops = byte_or_default()?;
             }
             (AF_INET6, IPPROTO_IPV6, IPV6_TCLASS) => self.class = byte_or_default()?,
-            (AF_INET, IPPROTO_IP, _) | (AF_INET6, IPPROTO_IPV6, _) => return Err(EINVAL.into()),
+            (_, IPPROTO_UDP, UDP_SEGMENT) => {
+                let size = data.try_into().map_err(|_| EINVAL)?;
+                self.segment = Some(u16::from_ne_bytes(size));
+            }
+            (AF_INET, IPPROTO_IP, _) | (AF_INET6, IPPROTO_IPV6, _) | (_, IPPROTO_UDP, _) => {
+                return Err(EINVAL.into());
+            }
             _ => {}
         }
         Ok(())
@@ -184,6 +195,9 @@ impl Packet {
         let options = socket.options.lock();
         if socket.kind == Kind::Datagram || self.time_ns.is_some() {
             self.times(options.timestamp, options.stored(SOL_SOCKET, SO_TIMESTAMPING), &mut found);
+        }
+        if let Some(size) = self.joined {
+            found.push(Control { level: IPPROTO_UDP, kind: UDP_GRO, data: int(i32::from(size)) });
         }
         let Some(to) = self.to else { return found };
         let mut put = |level, option, kind, data: &dyn Fn() -> Vec<u8>| {

@@ -12,6 +12,7 @@ pub use listen::Connecting;
 
 use crate::addr::{Addr, is_local};
 use crate::channel::{Ancillary, Channel, Ears, Taken};
+use crate::errors::Reports;
 use crate::host::HostSocket;
 use crate::host::unix::Before;
 use crate::namespace::{self, NetNamespace, PortRequest, Transport};
@@ -72,8 +73,6 @@ impl Kind {
 const SIOCATMARK: u32 = 0x8905;
 /// Largest datagram.
 const MAX_DATAGRAM: usize = 212_960;
-/// Largest UDP payload.
-const MAX_UDP: usize = 65_507;
 
 /// A name in some table, given back when the socket closes.
 enum Name {
@@ -128,6 +127,8 @@ pub struct Socket {
     hosted: OnceLock<HostSocket>,
     /// A guest watches it for edges.
     edges: AtomicBool,
+    /// What became of datagrams it sent.
+    pub(crate) reports: Reports,
 }
 
 /// What is special about a new socket.
@@ -196,6 +197,7 @@ impl Socket {
             netlink,
             hosted: OnceLock::new(),
             edges: AtomicBool::new(false),
+            reports: Reports::default(),
         })
     }
 
@@ -229,6 +231,10 @@ impl Socket {
             Kind::Datagram => Transport::Udp,
             _ => Transport::Tcp,
         }
+    }
+
+    const fn is_udp(&self) -> bool {
+        matches!((self.family, self.kind), (AF_INET | AF_INET6, Kind::Datagram))
     }
 
     /// The host's socket it is, if it became one.
@@ -305,6 +311,16 @@ impl Socket {
     pub fn peer_cred(&self) -> Ucred {
         let nobody = Ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
         self.state.lock().peer_cred.unwrap_or(nobody)
+    }
+
+    /// Sets what the next call fails with.
+    pub(crate) fn set_error(&self, error: Option<Code>) {
+        self.state.lock().error = error;
+    }
+
+    /// Tells who is sent signals.
+    pub(crate) fn tell(&self, band: Band) {
+        self.ears.listeners.tell(band);
     }
 
     /// Takes the pending error (`SO_ERROR`).
@@ -495,6 +511,10 @@ impl Socket {
             }
             return Err(if self.family == AF_UNIX { EINVAL } else { ENOTCONN }.into());
         }
+        if let Some(code) = state.error.filter(|_| self.is_udp()) {
+            state.error = None;
+            return Err(code.into());
+        }
         let error = state.error;
         let shut = state.read_shut;
         drop(state);
@@ -648,7 +668,7 @@ fn is_v4(ip: IpAddr) -> bool {
 }
 
 /// "Any" as a destination or source is loopback.
-fn reachable(addr: &Addr) -> Addr {
+pub(crate) fn reachable(addr: &Addr) -> Addr {
     let Addr::Inet(inet) = addr else { return addr.clone() };
     let mut inet = *inet;
     match inet.ip() {
@@ -734,13 +754,15 @@ impl FileOps for SocketFile {
         }
         let is_unix = socket.family == AF_UNIX;
         let shut_both = state.write_shut && (ended || state.read_shut);
+        let failed = state.error.is_some() || socket.reports.any();
+        let urgent = socket.kind == Kind::Stream && incoming.has_urgent();
         let gone = state.outgoing.as_ref().is_some_and(|outgoing| outgoing.is_read_closed());
         Ready::READABLE.when(readable)
             | Ready::WRITABLE.when(writable)
             | Ready::RDHUP.when(ended || state.read_shut)
-            | Ready::PRI.when(socket.kind == Kind::Stream && incoming.has_urgent())
+            | Ready::PRI.when(urgent || (failed && socket.options.lock().errors_are_urgent()))
             | Ready::HUP.when(shut_both || state.reset || (ended && gone && is_unix))
-            | Ready::ERR.when(state.error.is_some())
+            | Ready::ERR.when(failed)
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -185,7 +185,13 @@ pub fn write(
         _ => usize::try_from(header.msg_controllen.min(MAX_CONTROL)).unwrap_or(0),
     };
     let mut out = Out { bytes: Vec::new(), room, truncated: 0 };
-    for message in taken.ancillary.packet.messages(socket) {
+    if let Some(report) = &taken.report {
+        let message = report.control(socket.family);
+        out.put(message.level, message.kind, &message.data);
+    }
+    // A report has no headers of its own.
+    let packet = taken.report.is_none().then_some(taken.ancillary.packet);
+    for message in packet.into_iter().flat_map(|packet| packet.messages(socket)) {
         out.put(message.level, message.kind, &message.data);
     }
     if socket.options.lock().pass_cred {

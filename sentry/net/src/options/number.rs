@@ -126,6 +126,11 @@ const NUMBERS: &[Number] = &[
     row(IPPROTO_TCP, 18, Of::Tcp, 0, Form::Range(0, i32::MAX)),
     // UDP_CORK.
     row(IPPROTO_UDP, 1, Of::Udp, 0, Form::Flag),
+    // UDP_NO_CHECK6_TX, UDP_NO_CHECK6_RX, UDP_SEGMENT, UDP_GRO.
+    row(IPPROTO_UDP, 101, Of::Udp, 0, Form::Flag),
+    row(IPPROTO_UDP, 102, Of::Udp, 0, Form::Flag),
+    row(IPPROTO_UDP, 103, Of::Udp, 0, Form::Range(0, 65_535)),
+    row(IPPROTO_UDP, 104, Of::Udp, 0, Form::Flag),
 ];
 
 /// Largest `SO_RCVLOWAT` of a TCP socket: half of the largest receive buffer (`tcp_rmem`).

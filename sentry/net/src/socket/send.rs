@@ -2,18 +2,17 @@
 
 use crate::addr::{Addr, canonical};
 use crate::channel::{Ancillary, Channel};
+use crate::errors;
 use crate::netlink;
 use crate::packet::Packet;
 use crate::socket::listen::Attempt;
-use crate::socket::{Destination, Kind, MAX_DATAGRAM, MAX_UDP, Socket, reachable};
+use crate::socket::{Destination, Kind, MAX_DATAGRAM, Socket, reachable};
 use bevor_abi::Errno;
 use bevor_abi::errno::{
     EAGAIN, ECONNREFUSED, EDESTADDRREQ, EMSGSIZE, ENOTCONN, EOPNOTSUPP, EPERM, EPIPE, EPROTOTYPE,
 };
 use bevor_abi::socket::AF_UNIX;
-use bevor_base::Ready;
 use bevor_memory::IoSrc;
-use bevor_vfs::fasync::Band;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -131,23 +130,21 @@ impl Socket {
             return netlink::send(self, link, src, to);
         }
         let target = self.destination(to)?;
-        let is_udp = self.family != AF_UNIX && !self.kind.connects();
-        let limit = if is_udp { MAX_UDP } else { MAX_DATAGRAM };
-        if self.kind.keeps_messages() && wanted > limit {
+        let is_udp = self.is_udp();
+        let mut segment = None;
+        if is_udp {
+            self.check_length(to, wanted)?;
+            segment = self.segment(&ancillary.packet, wanted)?;
+        } else if self.kind.keeps_messages() && wanted > MAX_DATAGRAM {
             return Err(EMSGSIZE.into());
         }
         let Some(target) = target else {
-            // Nobody takes the datagram; a connected sender learns of that with its next call.
-            src.take_vec(wanted)?;
-            let mut state = self.state.lock();
-            if state.connected && to.is_none() {
-                state.error = Some(ECONNREFUSED);
-            }
-            drop(state);
-            self.queue.wake(Ready::READABLE | Ready::ERR);
-            self.ears.listeners.tell(Band::Error);
+            self.port_unreachable(to, src.take_vec(wanted)?);
             return Ok(wanted);
         };
+        if let Some(size) = segment {
+            return self.send_segments(&src.take_vec(wanted)?, to, &target, ancillary, size);
+        }
         let room = match target.room(wanted) {
             // UDP loses what does not fit.
             Err(errno) if errno == EAGAIN && is_udp => {
@@ -190,6 +187,33 @@ impl Socket {
         }
         target.push(data, from, ancillary)?;
         Ok(sent)
+    }
+
+    /// Sends datagrams of `size` bytes each, or all as one to a socket that joins them (`UDP_GRO`).
+    fn send_segments(
+        &self,
+        data: &[u8],
+        to: Option<&Destination>,
+        target: &Arc<Channel>,
+        mut ancillary: Ancillary,
+        size: usize,
+    ) -> Result<usize, Errno> {
+        let mut from = reachable(&self.local());
+        self.complete(to, &mut from, &mut ancillary.packet);
+        let receiver = self.aim(to).and_then(|aim| self.receiver(aim));
+        let joins = receiver.is_some_and(|socket| socket.options.lock().joins_datagrams());
+        let mut each = size;
+        if joins {
+            ancillary.packet.joined = errors::joined(size);
+            each = data.len();
+        }
+        for piece in data.chunks(each) {
+            // UDP loses what does not fit.
+            if target.room(piece.len()).is_ok() {
+                target.push(piece.to_vec(), from.clone(), ancillary.clone())?;
+            }
+        }
+        Ok(data.len())
     }
 
     /// Fills in the headers of a datagram, and the source they say.
