@@ -195,6 +195,14 @@ fn write_addr_bytes(ctx: &Ctx<'_>, bytes: &[u8], at: UserAddr, len: UserAddr) ->
     ctx.mm().write(len, &i32::try_from(bytes.len()).unwrap_or(0))
 }
 
+/// The address of who sent a datagram: none for a unix socket without a name.
+fn sender(socket: &Socket, taken: &Taken) -> Vec<u8> {
+    if socket.family == AF_UNIX && taken.from == Addr::Unnamed {
+        return Vec::new();
+    }
+    taken.from.encode(socket.family)
+}
+
 /// `bind(2)`.
 ///
 /// # Errors
@@ -784,7 +792,7 @@ pub fn recvfrom(
     let socket = of(&file)?;
     if !from.is_null() {
         if socket.kind == Kind::Datagram {
-            write_addr(ctx, socket.family, &taken.from, from, from_len)?;
+            write_addr_bytes(ctx, &sender(socket, &taken), from, from_len)?;
         } else {
             ctx.mm().write(from_len, &0_i32)?;
         }
@@ -817,7 +825,7 @@ fn receive_message(ctx: &Ctx<'_>, fd: i32, at: UserAddr, flags: u32) -> SysResul
     }
     let mut name_len = 0;
     if header.msg_name != 0 && socket.kind == Kind::Datagram {
-        let bytes = taken.from.encode(socket.family);
+        let bytes = sender(socket, &taken);
         let room = usize::try_from(header.msg_namelen).map_err(|_| EINVAL)?;
         let cut = bytes.get(..bytes.len().min(room)).unwrap_or_default();
         ctx.mm().write_bytes(UserAddr(header.msg_name), cut)?;

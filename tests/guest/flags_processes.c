@@ -56,6 +56,11 @@ static void child_of(const char *call, const char *name, long pid)
 	out("%s %s: status %#x\n", call, name, status);
 }
 
+static int ends(void *word)
+{
+	_exit(7);
+}
+
 static void clones(void)
 {
 	static int tid;
@@ -95,6 +100,10 @@ static void clones(void)
 		_exit(old.sa_handler == SIG_DFL);
 	}
 	child_of("clone3", "CLONE_CLEAR_SIGHAND", pid);
+	/* A child that shares memory gets its time when it executes something. */
+	static char stack[65536] __attribute__((aligned(16)));
+	pid = clone(ends, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+	child_of("clone", "CLONE_VM|CLONE_VFORK", pid);
 	pid = vfork();
 	if (pid == 0)
 		_exit(7);

@@ -11,6 +11,7 @@
 //! | `user=both` | as root and as an ordinary user |
 //! | `flags=A,B` | more flags for the compiler |
 //! | `do=A,B` | more flags for `bevor do` |
+//! | `platform=systrap`, `platform=ptrace` | only on that one (long tests) |
 //! | `stderr=ignore` | standard error need not be the same |
 //! | `kernel=MAJOR.MINOR` | only where the host is at least that new: what it lacks it cannot show |
 //! | `waits=reloaded` | also with every waiting call saved and reloaded (with `--full` all of `guest/` are) |
@@ -105,6 +106,8 @@ pub struct Case {
     pub users: Vec<User>,
     /// More flags for the compiler.
     pub compiler_flags: Vec<String>,
+    /// The only platform it runs on.
+    pub platform: Option<Platform>,
     /// More flags for `bevor do`.
     pub do_flags: Vec<String>,
     /// Compare standard error as well.
@@ -178,6 +181,7 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
         kernel: (0, 0),
         reload_waits: false,
         few_files: false,
+        platform: None,
         exit: None,
     };
     let Some(line) = text.lines().take(20).find_map(|line| line.split_once("bevor-test:")) else {
@@ -196,6 +200,8 @@ fn read(folder: &str, source: Source) -> Result<Case, String> {
             ("do", value) => case.do_flags = list(value),
             ("waits", "reloaded") => case.reload_waits = true,
             ("files", "few") => case.few_files = true,
+            ("platform", "systrap") => case.platform = Some(Platform::Systrap),
+            ("platform", "ptrace") => case.platform = Some(Platform::Ptrace),
             ("stderr", "ignore") => case.compare_stderr = false,
             ("kernel", value) => case.kernel = version(value).ok_or_else(wrong)?,
             ("exit", value) => case.exit = Some(value.parse().map_err(|_| wrong())?),

@@ -109,7 +109,9 @@ const FEW: u64 = 1024;
 /// them.
 fn ways(context: &Context, case: &Case) -> Vec<(Platform, Way)> {
     let platforms = &context.options.platforms;
-    let mut ways: Vec<_> = platforms.iter().map(|&platform| (platform, Way::Plain)).collect();
+    let wanted = |platform: &&Platform| case.platform.is_none_or(|only| only == **platform);
+    let mut ways: Vec<_> =
+        platforms.iter().filter(wanted).map(|&platform| (platform, Way::Plain)).collect();
     let every = context.options.full && case.name.starts_with("guest/");
     if let Some(&first) = platforms.first() {
         if (every || case.reload_waits) && !context.options.reload_waits {

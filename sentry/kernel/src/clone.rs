@@ -134,7 +134,6 @@ fn check_flags(request: &Request) -> Result<(), Errno> {
         && needs(CLONE_THREAD, CLONE_SIGHAND)
         && excludes(CLONE_FS, CLONE_NEWNS | CLONE_NEWUSER)
         && excludes(CLONE_THREAD, CLONE_NEWUSER | CLONE_NEWPID)
-        && excludes(CLONE_VM, CLONE_NEWTIME)
         && excludes(CLONE_CLEAR_SIGHAND, CLONE_SIGHAND)
         && excludes(CLONE_SYSVSEM, CLONE_NEWIPC)
         && (0..=64).contains(&request.exit_signal);

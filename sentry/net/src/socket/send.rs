@@ -16,6 +16,9 @@ use bevor_memory::IoSrc;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// Most bytes that are sent before the other end is known to be gone.
+const WINDOW: usize = 64 << 10;
+
 impl Socket {
     /// Where a message goes, and whether it came from there: `None` if nobody is there.
     fn destination(&self, to: Option<&Destination>) -> Result<Option<Arc<Channel>>, Errno> {
@@ -158,8 +161,10 @@ impl Socket {
                 target.room(wanted)?
             }
             Err(errno) if errno == EPIPE && self.vanishes(wanted) => {
-                src.take_vec(wanted)?;
-                return Ok(wanted);
+                // What would have been under way when the other end answers.
+                let lost = wanted.min(WINDOW);
+                src.take_vec(lost)?;
+                return Ok(lost);
             }
             Err(errno) if errno == EPIPE && !self.kind.connects() => {
                 return Err(ECONNREFUSED.into());
