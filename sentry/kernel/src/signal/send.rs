@@ -14,7 +14,7 @@ use bevor_abi::errno::{EAGAIN, EPERM};
 use bevor_abi::landlock::LANDLOCK_SCOPE_SIGNAL;
 use bevor_base::{Credentials, Ready};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// `CAP_KILL`.
 const CAP_KILL: u32 = 5;
@@ -61,11 +61,27 @@ pub fn to_group(group: &Arc<ThreadGroup>, info: Info) {
     let _ = try_to_group(group, info);
 }
 
+/// Whose turn it is among threads that run at once.
+static NEXT_BUSY: AtomicUsize = AtomicUsize::new(0);
+
 /// Sends a signal to a process.
 ///
 /// # Errors
 /// `EAGAIN` when a queued signal would exceed `RLIMIT_SIGPENDING`.
 pub fn try_to_group(group: &Arc<ThreadGroup>, info: Info) -> Result<(), Errno> {
+    try_to_one_of(group, info, false)
+}
+
+/// Sends a signal to a process because it has used CPU time: a thread that is using some gets it, as
+/// it does where the tick of a CPU finds the timer due.
+///
+/// # Errors
+/// As [`try_to_group`].
+pub fn try_to_busy(group: &Arc<ThreadGroup>, info: Info) -> Result<(), Errno> {
+    try_to_one_of(group, info, true)
+}
+
+fn try_to_one_of(group: &Arc<ThreadGroup>, info: Info, busy: bool) -> Result<(), Errno> {
     if info.signo == SIGKILL && spares(group, &info) {
         return Ok(());
     }
@@ -84,13 +100,22 @@ pub fn try_to_group(group: &Arc<ThreadGroup>, info: Info) -> Result<(), Errno> {
     }
     let mut target = None;
     let mut anybody_blocks = false;
+    let mut running = Vec::new();
     for task in &threads {
         let state = task.signals.lock();
         let blocked = state.blocked | state.saved.unwrap_or(0);
         anybody_blocks |= (blocked | state.wanted) & bit(info.signo) != 0;
-        if target.is_none() && bit(info.signo) & (!state.blocked | state.wanted) != 0 {
-            target = Some(task);
+        if bit(info.signo) & (!state.blocked | state.wanted) != 0 {
+            target.get_or_insert(task);
+            if busy && task.sched.in_guest() {
+                running.push(task);
+            }
         }
+    }
+    if !running.is_empty() {
+        // Each in turn: which of them the tick would have found nobody knows.
+        let turn = NEXT_BUSY.fetch_add(1, Ordering::Relaxed);
+        target = Some(running[turn % running.len()]);
     }
     let dropped = threads
         .first()

@@ -262,19 +262,19 @@ impl GroupTimers {
 
     /// The deadline of a timer has come, or the time at which its CPU time could have been used up.
     fn expired(&self, kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, which: Which) {
-        let notify = {
+        let (notify, source) = {
             let mut inner = self.inner.lock();
             let Some(timer) = inner.timers.get_mut(&which) else { return };
             if !timer.expire() {
                 timer.arm(kernel, || Expiry::of(kernel, group, which));
                 return;
             }
-            timer.notify().clone()
+            (timer.notify().clone(), timer.source().clone())
         };
         if which == Which::CpuLimit {
             return self.cpu_limit_reached(kernel, group);
         }
-        let queued = notify.send(group);
+        let queued = notify.send(group, &source);
         if queued {
             return;
         }

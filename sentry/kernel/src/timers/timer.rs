@@ -45,11 +45,12 @@ impl Notify {
     }
 
     /// Sends the signal; whether it is in a queue now.
-    pub(super) fn send(&self, group: &Arc<ThreadGroup>) -> bool {
+    pub(super) fn send(&self, group: &Arc<ThreadGroup>, source: &Source) -> bool {
         match self {
             Self::Nothing => false,
             Self::Process(info) => {
-                let sent = send::try_to_group(group, *info);
+                let send = if source.is_wall() { send::try_to_group } else { send::try_to_busy };
+                let sent = send(group, *info);
                 sent.is_ok() && group.signals.lock().pending.iter().any(|one| same(one, info))
             }
             Self::Thread(task, info) => task.upgrade().is_some_and(|task| {
@@ -108,6 +109,7 @@ impl Timer {
         }
     }
 
+    /// What it counts.
     pub(super) const fn source(&self) -> &Source {
         &self.source
     }
