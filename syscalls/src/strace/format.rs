@@ -286,19 +286,27 @@ pub(super) fn show_named(named: Named, reg: u64, out: &mut String) {
         return push(out, reg);
     };
     if named.mask != 0 {
-        push(out, first.show(as_i64(reg & named.mask)));
+        let value = as_i64(reg & named.mask);
         let rest = reg & !named.mask;
         // Arguments of 32 bits come in registers whose upper half means nothing.
         let rest = if high_u32(reg) == u32::MAX { u64::from(low_u32(rest)) } else { rest };
-        if rest != 0
-            && let Some(flags) = others.first()
-        {
-            push(out, format_args!("|{}", flags.show(as_i64(rest))));
+        let flags = others.first().filter(|_| rest != 0);
+        match flags {
+            // A mere zero is left out: `clone` with no signal at the end.
+            Some(flags) if value == 0 && first.name(0).is_none() => {
+                push(out, flags.show(as_i64(rest)));
+            }
+            Some(flags) => {
+                push(out, format_args!("{}|{}", first.show(value), flags.show(as_i64(rest))));
+            }
+            None => push(out, first.show(value)),
         }
         return;
     }
     let value = if first.kind == Kind::Flags { unsigned(reg) } else { signed(reg) };
-    let by_name = named.names.iter().find_map(|names| names.name(value));
+    // Of several sets only the first has a name for nothing.
+    let sets = if value == 0 { &named.names[..1] } else { named.names };
+    let by_name = sets.iter().find_map(|names| names.name(value));
     match by_name {
         Some(name) => out.push_str(name),
         None if first.kind == Kind::Values => push(out, format_args!("{:#x}", low_u32(reg))),
@@ -314,7 +322,9 @@ pub(super) fn show_named(named: Named, reg: u64, out: &mut String) {
                     rest &= !bits;
                 }
             }
-            if rest != 0 || separator.is_empty() {
+            if value == 0 {
+                out.push('0');
+            } else if rest != 0 || separator.is_empty() {
                 push(out, format_args!("{separator}{rest:#x}"));
             }
         }
