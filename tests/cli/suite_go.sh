@@ -7,7 +7,7 @@ programs=$TOP/target/go-std
 mkdir -p "$programs"
 export GOCACHE=$TOP/target/go-cache GOTOOLCHAIN=local GOPROXY=off GOFLAGS=-buildvcs=false HOME=/tmp
 root=$(go env GOROOT)
-[ -z "$RUN" ] || RUN="${RUN% --} --memory=4G --overlay-size=1G --"
+[ -z "$RUN" ] || RUN="${RUN% --} --memory=4G --overlay-size=1G --ro=$programs --"
 for package in os os/exec os/signal net net/http syscall sync time runtime; do
     name=${package//\//_}
     # Versions of Go differ: a program of another one is built again.
