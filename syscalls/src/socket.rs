@@ -97,7 +97,9 @@ fn own_cred(ctx: &Ctx<'_>) -> Ucred {
 
 fn file_of(socket: Arc<Socket>, flags: u32) -> Arc<File> {
     let flags = OpenFlags(2 | (flags & O_NONBLOCK));
-    anon::socket(Box::new(SocketFile(socket)), flags)
+    let file = anon::socket(Box::new(SocketFile(socket.clone())), flags);
+    socket.set_inode(file.inode().ino());
+    file
 }
 
 fn install(ctx: &Ctx<'_>, socket: Arc<Socket>, flags: u32) -> Result<i32, Errno> {
@@ -256,12 +258,17 @@ fn bind_path(ctx: &Ctx<'_>, socket: &Arc<Socket>, path: Vec<u8>) -> Result<(), E
             namei::bind_socket(&at, &path, 0o777, host_unix::number(socket)).map_err(in_use)?;
         return match fd {
             Some(fd) => host_unix::bound(socket, path, fd),
-            None => socket.bind_inode(path, inode.dev(), inode.ino()),
+            None => bind_inode(socket, path, &inode),
         };
     }
     let mode = FileType::Socket.mode_bits() | 0o777;
     let inode = namei::mknod(&at, &path, mode, 0).map_err(in_use)?;
-    socket.bind_inode(path, inode.dev(), inode.ino())
+    bind_inode(socket, path, &inode)
+}
+
+fn bind_inode(socket: &Arc<Socket>, path: Vec<u8>, inode: &InodeRef) -> Result<(), Errno> {
+    let attr = inode.attr()?;
+    socket.bind_inode(path, (inode.dev(), inode.ino()), (attr.dev, attr.ino))
 }
 
 /// Whom a path leads to.

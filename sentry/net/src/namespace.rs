@@ -6,7 +6,7 @@ use crate::socket::Socket;
 use bevor_abi::Errno;
 use bevor_abi::errno::{EADDRINUSE, ECONNREFUSED};
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
@@ -41,6 +41,8 @@ pub struct NetNamespace {
     ports: Mutex<Ports>,
     /// Ports of netlink sockets, by protocol.
     netlink: Mutex<HashSet<(u32, u32)>>,
+    /// All its sockets, by number.
+    sockets: Mutex<BTreeMap<u64, Weak<Socket>>>,
     /// The host's network, if internet sockets are the host's.
     host: OnceLock<Arc<Network>>,
 }
@@ -99,6 +101,24 @@ impl NetNamespace {
     #[must_use]
     pub fn interfaces(&self) -> &[Interface] {
         self.host.get().map_or(LOOPBACK.as_slice(), |network| &network.interfaces.list)
+    }
+
+    /// Notes a new socket.
+    pub(crate) fn add(&self, number: u64, socket: &Arc<Socket>) {
+        self.sockets.lock().insert(number, Arc::downgrade(socket));
+    }
+
+    /// Forgets a socket.
+    pub(crate) fn remove(&self, number: u64) {
+        self.sockets.lock().remove(&number);
+    }
+
+    /// All its sockets, the oldest first.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<Arc<Socket>> {
+        // Collected first: the last to let go of a socket takes the lock.
+        let all: Vec<_> = self.sockets.lock().values().cloned().collect();
+        all.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Gives a socket an abstract name.

@@ -35,7 +35,7 @@ use bevor_vfs::file::{File, FileOps};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// Type of a socket.
@@ -99,6 +99,8 @@ struct State {
     /// The other end has answered, or will answer, that it is gone: TCP's reset.
     reset: bool,
     peer_cred: Option<Ucred>,
+    /// Device and number of the inode its name is of; accepted sockets have their listener's.
+    bound_inode: Option<(u64, u64)>,
 }
 
 /// A socket.
@@ -129,6 +131,19 @@ pub struct Socket {
     edges: AtomicBool,
     /// What became of datagrams it sent.
     pub(crate) reports: Reports,
+    /// Its number among all sockets (`SO_COOKIE`).
+    number: u64,
+    /// The inode of its file, once it has one.
+    inode: OnceLock<u64>,
+}
+
+/// Numbers of sockets.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.ns.remove(self.number);
+    }
 }
 
 /// What is special about a new socket.
@@ -180,7 +195,8 @@ impl Socket {
             Special::Netlink(link) => (false, Some(link)),
         };
         let ears = Arc::new(Ears::default());
-        Arc::new_cyclic(|this| Self {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let made = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             family,
             kind,
@@ -198,7 +214,11 @@ impl Socket {
             hosted: OnceLock::new(),
             edges: AtomicBool::new(false),
             reports: Reports::default(),
-        })
+            number,
+            inode: OnceLock::new(),
+        });
+        made.ns.add(number, &made);
+        made
     }
 
     /// Two connected sockets (`socketpair(2)`).
@@ -269,6 +289,12 @@ impl Socket {
             send_bytes: options.send_buffer(),
             receive_bytes: options.receive_buffer().and_then(|bytes| i32::try_from(bytes / 2).ok()),
         }
+    }
+
+    /// Notes the inode of its file.
+    pub fn set_inode(&self, ino: u64) {
+        // A socket has one file.
+        let _ = self.inode.set(ino);
     }
 
     /// Whether it accepts connections.
@@ -377,11 +403,17 @@ impl Socket {
         self.ns.bind_port(request, this)
     }
 
-    /// Binds to the inode a path leads to.
+    /// Binds to the inode a path leads to: `dev` and `ino` are what it is found by, `shown` what
+    /// `stat` says.
     ///
     /// # Errors
     /// `EINVAL` if bound already.
-    pub fn bind_inode(&self, path: Vec<u8>, dev: u64, ino: u64) -> Result<(), Errno> {
+    pub fn bind_inode(
+        &self,
+        path: Vec<u8>,
+        (dev, ino): (u64, u64),
+        shown: (u64, u64),
+    ) -> Result<(), Errno> {
         let this = self.arc()?;
         let mut state = self.state.lock();
         if state.name.is_some() {
@@ -389,6 +421,7 @@ impl Socket {
         }
         namespace::bind_inode(dev, ino, &this);
         state.name = Some(Name::Inode(dev, ino));
+        state.bound_inode = Some(shown);
         state.local = Addr::Path(path);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Netlink sockets (`netlink(7)`): requests to the sentry, answered at once into the sender's inbox.
 
+mod bytecode;
+mod diag;
 mod hosted;
 mod message;
 mod route;
@@ -12,7 +14,8 @@ use crate::socket::Socket;
 use bevor_abi::Errno;
 use bevor_abi::errno::{ECONNREFUSED, EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT};
 use bevor_abi::netlink::{
-    NETLINK_KOBJECT_UEVENT, NETLINK_ROUTE, NLM_F_ACK, NLM_F_REQUEST, NLMSG_MIN_TYPE, Nlmsghdr,
+    NETLINK_KOBJECT_UEVENT, NETLINK_ROUTE, NETLINK_SOCK_DIAG, NLM_F_ACK, NLM_F_REQUEST,
+    NLMSG_MIN_TYPE, Nlmsghdr,
 };
 use bevor_abi::socket::Ucred;
 use bevor_memory::IoSrc;
@@ -47,7 +50,7 @@ impl Link {
             return Err(ESOCKTNOSUPPORT.into());
         }
         let protocol = u32::try_from(protocol).map_err(|_| EPROTONOSUPPORT)?;
-        if !matches!(protocol, NETLINK_ROUTE | NETLINK_KOBJECT_UEVENT) {
+        if !matches!(protocol, NETLINK_ROUTE | NETLINK_KOBJECT_UEVENT | NETLINK_SOCK_DIAG) {
             return Err(EPROTONOSUPPORT.into());
         }
         Ok(Self { protocol, admin, bound: Mutex::default() })
@@ -142,6 +145,7 @@ fn serve(socket: &Socket, link: &Link, request: &Request<'_>) {
                 Some(network) => hosted::serve(request, &network.interfaces),
                 None => route::serve(request, link.admin),
             },
+            NETLINK_SOCK_DIAG => diag::serve(request, socket.namespace(), link.admin),
             _ => Err(EOPNOTSUPP.into()),
         };
     }

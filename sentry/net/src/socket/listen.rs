@@ -35,6 +35,15 @@ impl Backlog {
         self.waiting.len()
     }
 
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The server's ends of what waits.
+    pub(super) fn waiting(&self) -> Vec<Arc<Socket>> {
+        self.waiting.iter().cloned().collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -184,6 +193,7 @@ impl Socket {
         client.join(&server);
         let mut accepted = server.state.lock();
         accepted.local = reachable(&local);
+        accepted.bound_inode = listener.bound_inode;
         accepted.peer = client.state.lock().local.clone();
         drop(accepted);
         client.state.lock().peer = reachable(addr);

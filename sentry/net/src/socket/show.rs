@@ -1,9 +1,14 @@
 //! What others may see of a socket (`/proc/net`).
 
 use crate::addr::Addr;
+use crate::channel::DEFAULT_BYTES;
 use crate::namespace::NetNamespace;
 use crate::socket::Socket;
-use crate::socket::listen::Attempt;
+use crate::socket::listen::{Attempt, Backlog};
+use bevor_abi::conv::{high_u32, low_u32};
+use bevor_abi::inet::{
+    TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT2, TCP_LISTEN, TCP_SYN_SENT,
+};
 use std::sync::Arc;
 
 /// How far a connection is, under TCP's names.
@@ -23,6 +28,21 @@ pub enum Progress {
     Finishing,
 }
 
+impl Progress {
+    /// TCP's number for it (`net/tcp_states.h`).
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Connected => TCP_ESTABLISHED,
+            Self::Calling => TCP_SYN_SENT,
+            Self::Finished => TCP_FIN_WAIT2,
+            Self::Closed => TCP_CLOSE,
+            Self::Finishing => TCP_CLOSE_WAIT,
+            Self::Listening => TCP_LISTEN,
+        }
+    }
+}
+
 /// A socket as it is just now.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -36,6 +56,12 @@ pub struct Shown {
     pub progress: Progress,
     /// Bytes that can be read, or connections to accept.
     pub unread: usize,
+    /// Connections a listening socket has room for.
+    pub room: usize,
+    /// Whether it has a peer.
+    pub connected: bool,
+    /// What was shut down: 1 for receiving, 2 for sending.
+    pub shut: u8,
 }
 
 impl Socket {
@@ -64,7 +90,54 @@ impl Socket {
                 (true, true) => (Progress::Closed, pending),
             },
         };
+        let room = state.backlog.as_ref().map_or(0, Backlog::limit);
+        let connected = state.connected;
+        let (deaf, mute) = (state.read_shut || said_all, state.write_shut);
+        let shut = u8::from(deaf) | u8::from(mute) << 1;
         let bound = state.name.is_some() || local != Addr::Unnamed;
-        Shown { local, peer: state.peer.clone(), bound, progress, unread }
+        let peer = state.peer.clone();
+        Shown { local, peer, bound, progress, unread, room, connected, shut }
+    }
+
+    /// Its number among all sockets, in two halves.
+    #[must_use]
+    pub const fn cookie(&self) -> [u32; 2] {
+        [low_u32(self.number), high_u32(self.number)]
+    }
+
+    /// The inode of its file; 0 while it has none.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.inode.get().copied().unwrap_or(0)
+    }
+
+    /// Bytes to read, and the sizes of the buffers for receiving and sending.
+    #[must_use]
+    pub fn memory(&self) -> (usize, usize, usize) {
+        let unread = self.inbox().pending();
+        let options = self.options.lock();
+        let receive = options.receive_buffer().unwrap_or(DEFAULT_BYTES);
+        let send = options.send_buffer().and_then(|bytes| usize::try_from(bytes).ok());
+        (unread, receive, send.map_or(DEFAULT_BYTES, |bytes| bytes * 2))
+    }
+
+    /// Device and number of the inode its name is of.
+    #[must_use]
+    pub fn bound_inode(&self) -> Option<(u64, u64)> {
+        self.state.lock().bound_inode
+    }
+
+    /// The inode of the socket it is connected to, if that is still there.
+    #[must_use]
+    pub fn peer_inode(&self) -> Option<u64> {
+        let other = self.state.lock().other.clone()?;
+        Some(other.upgrade()?.inode())
+    }
+
+    /// The inodes of clients that wait to be accepted.
+    #[must_use]
+    pub fn callers(&self) -> Vec<u64> {
+        let waiting = self.state.lock().backlog.as_ref().map_or_else(Vec::new, Backlog::waiting);
+        waiting.iter().map(|server| server.peer_inode().unwrap_or(0)).collect()
     }
 }

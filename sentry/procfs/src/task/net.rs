@@ -104,18 +104,6 @@ fn sockets(subject: &Subject) -> Result<Vec<Held>, Errno> {
     Ok(held)
 }
 
-/// The number `/proc/net/tcp` has for a state (`net/tcp_states.h`).
-const fn state(progress: Progress) -> u8 {
-    match progress {
-        Progress::Connected => 1,
-        Progress::Calling => 2,
-        Progress::Finished => 5,
-        Progress::Closed => 7,
-        Progress::Finishing => 8,
-        Progress::Listening => 10,
-    }
-}
-
 /// An address as these tables have it: words of the machine's byte order, in hexadecimal.
 fn address(addr: &Addr, family: u16) -> String {
     let any = match family {
@@ -152,7 +140,7 @@ fn table(subject: &Subject, family: u16, kind: Kind) -> Result<String, Errno> {
     for (number, held) in sockets(subject)?.into_iter().filter(of_kind).enumerate() {
         let shown = &held.shown;
         let ends = format!("{} {}", address(&shown.local, family), address(&shown.peer, family));
-        let (state, unread, ino) = (state(shown.progress), shown.unread, held.ino);
+        let (state, unread, ino) = (shown.progress.number(), shown.unread, held.ino);
         let number = if tcp { format!("{number:4}") } else { format!("{number:5}") };
         let rest = if tcp { "100 0 0 10 0" } else { "0" };
         let line = format!(
