@@ -49,9 +49,27 @@ static void gone(void)
 	T(write(sender, data, 1));
 }
 
+/* A socket bound to an address of IPv6 takes nothing else from then on, and says so. */
+static void only_v6(void)
+{
+	static const struct in6_addr BINDS[] = { IN6ADDR_ANY_INIT, IN6ADDR_LOOPBACK_INIT, { { { [10] = 255, 255, 127, 0, 0, 1 } } } };
+	for (int i = 0; i < 3; i++) {
+		struct sockaddr_in6 at = { .sin6_family = AF_INET6, .sin6_addr = BINDS[i] };
+		int fd = MUST(socket(AF_INET6, SOCK_STREAM, 0)), only = 7, off = 0;
+		socklen_t len = sizeof only;
+		T(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off));
+		T(bind(fd, (void *)&at, sizeof at));
+		MUST(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len));
+		V(only);
+		T(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off));
+		close(fd);
+	}
+}
+
 int main(void)
 {
 	unnamed();
 	gone();
+	only_v6();
 	return 0;
 }

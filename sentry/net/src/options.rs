@@ -160,6 +160,9 @@ pub(crate) fn show_timeout(ns: Option<u64>) -> Vec<u8> {
 /// # Errors
 /// `EINVAL`, `EDOM`, `ENOPROTOOPT`.
 pub fn set(socket: &Socket, level: u32, option: u32, value: &[u8]) -> Result<(), Errno> {
+    if (level, option) == (IPPROTO_IPV6, IPV6_V6ONLY) && socket.is_bound() {
+        return Err(EINVAL.because("bound already"));
+    }
     let mut options = socket.options.lock();
     if let Some(number) = number::find(socket, level, option) {
         let value = match value {

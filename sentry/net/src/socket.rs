@@ -378,6 +378,12 @@ impl Socket {
                     return Err(EADDRNOTAVAIL.into());
                 }
                 let bound = self.bind_port(*addr, &this)?;
+                if let IpAddr::V6(ip) = addr.ip()
+                    && !ip.is_unspecified()
+                    && ip.to_ipv4_mapped().is_none()
+                {
+                    self.options.lock().v6_only = true;
+                }
                 state.name = Some(Name::Port(self.transport(), bound.port()));
                 state.local = Addr::Inet(bound);
             }
