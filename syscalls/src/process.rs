@@ -28,8 +28,8 @@ use bevor_memory::UserAddr;
 use bevor_vfs::{At, LastLink};
 use std::sync::atomic::Ordering;
 
-/// Flags `clone3` knows beyond those of `clone`.
-const CLONE3_FLAGS: u64 = 0x3_ffff_ffff & !0xff;
+/// Flags `clone3` knows: its signal has a field of its own.
+const CLONE3_FLAGS: u64 = 0x3_ffff_ffff & !0xff | bevor_abi::sched::CLONE_NEWTIME;
 /// Longest path.
 const PATH_MAX: usize = 4096;
 

@@ -12,6 +12,9 @@
 #ifndef FUTEX_LOCK_PI2
 #define FUTEX_LOCK_PI2 13
 #endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
 #ifndef CLONE_CLEAR_SIGHAND
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
@@ -40,7 +43,7 @@ static const struct flag CLONES[] = {
 
 /* Those that make a namespace, in a user namespace of one's own. */
 static const struct flag SPACES[] = {
-	F(CLONE_NEWNS), F(CLONE_NEWCGROUP), F(CLONE_NEWUTS), F(CLONE_NEWIPC), F(CLONE_NEWPID), F(CLONE_NEWNET),
+	F(CLONE_NEWNS), F(CLONE_NEWTIME), F(CLONE_NEWCGROUP), F(CLONE_NEWUTS), F(CLONE_NEWIPC), F(CLONE_NEWPID), F(CLONE_NEWNET),
 };
 
 static void child_of(const char *call, const char *name, long pid)
@@ -73,7 +76,9 @@ static void clones(void)
 	for (size_t i = 0; i < sizeof SPACES / sizeof *SPACES; i++) {
 		unsigned long flags = SPACES[i].value | CLONE_NEWUSER;
 		struct clone_args_v2 args = { .flags = flags, .exit_signal = SIGCHLD };
-		child_of("clone", SPACES[i].name, syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, 0));
+		/* There it would be part of the signal. */
+		if (SPACES[i].value != CLONE_NEWTIME)
+			child_of("clone", SPACES[i].name, syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, 0));
 		child_of("clone3", SPACES[i].name, syscall(SYS_clone3, &args, sizeof args));
 	}
 	/* The child may end with another signal, or none. */
