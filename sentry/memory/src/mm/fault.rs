@@ -215,8 +215,12 @@ impl State {
 
     /// Whether all of `range` that is not mapped yet could be charged now.
     fn has_room_for(&self, range: Range<u64>) -> bool {
+        let room = self.file.account().room();
+        if range.end - range.start <= room {
+            return true;
+        }
         let missing: u64 = self.pmas.gaps(range).iter().map(|gap| gap.end - gap.start).sum();
-        missing <= self.file.account().room()
+        missing <= room
     }
 
     /// Grows the stack that begins above `page` down to it.
