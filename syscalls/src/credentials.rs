@@ -12,6 +12,7 @@ use bevor_abi::conv::{u64_of, usize_of_u32};
 use bevor_abi::errno::{EFAULT, EINVAL, EPERM, ESRCH};
 use bevor_abi::fcntl::NGROUPS_MAX;
 use bevor_base::Credentials;
+use bevor_kernel::clone::has_too_many_tasks;
 use bevor_kernel::{Ctx, SysResult, Task};
 use bevor_memory::{UserAddr, UserPtr};
 use std::sync::Arc;
@@ -23,6 +24,11 @@ const UNCHANGED: u32 = u32::MAX;
 /// Makes `new` the caller's credentials.
 pub fn commit(ctx: &mut Ctx<'_>, new: Credentials) {
     let task = ctx.task();
+    if new.ruid != task.cred().ruid {
+        // The caller itself is not one of them yet.
+        let exceeded = has_too_many_tasks(task, new.ruid);
+        task.nproc_exceeded.store(exceeded, Ordering::Relaxed);
+    }
     if new.changes_identity(&task.cred()) {
         task.group.dumpable.store(false, Ordering::Relaxed);
         task.parent_death_signal.store(0, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use bevor_abi::cap::CAP_NET_ADMIN;
 use bevor_abi::errno::{
     EACCES, EADDRINUSE, EAFNOSUPPORT, EAGAIN, EALREADY, ECONNREFUSED, EDESTADDRREQ, EFAULT, EINVAL,
     EISCONN, EMSGSIZE, ENETUNREACH, ENOBUFS, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, EPIPE,
-    EPROTONOSUPPORT, ESOCKTNOSUPPORT,
+    EPROTONOSUPPORT, ESOCKTNOSUPPORT, ETIMEDOUT,
 };
 use bevor_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
 use bevor_abi::inet::{IPPROTO_ICMP, IPPROTO_ICMPV6};
@@ -374,7 +374,17 @@ pub fn connect(ctx: &mut Ctx<'_>, fd: i32, addr: UserAddr, len: i32) -> SysResul
         Err(Connecting::Failed(errno)) => Err(errno.into()),
         Err(Connecting::Wait(_)) if file.nonblocking() => Err(EAGAIN.into()),
         Err(Connecting::Wait(queue)) => {
-            Err(Block::on_object(ObjectKind::Backlog, file.id(), &queue).into())
+            let block = Block::on_object(ObjectKind::Backlog, file.id(), &queue);
+            if socket.family == AF_UNIX {
+                return Err(block.into());
+            }
+            // TCP asks again and again, but not for ever.
+            if ctx.timed_out() {
+                return Err(ETIMEDOUT.into());
+            }
+            let patience = bevor_net::options::connect_patience_ns(socket);
+            let deadline = ctx.deadline_ns().unwrap_or_else(|| monotonic_ns() + patience);
+            Err(block.until(Some(deadline)).into())
         }
     }
 }

@@ -364,6 +364,19 @@ fn link(parent: &Arc<Task>, child: &Arc<Task>, request: &Request) -> Result<(), 
     Ok(())
 }
 
+/// Whether a user has more tasks than the task's process may make it have. Who becomes such a user
+/// may execute no program.
+#[must_use]
+pub fn has_too_many_tasks(task: &Task, ruid: u32) -> bool {
+    let limit = task.group.limits.soft(limits::NPROC);
+    ruid != 0 && limit != limits::INFINITY && count_tasks(task, ruid) > limit
+}
+
+fn count_tasks(task: &Task, ruid: u32) -> u64 {
+    let tree = task.kernel.tree.lock();
+    tree.tasks.values().filter(|task| task.cred().ruid == ruid).count() as u64
+}
+
 fn check_nproc(parent: &Task, cred: &Credentials) -> Result<(), Errno> {
     /// `CAP_SYS_RESOURCE`.
     const CAP_SYS_RESOURCE: u32 = 24;
@@ -375,9 +388,11 @@ fn check_nproc(parent: &Task, cred: &Credentials) -> Result<(), Errno> {
     {
         return Ok(());
     }
-    let tree = parent.kernel.tree.lock();
-    let mine = tree.tasks.values().filter(|task| task.cred().ruid == cred.ruid).count();
-    if mine as u64 >= limit { Err(EAGAIN.because("RLIMIT_NPROC")) } else { Ok(()) }
+    if count_tasks(parent, cred.ruid) >= limit {
+        Err(EAGAIN.because("RLIMIT_NPROC"))
+    } else {
+        Ok(())
+    }
 }
 
 /// The credentials of a child: a new user namespace gives it all capabilities in there.

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 pub(crate) const SOL_SOCKET: u32 = 1;
 pub(crate) const IPPROTO_IP: u32 = 0;
 const IPPROTO_TCP: u32 = 6;
+const TCP_SYNCNT: u32 = 7;
 pub(crate) const IPPROTO_UDP: u32 = 17;
 const IPPROTO_UDPLITE: u32 = 136;
 pub(crate) const IPPROTO_IPV6: u32 = 41;
@@ -331,4 +332,16 @@ pub fn get(socket: &Socket, level: u32, option: u32) -> Result<Vec<u8>, Errno> {
         }
         _ => Err(number::unknown(socket, level, false).into()),
     }
+}
+
+/// How long a connection of `socket` may take whose other end does not answer, nanoseconds: each attempt
+/// waits twice as long as the one before, up to two minutes, and `TCP_SYNCNT` of them follow the first.
+#[must_use]
+pub fn connect_patience_ns(socket: &Socket) -> u64 {
+    /// `net.ipv4.tcp_syn_retries`.
+    const RETRIES: i32 = 6;
+    const LONGEST_S: u64 = 120;
+    let retries = socket.options.lock().stored(IPPROTO_TCP, TCP_SYNCNT).unwrap_or(RETRIES);
+    let waits = (0..=retries).map(|attempt| (1_u64 << attempt.clamp(0, 7)).min(LONGEST_S));
+    waits.sum::<u64>() * 1_000_000_000
 }

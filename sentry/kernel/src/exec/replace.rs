@@ -2,6 +2,7 @@
 
 use super::{Loaded, Privileges, Program};
 use crate::block::{Block, ObjectKind, Restart, Stop, SysResult};
+use crate::clone::has_too_many_tasks;
 use crate::ctx::Ctx;
 use crate::exit;
 use crate::ptrace;
@@ -27,6 +28,12 @@ const CLEARED_IF_SECURE: u32 =
 /// As [`super::load`].
 pub fn prepare(ctx: &Ctx<'_>, program: Program<'_>) -> Result<Loaded, Errno> {
     let task = ctx.task();
+    if task.nproc_exceeded.load(Ordering::Relaxed) {
+        if has_too_many_tasks(task, task.cred().ruid) {
+            return Err(EAGAIN.because("RLIMIT_NPROC"));
+        }
+        task.nproc_exceeded.store(false, Ordering::Relaxed);
+    }
     let allow = ctx.kernel().config.allow_suid;
     // Who traces a program with privileges would have them, too.
     let trusted = task

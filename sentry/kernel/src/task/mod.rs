@@ -68,6 +68,8 @@ pub struct Task {
     pub parent_death_signal: AtomicI32,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: AtomicBool,
+    /// It became a user who has too many tasks (`PF_NPROC_EXCEEDED`).
+    pub nproc_exceeded: AtomicBool,
     /// Mode and filters of `seccomp(2)`.
     pub seccomp: Seccomp,
     /// `PR_SET_TIMERSLACK`, nanoseconds.
@@ -219,6 +221,7 @@ impl Task {
             vfork: Mutex::default(),
             parent_death_signal: AtomicI32::new(0),
             no_new_privs: AtomicBool::new(parts.no_new_privs),
+            nproc_exceeded: AtomicBool::new(false),
             seccomp: Seccomp::default(),
             timer_slack_ns: AtomicU64::new(50_000),
             personality: AtomicU32::new(0),
