@@ -2,7 +2,8 @@
 //! host's, or bound where the host sees the name. What differs from other sockets of the host is here.
 
 use super::hosted::{self, New};
-use super::{Found, Outgoing, control, find_name, no_wait, own_cred, read_addr};
+use super::messages::{Outgoing, no_wait};
+use super::{Found, control, find_name, own_cred, read_addr};
 use bevor_abi::Errno;
 use bevor_abi::errno::{EAGAIN, ECONNREFUSED, EINVAL, EISCONN, EOPNOTSUPP, EPERM};
 use bevor_abi::socket::AF_UNIX;

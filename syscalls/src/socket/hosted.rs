@@ -1,9 +1,10 @@
 //! The calls on sockets that are sockets of the host (`--net host`, `--host-uds`): addresses go to and
 //! fro as bytes, and the host decides.
 
+use super::messages::{Outgoing, no_wait};
 use super::{
-    MAX_ADDR, MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL, Outgoing, host_unix,
-    no_wait, write_addr_bytes,
+    MAX_ADDR, MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL, host_unix,
+    write_addr_bytes,
 };
 use crate::landlock;
 use bevor_abi::Errno;
